@@ -1,0 +1,22 @@
+/** The /dev/kvm interface, typed handles over it, and the emulated kernel module behind it. */
+module org.kvm4j.kvm {
+  requires org.kvm4j.cpu;
+  requires org.kvm4j.ept;
+  requires static org.jspecify;
+
+  exports org.kvm4j.kvm;
+  exports org.kvm4j.kvm.syscall;
+  exports org.kvm4j.kvm.uapi;
+  exports org.kvm4j.kvm.module to
+      org.kvm4j.bench,
+      org.kvm4j.conformance;
+  exports org.kvm4j.kvm.module.emulate to
+      org.kvm4j.bench,
+      org.kvm4j.conformance;
+  exports org.kvm4j.kvm.module.mmu to
+      org.kvm4j.bench,
+      org.kvm4j.conformance;
+  exports org.kvm4j.kvm.module.vendor to
+      org.kvm4j.bench,
+      org.kvm4j.conformance;
+}

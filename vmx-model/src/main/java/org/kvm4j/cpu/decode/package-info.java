@@ -1,0 +1,5 @@
+/** Opcode tables, decoder, disassembler. */
+@NullMarked
+package org.kvm4j.cpu.decode;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,5 @@
+/** Exceptions and interrupts: priority, delivery, double fault, task switch. */
+@NullMarked
+package org.kvm4j.cpu.event;
+
+import org.jspecify.annotations.NullMarked;

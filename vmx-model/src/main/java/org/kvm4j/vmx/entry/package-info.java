@@ -1,0 +1,5 @@
+/** VM entry: the check table, loading of state, injection. */
+@NullMarked
+package org.kvm4j.vmx.entry;
+
+import org.jspecify.annotations.NullMarked;
