@@ -19,4 +19,6 @@ module org.kvm4j.kvm {
   exports org.kvm4j.kvm.module.vendor to
       org.kvm4j.bench,
       org.kvm4j.conformance;
+
+  uses org.kvm4j.kvm.syscall.KernelProvider;
 }

@@ -1,6 +1,8 @@
 package org.kvm4j.kvm.syscall;
 
-/** Linux error numbers (x86-64) that the surface can give. Source: Linux 6.1 asm-generic/errno*.h. */
+/**
+ * Linux error numbers (x86-64) that the surface can give. Source: Linux 6.1 asm-generic/errno*.h.
+ */
 public enum Errno {
   EPERM(1),
   ENOENT(2),
@@ -47,7 +49,9 @@ public enum Errno {
     return -number;
   }
 
-  /** The error for a system call's negative result, or {@code "errno N"} as text if it is unknown. */
+  /**
+   * The error for a system call's negative result, or {@code "errno N"} as text if it is unknown.
+   */
   public static String nameOf(int result) {
     for (Errno e : values()) {
       if (e.number == -result) {

@@ -9,8 +9,8 @@ public interface KernelProvider {
   String name();
 
   /**
-   * Why this kernel cannot be used on this machine, and what to do about it; empty if it can (as far
-   * as can be told without running a guest).
+   * Why this kernel cannot be used on this machine, and what to do about it; empty if it can (as
+   * far as can be told without running a guest).
    */
   Optional<Unavailable> unavailable();
 

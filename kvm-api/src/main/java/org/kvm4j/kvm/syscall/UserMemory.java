@@ -2,13 +2,13 @@ package org.kvm4j.kvm.syscall;
 
 /**
  * A checked view of user-space memory, little endian: guest memory, {@code kvm_run} pages, or the
- * blocks that hold ioctl arguments. There is no raw buffer behind it that could outlive the mapping,
- * and the emulated kernel sees every store, so code that a device writes into guest memory is never
- * executed stale.
+ * blocks that hold ioctl arguments. There is no raw buffer behind it that could outlive the
+ * mapping, and the emulated kernel sees every store, so code that a device writes into guest memory
+ * is never executed stale.
  *
- * <p>Every access checks its bounds ({@link IndexOutOfBoundsException}) and that the memory is still
- * mapped ({@link IllegalStateException}). Offsets are in bytes from {@link #address()} and need not be
- * aligned, but for the acquire and release forms, which must be naturally aligned.
+ * <p>Every access checks its bounds ({@link IndexOutOfBoundsException}) and that the memory is
+ * still mapped ({@link IllegalStateException}). Offsets are in bytes from {@link #address()} and
+ * need not be aligned, but for the acquire and release forms, which must be naturally aligned.
  */
 public interface UserMemory {
 
