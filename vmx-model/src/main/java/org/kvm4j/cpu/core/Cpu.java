@@ -1,0 +1,519 @@
+package org.kvm4j.cpu.core;
+
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.paging.PagingMode;
+
+/**
+ * The architectural state of one logical processor, as instruction semantics, event delivery and the
+ * execution engines see it.
+ *
+ * <p>Fields are public because every instruction touches them: this class is the register file, not
+ * an abstraction over it. What must stay consistent with them (mode, flatness of segments, paging
+ * context) is derived by {@link #updateMode()}, which whoever changes CR0, CR4, EFER, a segment
+ * register, CPL or EFLAGS.VM/AC must call.
+ *
+ * <p><b>Flags.</b> OF, SF, ZF, AF, PF and CF are lazy: {@link #flagResult} holds the last result,
+ * sign-extended to 64 bits, and {@link #flagAux} the carries out of its bits, so that an instruction
+ * stores two words and only who reads a flag computes it:
+ *
+ * <ul>
+ *   <li>ZF: {@code flagResult == 0}
+ *   <li>SF: sign of {@code flagResult}, flipped by bit 0 of {@code flagAux} (sign delta)
+ *   <li>PF: even parity of {@code (flagResult ^ flagAux >>> 8) & 0xff} (bits 8..15: parity delta)
+ *   <li>AF: bit 3 of {@code flagAux}
+ *   <li>CF: bit 63 of {@code flagAux}; OF: bit 63 xor bit 62
+ * </ul>
+ *
+ * Bits 1, 2, 4..7 and 16..61 of {@code flagAux} mean nothing.
+ */
+public final class Cpu {
+  public static final int RAX = 0;
+  public static final int RCX = 1;
+  public static final int RDX = 2;
+  public static final int RBX = 3;
+  public static final int RSP = 4;
+  public static final int RBP = 5;
+  public static final int RSI = 6;
+  public static final int RDI = 7;
+
+  /** Index of a register that always reads as zero: a memory operand without base or index. */
+  public static final int ZERO = 16;
+
+  /**
+   * Index of the code base: the value that gives RIP when the offset of an instruction in its page is
+   * added. Owned by the execution engine.
+   */
+  public static final int CODE_BASE = 17;
+
+  public static final int ES = 0;
+  public static final int CS = 1;
+  public static final int SS = 2;
+  public static final int DS = 3;
+  public static final int FS = 4;
+  public static final int GS = 5;
+  public static final int LDTR = 6;
+  public static final int TR = 7;
+
+  /** RAX to R15, then {@link #ZERO} and {@link #CODE_BASE}. */
+  public final long[] r = new long[18];
+
+  /** While an instruction executes: the address after it. Between instructions: the next one. */
+  public long rip;
+
+  /** The address of the instruction that executes. */
+  public long instructionRip;
+
+  public long flagResult;
+  public long flagAux;
+
+  /** All of RFLAGS but the six lazy ones; bit 1 is set. */
+  public int flagsRest = 2;
+
+  /** ES, CS, SS, DS, FS, GS, LDTR, TR. */
+  public final Segment[] seg = new Segment[8];
+
+  public long gdtBase;
+  public int gdtLimit;
+  public long idtBase;
+  public int idtLimit;
+
+  public long cr0;
+  public long cr2;
+  public long cr3;
+  public long cr4;
+
+  /** Task priority, bits 3:0 (MOV CR8). The local APIC, where there is one, follows it. */
+  public int cr8;
+
+  public long xcr0 = 1;
+  public long xss;
+  public long efer;
+  public int pkru;
+  public int pkrs;
+
+  public final long[] dr = new long[4];
+  public long dr6 = 0xffff0ff0L;
+  public long dr7 = 0x400L;
+
+  /** x87, MMX, SSE and AVX state in the layout of the XSAVE area (512 legacy bytes, header, YMM...). */
+  public final byte[] xsaveArea = new byte[4096];
+
+  /** Model-specific registers that instructions and events use directly. */
+  public final Msrs msr = new Msrs();
+
+  /** Current privilege level. In real mode 0, in virtual-8086 mode 3. */
+  public int cpl;
+
+  // ---- derived by updateMode ----
+
+  /** Code size of CS in bytes: 2, 4 or 8. */
+  public int codeSize = 2;
+
+  /** Mask of the stack pointer: 0xffff, 0xffffffff or all ones. */
+  public long stackMask = 0xffff;
+
+  /** Mask of the instruction pointer in the current code size: 0xffffffff below 64-bit mode. */
+  public long ripMask = 0xffffffffL;
+
+  /** EFER.LMA: IA-32e mode. */
+  public boolean longMode;
+
+  /** CR0.PE and not EFLAGS.VM. */
+  public boolean protectedMode;
+
+  /** EFLAGS.VM with CR0.PE. */
+  public boolean v86;
+
+  /**
+   * DS, ES and SS (and CS for reads) need no check and have base 0: true in 64-bit mode, and with
+   * flat 4 GiB segments in 32-bit protected mode.
+   */
+  public boolean flat;
+
+  /**
+   * What decoded code depends on besides its bytes: code size (bits 0..3), {@link #flat} (bit 4),
+   * 32-bit or 64-bit stack (bits 5..6).
+   */
+  public int modeKey;
+
+  // ---- control of execution ----
+
+  /** Events held off for one instruction: 0, {@link #SHADOW_STI} or {@link #SHADOW_MOV_SS}. */
+  public int shadow;
+
+  public static final int SHADOW_STI = 1;
+  public static final int SHADOW_MOV_SS = 2;
+
+  /** NMIs are blocked until the next IRET. */
+  public boolean nmiBlocked;
+
+  /** Activity state, with the SDM's VMCS encoding: 0 active, 1 HLT, 2 shutdown, 3 wait-for-SIPI. */
+  public int activity;
+
+  public static final int ACTIVE = 0;
+  public static final int HALTED = 1;
+  public static final int SHUTDOWN = 2;
+  public static final int WAIT_FOR_SIPI = 3;
+
+  /**
+   * Set when execution has to leave the engine: a VM exit was taken, or in root operation the
+   * processor shut down. The engine returns before the next instruction.
+   */
+  public boolean left;
+
+  /**
+   * Not 0 when something wants to be looked at before the next block. Any thread may set bits through
+   * {@link #request(int)}.
+   */
+  public volatile int attention;
+
+  /** Bits of {@link #attention} and of {@link #requests}. */
+  public static final int REQUEST_INTERRUPT = 1;
+
+  public static final int REQUEST_NMI = 2;
+  public static final int REQUEST_KICK = 4;
+  public static final int REQUEST_CODE = 8;
+  public static final int REQUEST_INIT = 16;
+  public static final int REQUEST_SIPI = 32;
+  public static final int REQUEST_SMI = 64;
+  public static final int REQUEST_WINDOW = 128;
+  public static final int REQUEST_TIMER = 256;
+  public static final int REQUEST_PENDING_DEBUG = 512;
+
+  /** Requests that stay until they are served. */
+  private final java.util.concurrent.atomic.AtomicInteger requests =
+      new java.util.concurrent.atomic.AtomicInteger();
+
+  /** Instructions that may still retire in this slice; below 0 the engine leaves at the next block. */
+  public long countdown;
+
+  /** Instructions retired before this slice, plus the slice's length: retired = this - countdown. */
+  public long retiredBase;
+
+  /** Pending debug exceptions, as in the VMCS field: bits 0..3, 12 (enabled breakpoint), 14 (BS). */
+  public long pendingDebug;
+
+  /** Linear memory. */
+  public final Mmu mmu;
+
+  /** What is outside of the processor. */
+  public final Platform platform;
+
+  /** The controls of VMX non-root operation; null in root operation and without VMX. */
+  public @org.jspecify.annotations.Nullable GuestMode guest;
+
+  /** VMX or SVM instructions' state; null on a processor without. */
+  public @org.jspecify.annotations.Nullable VirtualizationUnit virtualization;
+
+  /** The vendor, CPUID and capabilities of this processor. */
+  public final CpuModel model;
+
+  private final CpuException exception = new CpuException();
+
+  public Cpu(CpuModel model, PhysicalMemory memory, Platform platform) {
+    this.model = model;
+    this.platform = platform;
+    for (int i = 0; i < seg.length; i++) {
+      seg[i] = new Segment();
+    }
+    this.mmu = new Mmu(this, memory);
+    reset();
+  }
+
+  // ---- reset ----
+
+  /** Power-up state. SDM Vol. 3, "Processor State After Reset" (table 10-1). */
+  public void reset() {
+    java.util.Arrays.fill(r, 0);
+    r[RDX] = model.signature();
+    rip = 0xfff0;
+    flagsRest = 2;
+    flagResult = 1;
+    flagAux = 0;
+    setLazyFlags(0);
+    for (int i = 0; i < 6; i++) {
+      seg[i].set(0, 0, 0xffff, Segment.REAL_DATA);
+    }
+    seg[CS].set(0xf000, 0xffff0000L, 0xffff, Segment.REAL_CODE);
+    seg[LDTR].set(0, 0, 0xffff, 0x82);
+    seg[TR].set(0, 0, 0xffff, 0x8b);
+    gdtBase = 0;
+    gdtLimit = 0xffff;
+    idtBase = 0;
+    idtLimit = 0xffff;
+    cr0 = 0x60000010L;
+    cr2 = 0;
+    cr3 = 0;
+    cr4 = 0;
+    cr8 = 0;
+    efer = 0;
+    xcr0 = 1;
+    xss = 0;
+    pkru = 0;
+    pkrs = 0;
+    java.util.Arrays.fill(dr, 0);
+    dr6 = 0xffff0ff0L;
+    dr7 = 0x400;
+    resetFloatingPoint();
+    msr.reset();
+    cpl = 0;
+    shadow = 0;
+    nmiBlocked = false;
+    activity = ACTIVE;
+    pendingDebug = 0;
+    left = false;
+    updateMode();
+    mmu.flushAll();
+  }
+
+  /** x87 as after FNINIT, SSE as after reset: FCW 037F (0040 at power-up), MXCSR 1F80. */
+  private void resetFloatingPoint() {
+    java.util.Arrays.fill(xsaveArea, (byte) 0);
+    xsaveArea[0] = 0x40;
+    xsaveArea[24] = (byte) 0x80;
+    xsaveArea[25] = 0x1f;
+  }
+
+  // ---- derived state ----
+
+  /** Recomputes what follows from control registers, segments, CPL and EFLAGS. */
+  public void updateMode() {
+    boolean pe = (cr0 & ControlBits.CR0_PE) != 0;
+    longMode = (efer & ControlBits.EFER_LMA) != 0;
+    v86 = pe && (flagsRest & Flags.VM) != 0;
+    protectedMode = pe && !v86;
+    int csAr = seg[CS].ar;
+    if (longMode && (csAr & Segment.L) != 0) {
+      codeSize = 8;
+    } else {
+      codeSize = (csAr & Segment.DB) != 0 ? 4 : 2;
+    }
+    ripMask = codeSize == 8 ? -1L : 0xffffffffL;
+    int stackSize = codeSize == 8 ? 8 : (seg[SS].ar & Segment.DB) != 0 ? 4 : 2;
+    stackMask = stackSize == 8 ? -1L : stackSize == 4 ? 0xffffffffL : 0xffffL;
+    flat =
+        codeSize == 8
+            || (protectedMode
+                && seg[CS].base == 0
+                && seg[DS].isFlatWritable()
+                && seg[ES].isFlatWritable()
+                && seg[SS].isFlatWritable());
+    modeKey = codeSize | (flat ? 16 : 0) | (stackSize == 8 ? 64 : stackSize == 4 ? 32 : 0);
+    mmu.updateContext();
+  }
+
+  /** The paging mode of CR0.PG, CR4.PAE, CR4.LA57 and EFER.LMA. */
+  public PagingMode pagingMode() {
+    if ((cr0 & ControlBits.CR0_PG) == 0) {
+      return PagingMode.NONE;
+    }
+    if ((cr4 & ControlBits.CR4_PAE) == 0) {
+      return PagingMode.BITS32;
+    }
+    if (!longMode) {
+      return PagingMode.PAE;
+    }
+    return (cr4 & ControlBits.CR4_LA57) != 0 ? PagingMode.LEVEL5 : PagingMode.LEVEL4;
+  }
+
+  /** Whether the address is canonical for the current number of linear-address bits (48 or 57). */
+  public boolean isCanonical(long linear) {
+    int unused = (cr4 & ControlBits.CR4_LA57) != 0 ? 64 - 57 : 64 - 48;
+    return linear << unused >> unused == linear;
+  }
+
+  // ---- flags ----
+
+  public boolean cf() {
+    return flagAux < 0;
+  }
+
+  public boolean of() {
+    return (flagAux ^ flagAux << 1) < 0;
+  }
+
+  public boolean zf() {
+    return flagResult == 0;
+  }
+
+  public boolean sf() {
+    return (flagResult < 0) != ((flagAux & 1) != 0);
+  }
+
+  public boolean af() {
+    return (flagAux & 8) != 0;
+  }
+
+  public boolean pf() {
+    int v = (int) (flagResult ^ flagAux >>> 8) & 0xff;
+    return (Integer.bitCount(v) & 1) == 0;
+  }
+
+  /** OF, SF, ZF, AF, PF and CF in their RFLAGS positions. */
+  public int lazyFlags() {
+    int f = 0;
+    if (cf()) f |= Flags.CF;
+    if (pf()) f |= Flags.PF;
+    if (af()) f |= Flags.AF;
+    if (zf()) f |= Flags.ZF;
+    if (sf()) f |= Flags.SF;
+    if (of()) f |= Flags.OF;
+    return f;
+  }
+
+  /** Sets OF, SF, ZF, AF, PF and CF from their RFLAGS positions; other bits are ignored. */
+  public void setLazyFlags(int f) {
+    boolean zero = (f & Flags.ZF) != 0;
+    flagResult = zero ? 0 : 0x100;
+    long aux = 0;
+    // flagResult is never negative here, so SF is the sign delta.
+    if ((f & Flags.SF) != 0) aux |= 1;
+    // The low byte of flagResult is 0: even parity, so a cleared PF is an odd parity delta.
+    if ((f & Flags.PF) == 0) aux |= 0x100;
+    if ((f & Flags.AF) != 0) aux |= 8;
+    boolean carry = (f & Flags.CF) != 0;
+    if (carry) aux |= 1L << 63;
+    if (carry != ((f & Flags.OF) != 0)) aux |= 1L << 62;
+    flagAux = aux;
+  }
+
+  /** Changes CF alone. */
+  public void setCf(boolean carry) {
+    boolean overflow = of();
+    flagAux = flagAux & ~(3L << 62) | (carry ? 1L << 63 : 0) | (carry != overflow ? 1L << 62 : 0);
+  }
+
+  /** Changes OF and CF alone. */
+  public void setCfOf(boolean carry, boolean overflow) {
+    flagAux = flagAux & ~(3L << 62) | (carry ? 1L << 63 : 0) | (carry != overflow ? 1L << 62 : 0);
+  }
+
+  /** All of RFLAGS. */
+  public long rflags() {
+    return (flagsRest | lazyFlags()) & 0xffffffffL;
+  }
+
+  /** Sets all of RFLAGS; bit 1 stays set, undefined bits clear. The caller updates the mode. */
+  public void setRflags(long value) {
+    setLazyFlags((int) value);
+    flagsRest = (int) value & Flags.REST | 2;
+  }
+
+  /** Whether the condition of Jcc, SETcc or CMOVcc holds. */
+  public boolean condition(int condition) {
+    boolean v =
+        switch (condition >> 1) {
+          case 0 -> of();
+          case 1 -> cf();
+          case 2 -> zf();
+          case 3 -> cf() || zf();
+          case 4 -> sf();
+          case 5 -> pf();
+          case 6 -> sf() != of();
+          default -> zf() || sf() != of();
+        };
+    return v != ((condition & 1) != 0);
+  }
+
+  public int iopl() {
+    return flagsRest >> 12 & 3;
+  }
+
+  // ---- exceptions ----
+
+  /** An exception without error code, for the caller to throw. */
+  public CpuException exception(int vector) {
+    exception.set(vector, false, 0);
+    return exception;
+  }
+
+  /** An exception with an error code, for the caller to throw. */
+  public CpuException exception(int vector, int errorCode) {
+    exception.set(vector, true, errorCode);
+    return exception;
+  }
+
+  public CpuException gp(int errorCode) {
+    return exception(Vector.GP, errorCode);
+  }
+
+  public CpuException ss(int errorCode) {
+    return exception(Vector.SS, errorCode);
+  }
+
+  public CpuException np(int errorCode) {
+    return exception(Vector.NP, errorCode);
+  }
+
+  public CpuException ts(int errorCode) {
+    return exception(Vector.TS, errorCode);
+  }
+
+  public CpuException ud() {
+    return exception(Vector.UD);
+  }
+
+  public CpuException nm() {
+    return exception(Vector.NM);
+  }
+
+  public CpuException de() {
+    return exception(Vector.DE);
+  }
+
+  /** A page fault; CR2 is loaded when it is delivered. */
+  public CpuException pf(long linear, int errorCode) {
+    exception.set(Vector.PF, true, errorCode);
+    exception.payload = linear;
+    return exception;
+  }
+
+  // ---- segmentation ----
+
+  /**
+   * The linear address of an access, after every check of segmentation.
+   *
+   * @param s segment register, {@link #ES}..{@link #GS}
+   * @param offset effective address, already truncated to the address size
+   * @param size bytes
+   * @param write whether it writes
+   * @throws CpuException #GP(0), or #SS(0) for SS
+   */
+  public long linear(int s, long offset, int size, boolean write) {
+    if (codeSize == 8) {
+      long linear = s >= FS ? seg[s].base + offset : offset;
+      if (!isCanonical(linear) || !isCanonical(linear + size - 1)) {
+        throw s == SS ? ss(0) : gp(0);
+      }
+      return linear;
+    }
+    Segment d = seg[s];
+    if (!d.allows(offset & 0xffffffffL, size, write, protectedMode)) {
+      throw s == SS ? ss(0) : gp(0);
+    }
+    return d.base + offset & 0xffffffffL;
+  }
+
+  // ---- requests ----
+
+  /** Asks the processor, from any thread, to look at something before its next block. */
+  public void request(int bits) {
+    requests.getAndUpdate(v -> v | bits);
+    attention = 1;
+  }
+
+  /** The requests not served yet. */
+  public int requests() {
+    return requests.get();
+  }
+
+  /** Drops requests that were served or withdrawn. */
+  public void clearRequest(int bits) {
+    requests.getAndUpdate(v -> v & ~bits);
+  }
+
+  /** Instructions retired since power-up, exact between instructions. */
+  public long retired() {
+    return retiredBase - countdown;
+  }
+}

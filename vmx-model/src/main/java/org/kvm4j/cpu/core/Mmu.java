@@ -1,0 +1,513 @@
+package org.kvm4j.cpu.core;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.paging.Access;
+import org.kvm4j.ept.paging.PagingContext;
+import org.kvm4j.ept.paging.PagingMode;
+import org.kvm4j.ept.paging.Translation;
+import org.kvm4j.ept.tlb.Tlb;
+import org.kvm4j.ept.tlb.TlbEntry;
+import org.kvm4j.ept.tlb.TlbSpace;
+import org.kvm4j.ept.walk.TwoDimensionalWalk;
+
+/**
+ * Linear memory as the current privilege sees it: TLB lookup on the fast path, a two-dimensional walk
+ * behind it. Segmentation and canonicality come before ({@link Cpu#linear}); here addresses are linear.
+ *
+ * <p>Stores to pages that hold decoded code take the slow path (their TLB entry has no write tag) and
+ * tell the {@link CodeWrites} listener after the store, so self-modifying code is exact.
+ */
+public final class Mmu {
+  private static final long PAGE = ~0xfffL;
+  private static final int INDEX = TlbSpace.SIZE - 1;
+
+  private static final VarHandle INT =
+      MethodHandles.byteBufferViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+  private static final VarHandle LONG =
+      MethodHandles.byteBufferViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+
+  /** Told of stores to pages that hold decoded code. */
+  public interface CodeWrites {
+    /** The processor has just written {@code length} bytes at {@code hpa} (within one page). */
+    void codeWritten(long hpa, int length);
+  }
+
+  private final Cpu cpu;
+  public final PhysicalMemory memory;
+  public final Tlb tlb;
+  public final PagingContext context = new PagingContext();
+  private final TwoDimensionalWalk walk;
+  private final Translation translation = new Translation();
+  private final NestedFault nestedFault = new NestedFault(translation);
+
+  /** The space of the current VPID, EPTP and PCID. */
+  public TlbSpace space;
+
+  /** VPID of the current operation; 0 in root operation. */
+  public int vpid;
+
+  /** Explicit data accesses of the current privilege. */
+  private TlbEntry[] data;
+
+  /** Access bits of explicit data accesses: USER and AC as they stand. */
+  private int dataAccess;
+
+  /** Instruction fetches of the current privilege. */
+  private TlbEntry[] fetch;
+
+  private int fetchAccess;
+
+  /** Counts what could make a cached fetch translation stale: flushes and changes of space. */
+  public int fetchGeneration;
+
+  public CodeWrites codeWrites = (hpa, length) -> {};
+
+  /** Set while data breakpoints are armed: told of each data access on the slow path. */
+  public int watchedAccesses;
+
+  Mmu(Cpu cpu, PhysicalMemory memory) {
+    this.cpu = cpu;
+    this.memory = memory;
+    this.tlb = new Tlb(memory);
+    this.walk = new TwoDimensionalWalk(memory);
+    this.context.physicalBits = cpu.model.physicalAddressBits();
+    this.space = tlb.select(0, 0, 0);
+    this.data = space.supervisor;
+    this.fetch = space.supervisor;
+  }
+
+  // ---- context ----
+
+  /** Follows CR0, CR3, CR4, EFER, CPL, AC, VPID and EPTP. Called by {@link Cpu#updateMode}. */
+  void updateContext() {
+    PagingContext c = context;
+    PagingMode mode = cpu.pagingMode();
+    c.mode = mode;
+    c.cr3 = cpu.cr3;
+    c.wp = (cpu.cr0 & ControlBits.CR0_WP) != 0;
+    c.smep = (cpu.cr4 & ControlBits.CR4_SMEP) != 0;
+    c.smap = (cpu.cr4 & ControlBits.CR4_SMAP) != 0;
+    c.nxe = (cpu.efer & ControlBits.EFER_NXE) != 0;
+    c.pse = (cpu.cr4 & ControlBits.CR4_PSE) != 0;
+    c.pge = (cpu.cr4 & ControlBits.CR4_PGE) != 0;
+    c.pke = (cpu.cr4 & ControlBits.CR4_PKE) != 0;
+    c.pks = (cpu.cr4 & ControlBits.CR4_PKS) != 0;
+    c.pkru = cpu.pkru;
+    c.pkrs = cpu.pkrs;
+    int pcid = (cpu.cr4 & ControlBits.CR4_PCIDE) != 0 ? (int) cpu.cr3 & 0xfff : 0;
+    TlbSpace s = tlb.select(vpid, c.eptp, pcid);
+    boolean user = cpu.cpl == 3;
+    TlbEntry[] d;
+    if (user) {
+      d = s.user;
+      dataAccess = Access.USER;
+      fetchAccess = Access.FETCH | Access.USER;
+    } else if (c.smap && (cpu.flagsRest & Flags.AC) != 0) {
+      d = s.supervisorAc;
+      dataAccess = Access.AC;
+      fetchAccess = Access.FETCH;
+    } else {
+      d = s.supervisor;
+      dataAccess = 0;
+      fetchAccess = Access.FETCH;
+    }
+    TlbEntry[] f = user ? s.user : s.supervisor;
+    if (s != space || f != fetch) {
+      fetchGeneration++;
+    }
+    space = s;
+    data = d;
+    fetch = f;
+  }
+
+  /** Drops every translation of this processor. */
+  public void flushAll() {
+    tlb.flushAll();
+    fetchGeneration++;
+  }
+
+  /** To be called after any invalidation done on {@link #tlb} directly. */
+  public void invalidated() {
+    fetchGeneration++;
+  }
+
+  // ---- loads ----
+
+  /** One byte, zero-extended. */
+  public int read8(long linear) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear & PAGE) == e.readTag) {
+      return e.bank.get(e.offset + ((int) linear & 0xfff)) & 0xff;
+    }
+    return (int) readSlow(linear, 1, data, dataAccess) & 0xff;
+  }
+
+  /** Two bytes, zero-extended. */
+  public int read16(long linear) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + 1 & PAGE) == e.readTag) {
+      return e.bank.getShort(e.offset + ((int) linear & 0xfff)) & 0xffff;
+    }
+    return (int) readSlow(linear, 2, data, dataAccess) & 0xffff;
+  }
+
+  public int read32(long linear) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + 3 & PAGE) == e.readTag) {
+      return e.bank.getInt(e.offset + ((int) linear & 0xfff));
+    }
+    return (int) readSlow(linear, 4, data, dataAccess);
+  }
+
+  public long read64(long linear) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + 7 & PAGE) == e.readTag) {
+      return e.bank.getLong(e.offset + ((int) linear & 0xfff));
+    }
+    return readSlow(linear, 8, data, dataAccess);
+  }
+
+  /** 1, 2, 4 or 8 bytes, zero-extended. */
+  public long read(long linear, int size) {
+    return switch (size) {
+      case 1 -> read8(linear);
+      case 2 -> read16(linear);
+      case 4 -> read32(linear) & 0xffffffffL;
+      default -> read64(linear);
+    };
+  }
+
+  // ---- stores ----
+
+  public void write8(long linear, int value) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear & PAGE) == e.writeTag) {
+      e.bank.put(e.offset + ((int) linear & 0xfff), (byte) value);
+    } else {
+      writeSlow(linear, 1, value, data, dataAccess);
+    }
+  }
+
+  public void write16(long linear, int value) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + 1 & PAGE) == e.writeTag) {
+      e.bank.putShort(e.offset + ((int) linear & 0xfff), (short) value);
+    } else {
+      writeSlow(linear, 2, value, data, dataAccess);
+    }
+  }
+
+  public void write32(long linear, int value) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + 3 & PAGE) == e.writeTag) {
+      e.bank.putInt(e.offset + ((int) linear & 0xfff), value);
+    } else {
+      writeSlow(linear, 4, value, data, dataAccess);
+    }
+  }
+
+  public void write64(long linear, long value) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + 7 & PAGE) == e.writeTag) {
+      e.bank.putLong(e.offset + ((int) linear & 0xfff), value);
+    } else {
+      writeSlow(linear, 8, value, data, dataAccess);
+    }
+  }
+
+  /** 1, 2, 4 or 8 bytes. */
+  public void write(long linear, int size, long value) {
+    switch (size) {
+      case 1 -> write8(linear, (int) value);
+      case 2 -> write16(linear, (int) value);
+      case 4 -> write32(linear, (int) value);
+      default -> write64(linear, value);
+    }
+  }
+
+  // ---- read-modify-write ----
+
+  /**
+   * Makes sure that a store to these bytes cannot fault: the first step of every instruction that reads
+   * and then writes memory, so that its fault is the write's and comes before any effect.
+   */
+  public void probeWrite(long linear, int size) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) != e.writeTag) {
+      probe(linear, size, dataAccess | Access.WRITE);
+    }
+  }
+
+  /** Makes sure that a load of these bytes cannot fault. */
+  public void probeRead(long linear, int size) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) != e.readTag) {
+      probe(linear, size, dataAccess);
+    }
+  }
+
+  /**
+   * Atomic compare-and-exchange, for LOCK. Naturally aligned operands of 4 and 8 bytes are one atomic
+   * access of the host; smaller ones go through the containing 4 bytes; what crosses its natural
+   * alignment is atomic against other such accesses only (a split lock).
+   *
+   * @param linear already probed for writing
+   * @param size 1, 2, 4 or 8
+   * @return the value found, zero-extended; it equals {@code expected} if the exchange happened
+   */
+  public long compareAndExchange(long linear, int size, long expected, long value) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) != e.writeTag) {
+      return compareAndExchangeSlow(linear, size, expected, value);
+    }
+    return compareAndExchange(e.bank, e.offset + ((int) linear & 0xfff), size, expected, value);
+  }
+
+  private long compareAndExchange(ByteBuffer bank, int at, int size, long expected, long value) {
+    if (size == 8 && (at & 7) == 0) {
+      return (long) LONG.compareAndExchange(bank, at, expected, value);
+    }
+    if (size == 4 && (at & 3) == 0) {
+      return (int) INT.compareAndExchange(bank, at, (int) expected, (int) value) & 0xffffffffL;
+    }
+    long mask = size == 8 ? -1L : (1L << size * 8) - 1;
+    if (size < 4 && (at & 3) + size <= 4) {
+      int word = at & ~3;
+      int shift = (at & 3) * 8;
+      while (true) {
+        int old = (int) INT.getVolatile(bank, word);
+        long found = old >>> shift & mask;
+        if (found != (expected & mask)) {
+          return found;
+        }
+        int next = old & ~((int) mask << shift) | ((int) (value & mask) << shift);
+        if ((int) INT.compareAndExchange(bank, word, old, next) == old) {
+          return found;
+        }
+      }
+    }
+    synchronized (memory) {
+      long found =
+          switch (size) {
+            case 2 -> bank.getShort(at) & 0xffffL;
+            case 4 -> bank.getInt(at) & 0xffffffffL;
+            default -> bank.getLong(at);
+          };
+      if (found == (expected & mask)) {
+        switch (size) {
+          case 2 -> bank.putShort(at, (short) value);
+          case 4 -> bank.putInt(at, (int) value);
+          default -> bank.putLong(at, value);
+        }
+      }
+      return found;
+    }
+  }
+
+  private long compareAndExchangeSlow(long linear, int size, long expected, long value) {
+    probe(linear, size, dataAccess | Access.WRITE);
+    if ((linear & 0xfff) + size <= 0x1000) {
+      translate(linear, dataAccess | Access.WRITE);
+      long hpa = translation.hpa;
+      ByteBuffer bank = memory.bank(hpa);
+      if (bank != null) {
+        long found =
+            compareAndExchange(bank, (int) hpa & PhysicalMemory.BANK_MASK, size, expected, value);
+        if (memory.holdsCode(hpa)) {
+          codeWrites.codeWritten(hpa, size);
+        }
+        return found;
+      }
+    }
+    synchronized (memory) {
+      long mask = size == 8 ? -1L : (1L << size * 8) - 1;
+      long found = readSlow(linear, size, data, dataAccess) & mask;
+      if (found == (expected & mask)) {
+        writeSlow(linear, size, value, data, dataAccess);
+      }
+      return found;
+    }
+  }
+
+  // ---- implicit supervisor accesses ----
+
+  /** A read of a descriptor table, TSS and the like: supervisor whatever CPL is. */
+  public long readSystem(long linear, int size) {
+    TlbEntry e = space.supervisor[(int) (linear >>> 12) & INDEX];
+    long value;
+    if ((linear + size - 1 & PAGE) == e.readTag) {
+      value = load(e.bank, e.offset + ((int) linear & 0xfff), size);
+    } else {
+      value = readSlow(linear, size, space.supervisor, Access.IMPLICIT);
+    }
+    return size == 8 ? value : value & (1L << size * 8) - 1;
+  }
+
+  /** A write of a descriptor table, TSS and the like: supervisor whatever CPL is. */
+  public void writeSystem(long linear, int size, long value) {
+    writeSlow(linear, size, value, space.supervisor, Access.IMPLICIT);
+  }
+
+  /** Makes sure that a system write cannot fault. */
+  public void probeSystemWrite(long linear, int size) {
+    probe(linear, size, Access.IMPLICIT | Access.WRITE);
+  }
+
+  /** A read with the rights of a given CPL, as a stack switch needs; size 1, 2, 4 or 8. */
+  public long readAs(int cpl, long linear, int size) {
+    return cpl == 3
+        ? readSlow(linear, size, space.user, Access.USER)
+        : readSystem(linear, size);
+  }
+
+  /** A write with the rights of a given CPL. */
+  public void writeAs(int cpl, long linear, int size, long value) {
+    if (cpl == 3) {
+      writeSlow(linear, size, value, space.user, Access.USER);
+    } else {
+      writeSystem(linear, size, value);
+    }
+  }
+
+  /** Makes sure that a write with the rights of a given CPL cannot fault. */
+  public void probeWriteAs(int cpl, long linear, int size) {
+    probe(linear, size, (cpl == 3 ? Access.USER : Access.IMPLICIT) | Access.WRITE);
+  }
+
+  // ---- fetch ----
+
+  /**
+   * Translates an instruction fetch.
+   *
+   * @return the TLB entry of the page; its bank is null if no RAM is behind it
+   * @throws CpuException #PF
+   */
+  public TlbEntry fetchEntry(long linear) {
+    TlbEntry e = fetch[(int) (linear >>> 12) & INDEX];
+    if ((linear & PAGE) != e.fetchTag) {
+      translate(linear, fetchAccess);
+      tlb.fill(space, fetch, linear, translation, memory);
+      e = fetch[(int) (linear >>> 12) & INDEX];
+    }
+    return e;
+  }
+
+  // ---- slow paths ----
+
+  /** A walk that throws what it finds: #PF, or {@link NestedFault}. Truncates to 32 bits outside of 64-bit mode. */
+  private void translate(long linear, int access) {
+    if (!walk.walk(context, linear, access, translation)) {
+      if (translation.outcome == Translation.PAGE_FAULT) {
+        throw cpu.pf(linear, translation.errorCode);
+      }
+      nestedFault.linear = linear;
+      throw nestedFault;
+    }
+  }
+
+  private long wrap(long linear) {
+    return cpu.longMode ? linear : linear & 0xffffffffL;
+  }
+
+  private void probe(long linear, int size, int access) {
+    translate(wrap(linear), access);
+    if ((linear & 0xfff) + size > 0x1000) {
+      translate(wrap((linear | 0xfff) + 1), access);
+    }
+  }
+
+  private static long load(ByteBuffer bank, int at, int size) {
+    return switch (size) {
+      case 1 -> bank.get(at);
+      case 2 -> bank.getShort(at);
+      case 4 -> bank.getInt(at);
+      default -> bank.getLong(at);
+    };
+  }
+
+  private long readSlow(long linear, int size, TlbEntry[] which, int access) {
+    int inPage = (int) linear & 0xfff;
+    if (inPage + size > 0x1000) {
+      int first = 0x1000 - inPage;
+      long nextPage = wrap((linear | 0xfff) + 1);
+      // Both halves are translated before either is read, the lower one first.
+      translate(wrap(linear), access);
+      translate(nextPage, access);
+      long value = 0;
+      for (int k = 0; k < size; k++) {
+        long at = k < first ? linear + k : nextPage + (k - first);
+        value |= (readSlow(at, 1, which, access) & 0xff) << k * 8;
+      }
+      return value;
+    }
+    linear = wrap(linear);
+    translate(linear, access);
+    long hpa = translation.hpa;
+    tlb.fill(space, which, linear, translation, memory);
+    ByteBuffer bank = memory.bank(hpa);
+    if (bank == null || !memory.isBacked(hpa, size)) {
+      return cpu.platform.deviceRead(hpa, size);
+    }
+    return load(bank, (int) hpa & PhysicalMemory.BANK_MASK, size);
+  }
+
+  private void writeSlow(long linear, int size, long value, TlbEntry[] which, int access) {
+    int inPage = (int) linear & 0xfff;
+    if (inPage + size > 0x1000) {
+      int first = 0x1000 - inPage;
+      long nextPage = wrap((linear | 0xfff) + 1);
+      translate(wrap(linear), access | Access.WRITE);
+      translate(nextPage, access | Access.WRITE);
+      for (int k = 0; k < size; k++) {
+        long at = k < first ? linear + k : nextPage + (k - first);
+        writeSlow(at, 1, value >>> k * 8, which, access);
+      }
+      return;
+    }
+    linear = wrap(linear);
+    translate(linear, access | Access.WRITE);
+    long hpa = translation.hpa;
+    tlb.fill(space, which, linear, translation, memory);
+    ByteBuffer bank = memory.bank(hpa);
+    if (bank == null || !memory.isBacked(hpa, size)) {
+      cpu.platform.deviceWrite(hpa, size, value);
+      return;
+    }
+    int at = (int) hpa & PhysicalMemory.BANK_MASK;
+    switch (size) {
+      case 1 -> bank.put(at, (byte) value);
+      case 2 -> bank.putShort(at, (short) value);
+      case 4 -> bank.putInt(at, (int) value);
+      default -> bank.putLong(at, value);
+    }
+    if (memory.holdsCode(hpa)) {
+      codeWrites.codeWritten(hpa, size);
+    }
+  }
+
+  /**
+   * Translates without side effects and without filling the TLB (KVM_TRANSLATE, tracing).
+   *
+   * @param access {@link Access} bits
+   * @return whether a translation exists; details in {@code out}
+   */
+  public boolean inspect(long linear, int access, Translation out) {
+    return walk.walk(context, wrap(linear), access | Access.NO_SIDE_EFFECTS, out);
+  }
+
+  /** Loads the PDPTE registers for PAE paging from CR3. False if a reserved bit is set. */
+  public boolean loadPdptes(long cr3) {
+    if (walk.loadPdptes(context, cr3, context.pdpte, translation)) {
+      return true;
+    }
+    if (translation.outcome == Translation.EPT_VIOLATION
+        || translation.outcome == Translation.EPT_MISCONFIGURATION) {
+      throw nestedFault;
+    }
+    return false;
+  }
+}

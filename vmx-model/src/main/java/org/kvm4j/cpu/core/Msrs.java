@@ -1,0 +1,55 @@
+package org.kvm4j.cpu.core;
+
+/** Model-specific registers that have a place of their own. SDM Vol. 4, "IA-32 Architectural MSRs". */
+public final class Msrs {
+  public long star;
+  public long lstar;
+  public long cstar;
+  public long fmask;
+  public long kernelGsBase;
+  public long sysenterCs;
+  public long sysenterEsp;
+  public long sysenterEip;
+  public long tscAux;
+  public long pat;
+  public long apicBase;
+  public long debugCtl;
+  public long miscEnable;
+  public long mtrrDefType;
+  public final long[] mtrrFixed = new long[11];
+  public final long[] mtrrBase = new long[10];
+  public final long[] mtrrMask = new long[10];
+  public long featureControl;
+  public long spec;
+  public long tscAdjust;
+  public long biosSignature;
+
+  /** Added to the platform's counter to give the guest's time-stamp counter. */
+  public long tscOffset;
+
+  /** Values after reset. SDM Vol. 3, table 10-1 and "Page Attribute Table". */
+  public void reset() {
+    star = 0;
+    lstar = 0;
+    cstar = 0;
+    fmask = 0;
+    kernelGsBase = 0;
+    sysenterCs = 0;
+    sysenterEsp = 0;
+    sysenterEip = 0;
+    tscAux = 0;
+    pat = 0x0007040600070406L;
+    apicBase = 0xfee00900L;
+    debugCtl = 0;
+    miscEnable = 1;
+    mtrrDefType = 0;
+    java.util.Arrays.fill(mtrrFixed, 0);
+    java.util.Arrays.fill(mtrrBase, 0);
+    java.util.Arrays.fill(mtrrMask, 0);
+    featureControl = 0;
+    spec = 0;
+    tscAdjust = 0;
+    biosSignature = 0;
+    tscOffset = 0;
+  }
+}
