@@ -1,0 +1,30 @@
+package org.kvm4j.cpu.semantics;
+
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
+
+/** The handler of each opcode. Each group of instructions enters its own; what is missing is #UD. */
+public final class Handlers {
+  private static final Handler[] TABLE = new Handler[Opcode.values().length];
+
+  static {
+    java.util.Arrays.fill(TABLE, (Handler) Handlers::undefined);
+  }
+
+  private Handlers() {}
+
+  /** The handler of an opcode; never null. */
+  public static Handler of(Opcode opcode) {
+    return TABLE[opcode.ordinal()];
+  }
+
+  static void put(Opcode opcode, Handler handler) {
+    TABLE[opcode.ordinal()] = handler;
+  }
+
+  /** #UD: an opcode that is invalid, or not built yet and not advertised by CPUID. */
+  static void undefined(Cpu cpu, Instruction i) {
+    throw cpu.ud();
+  }
+}
