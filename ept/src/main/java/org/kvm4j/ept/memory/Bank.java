@@ -1,0 +1,194 @@
+package org.kvm4j.ept.memory;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Up to 1 GiB of host-physical memory that starts at a multiple of 1 GiB. Which of its pages are
+ * mapped is told by {@link #solid}, below which all are, and by the bitmap for the rest.
+ */
+final class Bank {
+  private static final VarHandle CODE = MethodHandles.arrayElementVarHandle(byte[].class);
+
+  /** What an access finds; its capacity is the bank's length. */
+  final ByteBuffer buffer;
+
+  /** All bytes below this offset are mapped. */
+  int solid;
+
+  /** One bit for each page, or null in a bank that is one region. */
+  final long @Nullable [] mapped;
+
+  /** Pages mapped, while there is a bitmap. */
+  int mappedPages;
+
+  /** The page at which the search for a free run starts. */
+  int nextFree;
+
+  /** Whether {@link PhysicalMemory#map} may place regions here. */
+  final boolean shared;
+
+  private volatile byte @Nullable [] code;
+
+  private Bank(ByteBuffer buffer, boolean bitmap, boolean shared) {
+    this.buffer = buffer;
+    this.mapped = bitmap ? new long[buffer.capacity() >>> 12 >>> 6] : null;
+    this.solid = bitmap ? 0 : buffer.capacity();
+    this.shared = shared;
+  }
+
+  static Bank whole(int length) {
+    return new Bank(SparseFile.map(length), false, false);
+  }
+
+  static Bank ofRuns(boolean shared) {
+    return new Bank(SparseFile.map(1 << PhysicalMemory.BANK_SHIFT), true, shared);
+  }
+
+  /**
+   * Whether all of the access is mapped. False also for accesses that this cannot answer cheaply.
+   */
+  boolean covers(int offset, int size) {
+    return offset <= solid - size || coversRun(offset, size);
+  }
+
+  private boolean coversRun(int offset, int size) {
+    long[] bitmap = mapped;
+    int page = offset >>> 12;
+    return bitmap != null
+        && (offset & 0xfff) <= 0x1000 - size
+        && (bitmap[page >>> 6] >>> page & 1) != 0;
+  }
+
+  boolean coversPage(int offset) {
+    return covers(offset & ~0xfff, 0x1000);
+  }
+
+  /** The first run of free pages, or -1. */
+  int findRun(int pages, int alignment) {
+    int found = findRun(pages, alignment, nextFree, 1 << 18);
+    return found >= 0 ? found : findRun(pages, alignment, 0, Math.min(nextFree + pages, 1 << 18));
+  }
+
+  private int findRun(int pages, int alignment, int from, int to) {
+    int start = align(from, alignment);
+    while (start + pages <= to) {
+      int taken = lastTaken(start, pages);
+      if (taken < 0) {
+        return start;
+      }
+      start = align(nextFreeAfter(taken), alignment);
+    }
+    return -1;
+  }
+
+  private static int align(int page, int alignment) {
+    return (page + alignment - 1) & -alignment;
+  }
+
+  private int lastTaken(int start, int pages) {
+    for (int page = start + pages - 1; page >= start; page--) {
+      if (isMapped(page)) {
+        return page;
+      }
+    }
+    return -1;
+  }
+
+  private int nextFreeAfter(int page) {
+    long[] bitmap = bitmap();
+    int next = page + 1;
+    while (next < 1 << 18) {
+      long free = ~bitmap[next >>> 6] >>> next;
+      if (free != 0) {
+        return next + Long.numberOfTrailingZeros(free);
+      }
+      next = (next | 63) + 1;
+    }
+    return next;
+  }
+
+  private long[] bitmap() {
+    long[] bitmap = mapped;
+    if (bitmap == null) {
+      throw new IllegalStateException("the bank is one region");
+    }
+    return bitmap;
+  }
+
+  private boolean isMapped(int page) {
+    return (bitmap()[page >>> 6] >>> page & 1) != 0;
+  }
+
+  boolean anyMapped(int page, int pages) {
+    return lastTaken(page, pages) >= 0;
+  }
+
+  void mapRun(int page, int pages) {
+    long[] bitmap = bitmap();
+    for (int p = page; p < page + pages; p++) {
+      bitmap[p >>> 6] |= 1L << p;
+    }
+    mappedPages += pages;
+    nextFree = page + pages;
+    if (!shared && solid == page << 12) {
+      long end = (long) (page + pages) << 12;
+      solid = (int) Math.min(end, buffer.capacity());
+    }
+  }
+
+  /** Takes the pages away and zeroes those that are not zero. */
+  void unmapRun(int page, int pages) {
+    long[] bitmap = bitmap();
+    solid = Math.min(solid, page << 12);
+    for (int p = page; p < page + pages; p++) {
+      bitmap[p >>> 6] &= ~(1L << p);
+    }
+    mappedPages -= pages;
+    nextFree = Math.min(nextFree, page);
+    for (int p = page; p < page + pages; p++) {
+      zero(p << 12);
+    }
+  }
+
+  /** Zeroes a page; one that is zero already is not stored to, so that it stays without memory. */
+  void zero(int offset) {
+    for (int i = 0; i < 0x1000; i += 8) {
+      if (buffer.getLong(offset + i) != 0) {
+        buffer.put(offset, PhysicalMemory.ZERO_PAGE);
+        return;
+      }
+    }
+  }
+
+  boolean hasCode() {
+    return code != null;
+  }
+
+  boolean holdsCode(int offset) {
+    byte[] marks = code;
+    return marks != null && marks[offset >>> 12] != 0;
+  }
+
+  void markCode(int offset, boolean holds) {
+    byte[] marks = code;
+    if (marks == null) {
+      if (!holds) {
+        return;
+      }
+      marks = newMarks();
+    }
+    CODE.setVolatile(marks, offset >>> 12, holds ? (byte) 1 : (byte) 0);
+  }
+
+  private synchronized byte[] newMarks() {
+    byte[] marks = code;
+    if (marks == null) {
+      marks = new byte[buffer.capacity() + 0xfff >>> 12];
+      code = marks;
+    }
+    return marks;
+  }
+}

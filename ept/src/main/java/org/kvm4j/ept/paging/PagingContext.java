@@ -1,0 +1,101 @@
+package org.kvm4j.ept.paging;
+
+/**
+ * Everything that decides how one CPU translates an address now: control bits, roots, rights of
+ * protection keys, EPT. One per CPU, mutable, not thread-safe; the CPU keeps it in step with its
+ * registers.
+ */
+public final class PagingContext {
+  /** The guest's paging mode. */
+  public PagingMode mode = PagingMode.NONE;
+
+  /** CR3; bits outside the address of the first paging structure are ignored. */
+  public long cr3;
+
+  /** CR0.WP: supervisor-mode writes heed R/W. */
+  public boolean wp;
+
+  /** CR4.SMEP: no supervisor-mode fetches from user-mode addresses. */
+  public boolean smep;
+
+  /**
+   * CR4.SMAP: no supervisor-mode data accesses to user-mode addresses, but for {@link Access#AC}.
+   */
+  public boolean smap;
+
+  /** IA32_EFER.NXE: bit 63 of 8-byte entries disables execution (else it is reserved). */
+  public boolean nxe;
+
+  /** CR4.PSE: 4-MByte pages in 32-bit paging. */
+  public boolean pse;
+
+  /** CR4.PGE: global pages. */
+  public boolean pge;
+
+  /** CR4.PKE: protection keys for user-mode addresses. */
+  public boolean pke;
+
+  /** CR4.PKS: protection keys for supervisor-mode addresses. */
+  public boolean pks;
+
+  /** The PKRU register. */
+  public int pkru;
+
+  /** IA32_PKRS. */
+  public int pkrs;
+
+  /**
+   * The PDPTE registers of PAE paging, loaded by the CPU (see {@code
+   * TwoDimensionalWalk.loadPdptes}).
+   */
+  public final long[] pdpte = new long[4];
+
+  /** MAXPHYADDR: width of a physical address, in bits, 32 to 52. */
+  public int physicalBits = 46;
+
+  /** PSE-36: 4-MByte pages of 32-bit paging reach up to 40 bits of physical address. */
+  public boolean pse36 = true;
+
+  /**
+   * 1-GByte pages in 4- and 5-level paging (CPUID.80000001H:EDX.Page1GB); else PDPTE bit 7 is
+   * reserved.
+   */
+  public boolean pages1g = true;
+
+  /** IA32_PAT; its reset value until set. */
+  public long pat = 0x0007_0406_0007_0406L;
+
+  /**
+   * 0: no EPT. Else the whole EPTP: memory type, levels - 1 in bits 5:3, A/D enable in bit 6, root.
+   */
+  public long eptp;
+
+  /** Capability: execute-only EPT entries (IA32_VMX_EPT_VPID_CAP bit 0). */
+  public boolean eptExecuteOnly = true;
+
+  /** Capability: 2-MByte EPT pages (IA32_VMX_EPT_VPID_CAP bit 16). */
+  public boolean eptPages2m = true;
+
+  /** Capability: 1-GByte EPT pages (IA32_VMX_EPT_VPID_CAP bit 17). */
+  public boolean eptPages1g = true;
+
+  /**
+   * Capability: bits 11:9 of the qualification (IA32_VMX_EPT_VPID_CAP bit 22, advanced VM-exit
+   * information).
+   */
+  public boolean eptAdvancedInformation;
+
+  /** VM-execution control "mode-based execute control for EPT". */
+  public boolean modeBasedExecute;
+
+  /** The control bits that rights depend on, packed; PKRU and IA32_PKRS apart. */
+  public int rights() {
+    return (wp ? 1 : 0)
+        | (smep ? 1 << 1 : 0)
+        | (smap ? 1 << 2 : 0)
+        | (nxe ? 1 << 3 : 0)
+        | (pke ? 1 << 4 : 0)
+        | (pks ? 1 << 5 : 0)
+        | (modeBasedExecute ? 1 << 6 : 0);
+  }
+}

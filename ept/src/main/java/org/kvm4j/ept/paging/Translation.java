@@ -1,0 +1,108 @@
+package org.kvm4j.ept.paging;
+
+/**
+ * What a walk found: a mutable holder that its owner reuses. Which fields mean something depends on
+ * {@link #outcome}.
+ */
+public final class Translation {
+  /** The address is translated and the access allowed. */
+  public static final int OK = 0;
+
+  /** A page fault of the guest; {@link #errorCode} is set. */
+  public static final int PAGE_FAULT = 1;
+
+  /** An EPT violation; {@link #qualification} and {@link #gpa} are set. */
+  public static final int EPT_VIOLATION = 2;
+
+  /** An EPT misconfiguration; {@link #gpa} is set. */
+  public static final int EPT_MISCONFIGURATION = 3;
+
+  /** {@link #OK}, {@link #PAGE_FAULT}, {@link #EPT_VIOLATION} or {@link #EPT_MISCONFIGURATION}. */
+  public int outcome;
+
+  /** Host-physical address of the byte. */
+  public long hpa;
+
+  /**
+   * Guest-physical address of the byte; for EPT outcomes the guest-physical address whose access
+   * failed, which is a paging-structure entry's where {@link #pagingStructureAccess}.
+   */
+  public long gpa;
+
+  /**
+   * Log2 of the page that may be cached as one translation: the smaller of guest and nested page.
+   */
+  public int pageShift;
+
+  /** Log2 of the guest's page, which decides what INVLPG drops. */
+  public int guestPageShift;
+
+  /** A global translation: G in the guest's leaf and CR4.PGE. */
+  public boolean global;
+
+  /** The privilege of this access may read here from now on without another walk. */
+  public boolean mayRead;
+
+  /**
+   * The privilege of this access may write here from now on without another walk: all rights allow
+   * it, and every dirty flag that a write sets is set.
+   */
+  public boolean mayWrite;
+
+  /** The privilege of this access may fetch here from now on without another walk. */
+  public boolean mayFetch;
+
+  /**
+   * Of a page fault: the error code.
+   *
+   * <p>Source: SDM Vol. 3, Section 4.7 "Page-Fault Exceptions".
+   */
+  public int errorCode;
+
+  /**
+   * Of an EPT violation: the exit qualification, bit 12 (NMI unblocking) clear.
+   *
+   * <p>Source: SDM Vol. 3, Section 28.2.1 "Basic VM-Exit Information", table "Exit Qualification
+   * for EPT Violations".
+   */
+  public long qualification;
+
+  /** Memory type that PAT and the guest's leaf give: 0 UC, 1 WC, 4 WT, 5 WP, 6 WB, 7 UC-. */
+  public int guestMemoryType;
+
+  /** EPT memory type, bits 5:3 of the EPT leaf; 6 (WB) without EPT. */
+  public int eptMemoryType;
+
+  /** EPT leaf bit 6: the guest's PAT is ignored. */
+  public boolean eptIgnorePat;
+
+  /** The access that failed was one to a guest paging-structure entry. */
+  public boolean pagingStructureAccess;
+
+  /** For messages. */
+  @Override
+  public String toString() {
+    return switch (outcome) {
+      case OK ->
+          "hpa %#x, gpa %#x, %s page%s, %s%s%s"
+              .formatted(
+                  hpa,
+                  gpa,
+                  size(pageShift),
+                  global ? " (global)" : "",
+                  mayRead ? "r" : "-",
+                  mayWrite ? "w" : "-",
+                  mayFetch ? "x" : "-");
+      case PAGE_FAULT -> "page fault, error code " + PageFault.describe(errorCode);
+      case EPT_VIOLATION ->
+          "EPT violation at gpa %#x, qualification %#x".formatted(gpa, qualification);
+      default -> "EPT misconfiguration at gpa %#x".formatted(gpa);
+    };
+  }
+
+  private static String size(int shift) {
+    return shift >= 30
+        ? (1L << (shift - 30)) + "G"
+        : shift >= 20 ? (1L << (shift - 20)) + "M" : (1L << (shift - 10)) + "K";
+  }
+}

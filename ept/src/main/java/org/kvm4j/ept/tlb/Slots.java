@@ -1,0 +1,108 @@
+package org.kvm4j.ept.tlb;
+
+/**
+ * Which slots of one array hold entries, so that a flush costs what was filled since the last one.
+ */
+final class Slots {
+  final TlbEntry[] entries;
+  private final int[] used = new int[TlbSpace.SIZE];
+  private int count;
+
+  Slots(TlbEntry[] entries) {
+    this.entries = entries;
+  }
+
+  boolean isEmpty() {
+    return count == 0;
+  }
+
+  /** The entry to fill at an index. */
+  TlbEntry take(int index) {
+    TlbEntry entry = entries[index];
+    if (entry == TlbEntry.NONE) {
+      entry = new TlbEntry();
+      entries[index] = entry;
+    }
+    if (!entry.listed) {
+      entry.listed = true;
+      used[count++] = index;
+    }
+    return entry;
+  }
+
+  void clear() {
+    for (int i = 0; i < count; i++) {
+      TlbEntry entry = entries[used[i]];
+      entry.clear();
+      entry.listed = false;
+    }
+    count = 0;
+  }
+
+  void clearNonGlobal() {
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+      TlbEntry entry = entries[used[i]];
+      if (entry.global && entry.page != TlbEntry.INVALID) {
+        used[kept++] = used[i];
+      } else {
+        entry.clear();
+        entry.listed = false;
+      }
+    }
+    count = kept;
+  }
+
+  /** Drops the entry for a page. */
+  void clearPage(long page, boolean globals, boolean others) {
+    TlbEntry entry = entries[TlbSpace.index(page)];
+    if (entry.page == page && (entry.global ? globals : others)) {
+      entry.clear();
+    }
+  }
+
+  /** Drops the entries that are parts of a guest page larger than 4 KBytes. */
+  void clearLargePage(long linear, int shift, boolean globals, boolean others) {
+    for (int i = 0; i < count; i++) {
+      TlbEntry entry = entries[used[i]];
+      if (entry.guestPageShift == shift
+          && entry.page >>> shift == linear >>> shift
+          && (entry.global ? globals : others)) {
+        entry.clear();
+      }
+    }
+  }
+
+  /** Drops the entries of a guest-physical page. */
+  void clearGuestPhysical(long gpaPage) {
+    for (int i = 0; i < count; i++) {
+      TlbEntry entry = entries[used[i]];
+      if (entry.gpa == gpaPage) {
+        entry.clear();
+      }
+    }
+  }
+
+  /** Clears the write tags of a host-physical page; any thread may call this. */
+  int clearWriteTags(long hpaPage) {
+    int cleared = 0;
+    for (TlbEntry entry : entries) {
+      if (entry.hpa == hpaPage && entry.writeTag != TlbEntry.INVALID) {
+        entry.writeTag = TlbEntry.INVALID;
+        cleared++;
+      }
+    }
+    return cleared;
+  }
+
+  /** Entries that may be used. */
+  int live() {
+    int live = 0;
+    for (int i = 0; i < count; i++) {
+      if (entries[used[i]].page != TlbEntry.INVALID) {
+        live++;
+      }
+    }
+    return live;
+  }
+}

@@ -1,0 +1,75 @@
+package org.kvm4j.ept.tlb;
+
+import java.nio.ByteBuffer;
+
+/**
+ * One cached translation of a 4-KByte page for one privilege. The CPU's load and store path reads
+ * the fields: a tag that equals the page's linear address says that the access may go to {@link
+ * #bank} at {@link #offset} plus the offset in the page, with nothing left to check. Only {@link
+ * Tlb} writes them.
+ */
+public final class TlbEntry {
+  /** A tag that no page's address equals. */
+  public static final long INVALID = -1;
+
+  private static final ByteBuffer NO_MEMORY = ByteBuffer.allocateDirect(0);
+
+  /** What every slot holds before its first translation: never matches, never changes. */
+  static final TlbEntry NONE = new TlbEntry();
+
+  /** The page's linear address if it may be read, else {@link #INVALID}. */
+  public long readTag = INVALID;
+
+  /** The page's linear address if it may be written on the fast path, else {@link #INVALID}. */
+  public long writeTag = INVALID;
+
+  /** The page's linear address if it may be executed, else {@link #INVALID}. */
+  public long fetchTag = INVALID;
+
+  /** The bank that the page is in. */
+  public ByteBuffer bank = NO_MEMORY;
+
+  /** Where in the bank the page begins. */
+  public int offset;
+
+  /** Host-physical address of the page. */
+  public long hpa;
+
+  /** Guest-physical address of the page. */
+  public long gpa;
+
+  /** Whether the translation is global. */
+  public boolean global;
+
+  /** The page's linear address while the entry is in use, else {@link #INVALID}. */
+  long page = INVALID;
+
+  /** Log2 of the guest's page that this is a part of. */
+  int guestPageShift;
+
+  /** Whether its slot is in the list of slots in use. */
+  boolean listed;
+
+  TlbEntry() {}
+
+  void clear() {
+    readTag = INVALID;
+    writeTag = INVALID;
+    fetchTag = INVALID;
+    page = INVALID;
+  }
+
+  @Override
+  public String toString() {
+    return page == INVALID
+        ? "empty"
+        : "%#x -> hpa %#x %s%s%s%s"
+            .formatted(
+                page,
+                hpa,
+                readTag == page ? "r" : "-",
+                writeTag == page ? "w" : "-",
+                fetchTag == page ? "x" : "-",
+                global ? " global" : "");
+  }
+}

@@ -1,0 +1,150 @@
+package org.kvm4j.ept.tlb;
+
+import java.util.Arrays;
+
+/**
+ * The translations of one address-space context: one combination of VPID, EPT root and PCID. An
+ * address has one slot in each array, at {@link #index}; the arrays differ in the privilege that
+ * their entries' tags were computed for. No slot is ever null.
+ */
+public final class TlbSpace {
+  /** Slots in each array. */
+  public static final int SIZE = 1024;
+
+  /** Supervisor-mode accesses without EFLAGS.AC, and implicit ones. */
+  public final TlbEntry[] supervisor = newArray();
+
+  /** Explicit supervisor-mode data accesses with EFLAGS.AC set while CR4.SMAP is. */
+  public final TlbEntry[] supervisorAc = newArray();
+
+  /** User-mode accesses. */
+  public final TlbEntry[] user = newArray();
+
+  int vpid;
+  long eptRoot;
+  int pcid;
+
+  /** When this space was last selected. */
+  long lastUse;
+
+  /** Slots in use, for each array: entries between flushes are few against SIZE. */
+  final Slots supervisorSlots = new Slots(supervisor);
+
+  final Slots supervisorAcSlots = new Slots(supervisorAc);
+  final Slots userSlots = new Slots(user);
+
+  /** Guest pages larger than 4 KBytes that entries are parts of. */
+  final LargePages largePages = new LargePages();
+
+  /** The rights that the entries' tags were computed with. */
+  int rights;
+
+  int pkru;
+  int pkrs;
+
+  TlbSpace(int vpid, long eptRoot, int pcid) {
+    this.vpid = vpid;
+    this.eptRoot = eptRoot;
+    this.pcid = pcid;
+  }
+
+  private static TlbEntry[] newArray() {
+    TlbEntry[] entries = new TlbEntry[SIZE];
+    Arrays.fill(entries, TlbEntry.NONE);
+    return entries;
+  }
+
+  /** The slot of a linear address. */
+  public static int index(long linear) {
+    return (int) (linear >>> 12) & (SIZE - 1);
+  }
+
+  /** The VPID that the translations belong to; 0 without VPIDs. */
+  public int vpid() {
+    return vpid;
+  }
+
+  /** The PCID that the translations belong to. */
+  public int pcid() {
+    return pcid;
+  }
+
+  /** Bits 51:12 of the EPTP that the translations belong to, and bit 0 set; 0 without EPT. */
+  public long eptRoot() {
+    return eptRoot;
+  }
+
+  Slots slots(TlbEntry[] which) {
+    if (which == supervisor) {
+      return supervisorSlots;
+    }
+    if (which == user) {
+      return userSlots;
+    }
+    if (which == supervisorAc) {
+      return supervisorAcSlots;
+    }
+    throw new IllegalArgumentException("the array is not one of this space");
+  }
+
+  void clear() {
+    supervisorSlots.clear();
+    supervisorAcSlots.clear();
+    userSlots.clear();
+    largePages.clear();
+  }
+
+  void clearNonGlobal() {
+    supervisorSlots.clearNonGlobal();
+    supervisorAcSlots.clearNonGlobal();
+    userSlots.clearNonGlobal();
+    if (supervisorSlots.isEmpty() && supervisorAcSlots.isEmpty() && userSlots.isEmpty()) {
+      largePages.clear();
+    }
+  }
+
+  /**
+   * Drops what translates a linear address: its page, or all parts of the larger guest page that it
+   * is in.
+   *
+   * @param globals whether global translations are dropped
+   * @param others whether translations that are not global are dropped
+   */
+  void clearLinear(long linear, boolean globals, boolean others) {
+    long page = linear & -0x1000L;
+    supervisorSlots.clearPage(page, globals, others);
+    supervisorAcSlots.clearPage(page, globals, others);
+    userSlots.clearPage(page, globals, others);
+    int shifts = largePages.shifts();
+    while (shifts != 0) {
+      int shift = Integer.numberOfTrailingZeros(shifts);
+      shifts &= shifts - 1;
+      if (largePages.contains(linear, shift)) {
+        supervisorSlots.clearLargePage(linear, shift, globals, others);
+        supervisorAcSlots.clearLargePage(linear, shift, globals, others);
+        userSlots.clearLargePage(linear, shift, globals, others);
+      }
+    }
+  }
+
+  void clearGuestPhysical(long gpaPage) {
+    supervisorSlots.clearGuestPhysical(gpaPage);
+    supervisorAcSlots.clearGuestPhysical(gpaPage);
+    userSlots.clearGuestPhysical(gpaPage);
+  }
+
+  void clearWriteTags(long hpaPage) {
+    supervisorSlots.clearWriteTags(hpaPage);
+    supervisorAcSlots.clearWriteTags(hpaPage);
+    userSlots.clearWriteTags(hpaPage);
+  }
+
+  int live() {
+    return supervisorSlots.live() + supervisorAcSlots.live() + userSlots.live();
+  }
+
+  @Override
+  public String toString() {
+    return "vpid %#x, ept %#x, pcid %#x".formatted(vpid, eptRoot, pcid);
+  }
+}
