@@ -45,6 +45,12 @@ public final class Cpu {
    */
   public static final int CODE_BASE = 17;
 
+  /** Index of a copy of the FS base, kept by {@link #updateMode}: an index register of fast operands. */
+  public static final int FS_BASE = 18;
+
+  /** Index of a copy of the GS base. */
+  public static final int GS_BASE = 19;
+
   public static final int ES = 0;
   public static final int CS = 1;
   public static final int SS = 2;
@@ -54,8 +60,8 @@ public final class Cpu {
   public static final int LDTR = 6;
   public static final int TR = 7;
 
-  /** RAX to R15, then {@link #ZERO} and {@link #CODE_BASE}. */
-  public final long[] r = new long[18];
+  /** RAX to R15, then {@link #ZERO}, {@link #CODE_BASE}, {@link #FS_BASE} and {@link #GS_BASE}. */
+  public final long[] r = new long[20];
 
   /** While an instruction executes: the address after it. Between instructions: the next one. */
   public long rip;
@@ -299,6 +305,8 @@ public final class Cpu {
                 && seg[ES].isFlatWritable()
                 && seg[SS].isFlatWritable());
     modeKey = codeSize | (flat ? 16 : 0) | (stackSize == 8 ? 64 : stackSize == 4 ? 32 : 0);
+    r[FS_BASE] = seg[FS].base;
+    r[GS_BASE] = seg[GS].base;
     mmu.updateContext();
   }
 
@@ -459,6 +467,16 @@ public final class Cpu {
 
   public CpuException de() {
     return exception(Vector.DE);
+  }
+
+  /**
+   * The fault of a non-canonical address found below segmentation: #GP(0), which the engine turns into
+   * #SS(0) for an instruction that used SS.
+   */
+  public CpuException nonCanonical() {
+    exception.set(Vector.GP, true, 0);
+    exception.nonCanonical = true;
+    return exception;
   }
 
   /** A page fault; CR2 is loaded when it is delivered. */

@@ -14,6 +14,9 @@ public final class CpuException extends RuntimeException {
   /** The faulting linear address of a #PF; the DR6 bits of a #DB. */
   public long payload;
 
+  /** A #GP for a non-canonical address: #SS if the instruction used the stack segment. */
+  public boolean nonCanonical;
+
   CpuException() {
     super(null, null, false, false);
   }
@@ -23,6 +26,7 @@ public final class CpuException extends RuntimeException {
     this.hasErrorCode = hasErrorCode;
     this.errorCode = errorCode;
     this.payload = 0;
+    this.nonCanonical = false;
   }
 
   @Override

@@ -90,6 +90,12 @@ public interface GuestMode {
   /** Whether an external interrupt exits whatever IF says (external-interrupt exiting is 1). */
   boolean interruptExits();
 
+  /** Whether {@link #window} has anything to look at: cheap, asked at every dispatch. */
+  boolean windowPending();
+
+  /** Whether instructions have to run one by one (monitor trap flag). */
+  boolean steps();
+
   /** Interrupt-window or NMI-window exiting, preemption timer: checked between instructions. */
   boolean window();
 

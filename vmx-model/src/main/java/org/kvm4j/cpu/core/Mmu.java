@@ -400,6 +400,9 @@ public final class Mmu {
 
   /** A walk that throws what it finds: #PF, or {@link NestedFault}. Truncates to 32 bits outside of 64-bit mode. */
   private void translate(long linear, int access) {
+    if (cpu.codeSize == 8 && !cpu.isCanonical(linear)) {
+      throw cpu.nonCanonical();
+    }
     if (!walk.walk(context, linear, access, translation)) {
       if (translation.outcome == Translation.PAGE_FAULT) {
         throw cpu.pf(linear, translation.errorCode);
