@@ -1,5 +1,6 @@
 package org.kvm4j.cpu.core;
 
+import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingMode;
 
@@ -483,6 +484,13 @@ public final class Cpu {
   public CpuException pf(long linear, int errorCode) {
     exception.set(Vector.PF, true, errorCode);
     exception.payload = linear;
+    return exception;
+  }
+
+  /** A debug exception; DR6 is loaded with these bits when it is delivered. */
+  public CpuException db(long dr6Bits) {
+    exception.set(Vector.DB, false, 0);
+    exception.payload = dr6Bits;
     return exception;
   }
 

@@ -10,6 +10,7 @@ public final class Handlers {
 
   static {
     java.util.Arrays.fill(TABLE, (Handler) Handlers::undefined);
+    SystemGroups.register();
   }
 
   private Handlers() {}

@@ -1,0 +1,49 @@
+package org.kvm4j.cpu.profile;
+
+import java.util.Map;
+
+/** What instructions ask of the processor's model: its identity, features and limits. */
+public interface CpuModel {
+
+  /** Family, model and stepping, as in CPUID.1:EAX, and in EDX after reset. */
+  int signature();
+
+  /** Whether the processor has the feature (as hardware, whatever CPUID is made to say). */
+  boolean has(Feature feature);
+
+  /** All features, for the decoder and for CPUID. */
+  default FeatureSet features() {
+    FeatureSet all = FeatureSet.none();
+    for (Feature feature : Feature.values()) {
+      if (has(feature)) {
+        all = all.with(feature);
+      }
+    }
+    return all;
+  }
+
+  /** MAXPHYADDR. */
+  int physicalAddressBits();
+
+  /** Width of linear addresses: 48, or 57 with LA57. */
+  default int linearAddressBits() {
+    return has(Feature.LA57) ? 57 : 48;
+  }
+
+  /**
+   * A CPUID leaf. Bits that follow control registers (OSXSAVE, OSPKE) and the APIC's state are as at
+   * reset: CPUID itself fills them in.
+   *
+   * @param out EAX, EBX, ECX, EDX
+   */
+  void cpuid(int leaf, int subleaf, int[] out);
+
+  /**
+   * Values of model-specific registers that are constants of the model, by index: IA32_VMX_*
+   * capabilities, IA32_ARCH_CAPABILITIES, IA32_MCG_CAP and the like. What is missing has the value that
+   * its owner gives it.
+   */
+  default Map<Integer, Long> msrs() {
+    return Map.of();
+  }
+}

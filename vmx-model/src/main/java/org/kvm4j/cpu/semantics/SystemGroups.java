@@ -1,0 +1,8 @@
+package org.kvm4j.cpu.semantics;
+
+/** Enters the handlers of system instructions. */
+final class SystemGroups {
+  private SystemGroups() {}
+
+  static void register() {}
+}
