@@ -1,6 +1,8 @@
 package org.kvm4j.cpu.core;
 
-/** Bits of CR0, CR4 and IA32_EFER. SDM Vol. 3, "Control Registers" and "Extended Feature Enable". */
+/**
+ * Bits of CR0, CR4 and IA32_EFER. SDM Vol. 3, "Control Registers" and "Extended Feature Enable".
+ */
 public final class ControlBits {
   public static final long CR0_PE = 1;
   public static final long CR0_MP = 1 << 1;

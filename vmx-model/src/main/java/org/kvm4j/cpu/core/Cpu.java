@@ -5,8 +5,8 @@ import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingMode;
 
 /**
- * The architectural state of one logical processor, as instruction semantics, event delivery and the
- * execution engines see it.
+ * The architectural state of one logical processor, as instruction semantics, event delivery and
+ * the execution engines see it.
  *
  * <p>Fields are public because every instruction touches them: this class is the register file, not
  * an abstraction over it. What must stay consistent with them (mode, flatness of segments, paging
@@ -14,8 +14,8 @@ import org.kvm4j.ept.paging.PagingMode;
  * register, CPL or EFLAGS.VM/AC must call.
  *
  * <p><b>Flags.</b> OF, SF, ZF, AF, PF and CF are lazy: {@link #flagResult} holds the last result,
- * sign-extended to 64 bits, and {@link #flagAux} the carries out of its bits, so that an instruction
- * stores two words and only who reads a flag computes it:
+ * sign-extended to 64 bits, and {@link #flagAux} the carries out of its bits, so that an
+ * instruction stores two words and only who reads a flag computes it:
  *
  * <ul>
  *   <li>ZF: {@code flagResult == 0}
@@ -41,12 +41,15 @@ public final class Cpu {
   public static final int ZERO = 16;
 
   /**
-   * Index of the code base: the value that gives RIP when the offset of an instruction in its page is
-   * added. Owned by the execution engine.
+   * Index of the code base: the value that gives RIP when the offset of an instruction in its page
+   * is added. Owned by the execution engine.
    */
   public static final int CODE_BASE = 17;
 
-  /** Index of a copy of the FS base, kept by {@link #updateMode}: an index register of fast operands. */
+  /**
+   * Index of a copy of the FS base, kept by {@link #updateMode}: an index register of fast
+   * operands.
+   */
   public static final int FS_BASE = 18;
 
   /** Index of a copy of the GS base. */
@@ -102,7 +105,9 @@ public final class Cpu {
   public long dr6 = 0xffff0ff0L;
   public long dr7 = 0x400L;
 
-  /** x87, MMX, SSE and AVX state in the layout of the XSAVE area (512 legacy bytes, header, YMM...). */
+  /**
+   * x87, MMX, SSE and AVX state in the layout of the XSAVE area (512 legacy bytes, header, YMM...).
+   */
   public final byte[] xsaveArea = new byte[4096];
 
   /** Model-specific registers that instructions and events use directly. */
@@ -169,8 +174,8 @@ public final class Cpu {
   public boolean left;
 
   /**
-   * Not 0 when something wants to be looked at before the next block. Any thread may set bits through
-   * {@link #request(int)}.
+   * Not 0 when something wants to be looked at before the next block. Any thread may set bits
+   * through {@link #request(int)}.
    */
   public volatile int attention;
 
@@ -191,13 +196,19 @@ public final class Cpu {
   private final java.util.concurrent.atomic.AtomicInteger requests =
       new java.util.concurrent.atomic.AtomicInteger();
 
-  /** Instructions that may still retire in this slice; below 0 the engine leaves at the next block. */
+  /**
+   * Instructions that may still retire in this slice; below 0 the engine leaves at the next block.
+   */
   public long countdown;
 
-  /** Instructions retired before this slice, plus the slice's length: retired = this - countdown. */
+  /**
+   * Instructions retired before this slice, plus the slice's length: retired = this - countdown.
+   */
   public long retiredBase;
 
-  /** Pending debug exceptions, as in the VMCS field: bits 0..3, 12 (enabled breakpoint), 14 (BS). */
+  /**
+   * Pending debug exceptions, as in the VMCS field: bits 0..3, 12 (enabled breakpoint), 14 (BS).
+   */
   public long pendingDebug;
 
   /** Linear memory. */
@@ -471,8 +482,8 @@ public final class Cpu {
   }
 
   /**
-   * The fault of a non-canonical address found below segmentation: #GP(0), which the engine turns into
-   * #SS(0) for an instruction that used SS.
+   * The fault of a non-canonical address found below segmentation: #GP(0), which the engine turns
+   * into #SS(0) for an instruction that used SS.
    */
   public CpuException nonCanonical() {
     exception.set(Vector.GP, true, 0);

@@ -31,6 +31,8 @@ public final class CpuException extends RuntimeException {
 
   @Override
   public String getMessage() {
-    return "vector " + vector + (hasErrorCode ? " error code " + Integer.toHexString(errorCode) : "");
+    return "vector "
+        + vector
+        + (hasErrorCode ? " error code " + Integer.toHexString(errorCode) : "");
   }
 }

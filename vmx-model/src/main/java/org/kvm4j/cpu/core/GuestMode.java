@@ -3,29 +3,32 @@ package org.kvm4j.cpu.core;
 import org.kvm4j.cpu.decode.Instruction;
 
 /**
- * VMX non-root operation (or an SVM guest) as instruction semantics and event delivery see it: at each
- * point where hardware consults the controls they ask here. A method that returns true has taken a VM
- * exit: guest state is saved, {@link Cpu#left} is set, and the caller returns at once without any
- * further effect. Exits are fault-like unless a method says otherwise: {@link Cpu#instructionRip} is the
- * RIP saved, {@code i.length} the instruction length.
+ * VMX non-root operation (or an SVM guest) as instruction semantics and event delivery see it: at
+ * each point where hardware consults the controls they ask here. A method that returns true has
+ * taken a VM exit: guest state is saved, {@link Cpu#left} is set, and the caller returns at once
+ * without any further effect. Exits are fault-like unless a method says otherwise: {@link
+ * Cpu#instructionRip} is the RIP saved, {@code i.length} the instruction length.
  *
- * <p>The implementation is in {@code org.kvm4j.vmx.exit}. Order against faults is the caller's business
- * (SDM Vol. 3, "Relative Priority of Faults and VM Exits"): it checks CPL, mode and operands first where
- * the SDM says so.
+ * <p>The implementation is in {@code org.kvm4j.vmx.exit}. Order against faults is the caller's
+ * business (SDM Vol. 3, "Relative Priority of Faults and VM Exits"): it checks CPL, mode and
+ * operands first where the SDM says so.
  */
 public interface GuestMode {
 
   /**
-   * An instruction that exits unconditionally or by one execution control, with no qualification: CPUID,
-   * HLT, RDTSC, RDTSCP, RDPMC, PAUSE, MWAIT, MONITOR, INVD, WBINVD, XSETBV, RSM, GETSEC, RDRAND, RDSEED,
-   * VMCALL and the like. The control is looked up by the opcode.
+   * An instruction that exits unconditionally or by one execution control, with no qualification:
+   * CPUID, HLT, RDTSC, RDTSCP, RDPMC, PAUSE, MWAIT, MONITOR, INVD, WBINVD, XSETBV, RSM, GETSEC,
+   * RDRAND, RDSEED, VMCALL and the like. The control is looked up by the opcode.
    */
   boolean instruction(Instruction i);
 
   /** INVLPG, with the linear address as qualification. */
   boolean invlpg(Instruction i, long linear);
 
-  /** INVPCID: register operand value and memory operand's linear address, for instruction information. */
+  /**
+   * INVPCID: register operand value and memory operand's linear address, for instruction
+   * information.
+   */
   boolean invpcid(Instruction i, long linear);
 
   /** LGDT, LIDT, SGDT, SIDT, LLDT, LTR, SLDT, STR under descriptor-table exiting. */
@@ -38,7 +41,8 @@ public interface GuestMode {
    * @param size bytes
    * @param linear of the memory operand of INS and OUTS
    */
-  boolean io(Instruction i, int port, int size, boolean in, boolean string, boolean rep, long linear);
+  boolean io(
+      Instruction i, int port, int size, boolean in, boolean string, boolean rep, long linear);
 
   /** MOV to CR0, CR3, CR4, CR8, after the #GP checks that have priority; value is the source. */
   boolean movToCr(Instruction i, int cr, int gpr, long value);
@@ -46,7 +50,9 @@ public interface GuestMode {
   /** MOV from CR3 or CR8. */
   boolean movFromCr(Instruction i, int cr, int gpr);
 
-  /** CLTS. Not an exit: {@code clts} may be ignored when the mask owns TS; see {@link #writeCr0}. */
+  /**
+   * CLTS. Not an exit: {@code clts} may be ignored when the mask owns TS; see {@link #writeCr0}.
+   */
   boolean clts(Instruction i);
 
   /** LMSW with its 16-bit source; {@code linear} of a memory operand. */
@@ -79,12 +85,15 @@ public interface GuestMode {
    *
    * @param payload the linear address of a #PF, the DR6 bits of a #DB
    */
-  boolean exception(int vector, boolean hasErrorCode, int errorCode, long payload, boolean software);
+  boolean exception(
+      int vector, boolean hasErrorCode, int errorCode, long payload, boolean software);
 
   /** NMI exiting; called when an NMI could be delivered. */
   boolean nmi();
 
-  /** External-interrupt exiting; called when an interrupt is pending, before its acknowledgement. */
+  /**
+   * External-interrupt exiting; called when an interrupt is pending, before its acknowledgement.
+   */
   boolean externalInterrupt();
 
   /** Whether an external interrupt exits whatever IF says (external-interrupt exiting is 1). */
@@ -117,13 +126,16 @@ public interface GuestMode {
   /** An EPT violation or misconfiguration. Always exits. */
   void nestedFault(NestedFault fault);
 
-  /** Single-stepping by the monitor trap flag: true if an exit follows the instruction just executed. */
+  /**
+   * Single-stepping by the monitor trap flag: true if an exit follows the instruction just
+   * executed.
+   */
   boolean monitorTrap();
 
   /**
    * The event whose delivery is in progress, for IDT-vectoring information: type as in the VM-entry
-   * interruption-information field (0 external, 2 NMI, 3 hardware exception, 4 software interrupt, 5
-   * privileged software exception, 6 software exception); -1 when delivery is over.
+   * interruption-information field (0 external, 2 NMI, 3 hardware exception, 4 software interrupt,
+   * 5 privileged software exception, 6 software exception); -1 when delivery is over.
    */
   void deliveryInProgress(int type, int vector, boolean hasErrorCode, int errorCode, int length);
 

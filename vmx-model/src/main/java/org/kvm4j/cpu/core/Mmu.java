@@ -4,6 +4,7 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.PagingContext;
@@ -15,11 +16,12 @@ import org.kvm4j.ept.tlb.TlbSpace;
 import org.kvm4j.ept.walk.TwoDimensionalWalk;
 
 /**
- * Linear memory as the current privilege sees it: TLB lookup on the fast path, a two-dimensional walk
- * behind it. Segmentation and canonicality come before ({@link Cpu#linear}); here addresses are linear.
+ * Linear memory as the current privilege sees it: TLB lookup on the fast path, a two-dimensional
+ * walk behind it. Segmentation and canonicality come before ({@link Cpu#linear}); here addresses
+ * are linear.
  *
- * <p>Stores to pages that hold decoded code take the slow path (their TLB entry has no write tag) and
- * tell the {@link CodeWrites} listener after the store, so self-modifying code is exact.
+ * <p>Stores to pages that hold decoded code take the slow path (their TLB entry has no write tag)
+ * and tell the {@link CodeWrites} listener after the store, so self-modifying code is exact.
  */
 public final class Mmu {
   private static final long PAGE = ~0xfffL;
@@ -72,7 +74,7 @@ public final class Mmu {
   Mmu(Cpu cpu, PhysicalMemory memory) {
     this.cpu = cpu;
     this.memory = memory;
-    this.tlb = new Tlb(memory);
+    this.tlb = new Tlb();
     this.walk = new TwoDimensionalWalk(memory);
     this.context.physicalBits = cpu.model.physicalAddressBits();
     this.space = tlb.select(0, 0, 0);
@@ -99,7 +101,7 @@ public final class Mmu {
     c.pkru = cpu.pkru;
     c.pkrs = cpu.pkrs;
     int pcid = (cpu.cr4 & ControlBits.CR4_PCIDE) != 0 ? (int) cpu.cr3 & 0xfff : 0;
-    TlbSpace s = tlb.select(vpid, c.eptp, pcid);
+    TlbSpace s = tlb.select(vpid, pcid, c);
     boolean user = cpu.cpl == 3;
     TlbEntry[] d;
     if (user) {
@@ -232,8 +234,8 @@ public final class Mmu {
   // ---- read-modify-write ----
 
   /**
-   * Makes sure that a store to these bytes cannot fault: the first step of every instruction that reads
-   * and then writes memory, so that its fault is the write's and comes before any effect.
+   * Makes sure that a store to these bytes cannot fault: the first step of every instruction that
+   * reads and then writes memory, so that its fault is the write's and comes before any effect.
    */
   public void probeWrite(long linear, int size) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
@@ -251,9 +253,9 @@ public final class Mmu {
   }
 
   /**
-   * Atomic compare-and-exchange, for LOCK. Naturally aligned operands of 4 and 8 bytes are one atomic
-   * access of the host; smaller ones go through the containing 4 bytes; what crosses its natural
-   * alignment is atomic against other such accesses only (a split lock).
+   * Atomic compare-and-exchange, for LOCK. Naturally aligned operands of 4 and 8 bytes are one
+   * atomic access of the host; smaller ones go through the containing 4 bytes; what crosses its
+   * natural alignment is atomic against other such accesses only (a split lock).
    *
    * @param linear already probed for writing
    * @param size 1, 2, 4 or 8
@@ -359,9 +361,7 @@ public final class Mmu {
 
   /** A read with the rights of a given CPL, as a stack switch needs; size 1, 2, 4 or 8. */
   public long readAs(int cpl, long linear, int size) {
-    return cpl == 3
-        ? readSlow(linear, size, space.user, Access.USER)
-        : readSystem(linear, size);
+    return cpl == 3 ? readSlow(linear, size, space.user, Access.USER) : readSystem(linear, size);
   }
 
   /** A write with the rights of a given CPL. */
@@ -383,28 +383,37 @@ public final class Mmu {
   /**
    * Translates an instruction fetch.
    *
-   * @return the TLB entry of the page; its bank is null if no RAM is behind it
+   * @return the TLB entry of the page; null if no RAM is there, and {@link #lastHpa} says where
    * @throws CpuException #PF
    */
-  public TlbEntry fetchEntry(long linear) {
-    TlbEntry e = fetch[(int) (linear >>> 12) & INDEX];
-    if ((linear & PAGE) != e.fetchTag) {
-      translate(linear, fetchAccess);
-      tlb.fill(space, fetch, linear, translation, memory);
-      e = fetch[(int) (linear >>> 12) & INDEX];
+  public @Nullable TlbEntry fetchEntry(long linear) {
+    int slot = (int) (linear >>> 12) & INDEX;
+    TlbEntry e = fetch[slot];
+    if ((linear & PAGE) == e.fetchTag) {
+      return e;
     }
-    return e;
+    translate(linear, fetchAccess);
+    return tlb.fill(space, fetch, linear, translation, memory) ? fetch[slot] : null;
+  }
+
+  /** The host-physical address that the last walk gave. */
+  public long lastHpa() {
+    return translation.hpa;
   }
 
   // ---- slow paths ----
 
-  /** A walk that throws what it finds: #PF, or {@link NestedFault}. Truncates to 32 bits outside of 64-bit mode. */
+  /**
+   * A walk that throws what it finds: #PF, or {@link NestedFault}. Truncates to 32 bits outside of
+   * 64-bit mode.
+   */
   private void translate(long linear, int access) {
     if (cpu.codeSize == 8 && !cpu.isCanonical(linear)) {
       throw cpu.nonCanonical();
     }
     if (!walk.walk(context, linear, access, translation)) {
       if (translation.outcome == Translation.PAGE_FAULT) {
+        tlb.pageFault(space, linear);
         throw cpu.pf(linear, translation.errorCode);
       }
       nestedFault.linear = linear;

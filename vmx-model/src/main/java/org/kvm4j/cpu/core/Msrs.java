@@ -1,6 +1,8 @@
 package org.kvm4j.cpu.core;
 
-/** Model-specific registers that have a place of their own. SDM Vol. 4, "IA-32 Architectural MSRs". */
+/**
+ * Model-specific registers that have a place of their own. SDM Vol. 4, "IA-32 Architectural MSRs".
+ */
 public final class Msrs {
   public long star;
   public long lstar;

@@ -7,8 +7,8 @@ import org.kvm4j.cpu.decode.Instruction;
  * Debug exceptions around the execution of single instructions. SDM Vol. 3, "Debug Exceptions".
  *
  * <p>An engine that finds {@link #slow} true executes one instruction at a time, and between two of
- * them, in this order: {@link #pendingTraps}, NMI, interrupts, {@link #instructionBreakpoint}, fetch,
- * execution, {@link #retired}. It need not call any of them otherwise.
+ * them, in this order: {@link #pendingTraps}, NMI, interrupts, {@link #instructionBreakpoint},
+ * fetch, execution, {@link #retired}. It need not call any of them otherwise.
  */
 public final class DebugUnit {
   private DebugUnit() {}
@@ -37,8 +37,9 @@ public final class DebugUnit {
   }
 
   /**
-   * An instruction has been executed without a fault, or an iteration of a repeated one. Single-step and
-   * data breakpoints become pending; RF and the shadow of the instruction before end.
+   * An instruction has been executed without a fault, or an iteration of a repeated one.
+   * Single-step and data breakpoints become pending; RF and the shadow of the instruction before
+   * end.
    *
    * @param flagsBefore {@link Cpu#flagsRest} before the instruction
    * @param shadowBefore {@link Cpu#shadow} before the instruction

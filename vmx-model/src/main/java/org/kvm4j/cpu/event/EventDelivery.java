@@ -4,12 +4,12 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
 
 /**
- * Delivery of exceptions and interrupts. SDM Vol. 3, ch. 6 "Interrupt and Exception Handling"; Vol. 2,
- * "INT n/INTO/INT3/INT1".
+ * Delivery of exceptions and interrupts. SDM Vol. 3, ch. 6 "Interrupt and Exception Handling"; Vol.
+ * 2, "INT n/INTO/INT3/INT1".
  *
- * <p>None of these throws {@link CpuException}: what goes wrong in delivery is delivered in turn, up to
- * the triple fault. {@link org.kvm4j.cpu.core.NestedFault} passes through with nothing changed, for the
- * engine to hand to {@link org.kvm4j.cpu.core.GuestMode#nestedFault}.
+ * <p>None of these throws {@link CpuException}: what goes wrong in delivery is delivered in turn,
+ * up to the triple fault. {@link org.kvm4j.cpu.core.NestedFault} passes through with nothing
+ * changed, for the engine to hand to {@link org.kvm4j.cpu.core.GuestMode#nestedFault}.
  */
 public final class EventDelivery {
   /** Types of events, as in the VMX interruption-information fields. */
@@ -24,8 +24,8 @@ public final class EventDelivery {
   private EventDelivery() {}
 
   /**
-   * Delivers a fault of the instruction at {@link Cpu#instructionRip}: rip goes back there first. A VM
-   * exit may be taken instead.
+   * Delivers a fault of the instruction at {@link Cpu#instructionRip}: rip goes back there first. A
+   * VM exit may be taken instead.
    */
   public static void exception(Cpu cpu, CpuException e) {
     throw new UnsupportedOperationException("not built yet");
@@ -65,8 +65,8 @@ public final class EventDelivery {
   }
 
   /**
-   * Event injection by VM entry. SDM Vol. 3, "Event Injection". The event itself is not subject to the
-   * exception bitmap, and loads neither CR2 nor DR6.
+   * Event injection by VM entry. SDM Vol. 3, "Event Injection". The event itself is not subject to
+   * the exception bitmap, and loads neither CR2 nor DR6.
    *
    * @param type of the VM-entry interruption-information field, but not "other event"
    * @param length of the instruction, for the types of software events

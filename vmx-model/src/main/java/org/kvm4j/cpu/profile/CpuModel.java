@@ -31,8 +31,8 @@ public interface CpuModel {
   }
 
   /**
-   * A CPUID leaf. Bits that follow control registers (OSXSAVE, OSPKE) and the APIC's state are as at
-   * reset: CPUID itself fills them in.
+   * A CPUID leaf. Bits that follow control registers (OSXSAVE, OSPKE) and the APIC's state are as
+   * at reset: CPUID itself fills them in.
    *
    * @param out EAX, EBX, ECX, EDX
    */
@@ -40,8 +40,8 @@ public interface CpuModel {
 
   /**
    * Values of model-specific registers that are constants of the model, by index: IA32_VMX_*
-   * capabilities, IA32_ARCH_CAPABILITIES, IA32_MCG_CAP and the like. What is missing has the value that
-   * its owner gives it.
+   * capabilities, IA32_ARCH_CAPABILITIES, IA32_MCG_CAP and the like. What is missing has the value
+   * that its owner gives it.
    */
   default Map<Integer, Long> msrs() {
     return Map.of();

@@ -3,9 +3,9 @@ package org.kvm4j.cpu.semantics;
 import org.kvm4j.cpu.core.Cpu;
 
 /**
- * Two-operand arithmetic and logic on values of each size: the result is returned, the lazy flags of
- * {@link Cpu} are set. Every engine calls these and nothing else states what ADD does. Operands of 8 and
- * 16 bits may have garbage above their size. SDM Vol. 2, each instruction's page.
+ * Two-operand arithmetic and logic on values of each size: the result is returned, the lazy flags
+ * of {@link Cpu} are set. Every engine calls these and nothing else states what ADD does. Operands
+ * of 8 and 16 bits may have garbage above their size. SDM Vol. 2, each instruction's page.
  */
 public final class Alu {
   private Alu() {}

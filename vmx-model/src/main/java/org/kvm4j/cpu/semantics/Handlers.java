@@ -4,7 +4,9 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 
-/** The handler of each opcode. Each group of instructions enters its own; what is missing is #UD. */
+/**
+ * The handler of each opcode. Each group of instructions enters its own; what is missing is #UD.
+ */
 public final class Handlers {
   private static final Handler[] TABLE = new Handler[Opcode.values().length];
 

@@ -1,0 +1,43 @@
+package org.kvm4j.cpu.engine;
+
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.semantics.Handler;
+import org.kvm4j.cpu.semantics.Handlers;
+
+/** Any instruction, by its {@link Handler}. */
+final class GenericOp extends Op {
+  final Instruction instruction;
+  private final Handler handler;
+  private final boolean ends;
+
+  GenericOp(Instruction i) {
+    this.instruction = i;
+    this.handler = Handlers.of(i.opcode);
+    this.ends = i.endsBlock;
+  }
+
+  @Override
+  @Nullable Op exec(Cpu c) {
+    long start = rip(c);
+    long after = start + length & c.ripMask;
+    c.instructionRip = start;
+    c.rip = after;
+    handler.execute(c, instruction);
+    if (ends || c.left) {
+      return null;
+    }
+    if (c.rip != after) {
+      // A string instruction that stopped between iterations: it and what follows did not retire.
+      c.countdown += remaining + 1;
+      return null;
+    }
+    return next;
+  }
+
+  @Override
+  boolean usesStackSegment() {
+    return instruction.segment == Cpu.SS;
+  }
+}

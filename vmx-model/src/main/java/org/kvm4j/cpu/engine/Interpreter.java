@@ -1,0 +1,622 @@
+package org.kvm4j.cpu.engine;
+
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.CpuException;
+import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.GuestMode;
+import org.kvm4j.cpu.core.NestedFault;
+import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.cpu.decode.Decoder;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.event.DebugUnit;
+import org.kvm4j.cpu.event.EventDelivery;
+import org.kvm4j.ept.memory.CodeWriteListener;
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.tlb.TlbEntry;
+
+/**
+ * Engine T0: runs decoded blocks of chained operations, delivers what they throw, and looks at
+ * events between them.
+ *
+ * <p>Blocks are keyed by physical page, offset and mode, and are dropped exactly when a store, of
+ * this processor or from outside, overlaps them. Where single-stepping, a breakpoint, the shadow of
+ * STI or MOV SS or EFLAGS.RF matter, instructions run one at a time.
+ */
+public final class Interpreter {
+  /** Instructions of one block at most. */
+  private static final int BLOCK_LIMIT = 64;
+
+  private static final int JUMP_SLOTS = 4096;
+
+  /** Pages of decoded code kept before all are dropped. */
+  private static final int PAGE_LIMIT = 16384;
+
+  /** Why {@link #run} came back. */
+  public enum Stop {
+    /** {@link Cpu#left}: a VM exit, or shutdown in root operation. */
+    LEFT,
+    /** The instruction budget is used up. */
+    BUDGET,
+    /** {@link Cpu#activity} is not active, and nothing is pending that would change it. */
+    INACTIVE,
+    /** {@link Cpu#REQUEST_KICK} was pending. */
+    KICKED
+  }
+
+  private final Cpu cpu;
+  private final Decoder decoder;
+  private final PhysicalMemory memory;
+  private final OpFactory factory;
+  private final HashMap<Long, CodePage> pages = new HashMap<>();
+  private @Nullable CodePage lastPage;
+
+  /** Stores by others to pages that hold decoded code: hpa << 16 | length - 1. */
+  private final ConcurrentLinkedQueue<long[]> foreignWrites = new ConcurrentLinkedQueue<>();
+
+  private final CodeWriteListener foreignListener = this::foreignWrite;
+  private boolean ownWrite;
+  private @Nullable Thread runner;
+
+  // The jump cache: RIP to block, for the current fetch context.
+  private final long[] jumpRip = new long[JUMP_SLOTS];
+  private final @Nullable Block[] jumpBlock = new Block[JUMP_SLOTS];
+  private final long[] jumpBase = new long[JUMP_SLOTS];
+  private int jumpMode;
+  private int jumpGeneration;
+  private long jumpCsBase;
+  private long jumpCsLimit;
+
+  /** The branch that has just left for a target without a link. */
+  private @Nullable Op leaving;
+
+  private @Nullable CodePage leavingPage;
+  private long leavingTo;
+
+  /** The page of the block that runs; where {@link #leave} comes from. */
+  private @Nullable CodePage current;
+
+  /** Blocks decoded since the processor was made. */
+  private long blocksDecoded;
+
+  public Interpreter(Cpu cpu, Decoder decoder) {
+    this.cpu = cpu;
+    this.decoder = decoder;
+    this.memory = cpu.mmu.memory;
+    this.factory = new OpFactory(this);
+    cpu.mmu.codeWrites = this::ownCodeWritten;
+    memory.addCodeWriteListener(foreignListener);
+  }
+
+  /** Takes this processor's ear from the memory; it must not run any more. */
+  public void close() {
+    memory.removeCodeWriteListener(foreignListener);
+    pages.clear();
+  }
+
+  /** Blocks decoded so far; grows again when code is overwritten or dropped. */
+  public long blocksDecoded() {
+    return blocksDecoded;
+  }
+
+  // ---- running ----
+
+  /**
+   * Runs until a VM exit, a request that the caller serves, or the end of the budget.
+   *
+   * @param budget instructions to retire at most
+   */
+  public Stop run(long budget) {
+    cpu.retiredBase = cpu.retired() + budget;
+    cpu.countdown = budget;
+    runner = Thread.currentThread();
+    try {
+      return loop();
+    } finally {
+      runner = null;
+    }
+  }
+
+  private Stop loop() {
+    Cpu c = cpu;
+    while (true) {
+      if (c.attention != 0
+          || c.requests() != 0
+          || c.pendingDebug != 0
+          || c.activity != Cpu.ACTIVE
+          || (c.guest != null && c.guest.windowPending())) {
+        Stop stop = boundary();
+        if (stop != null) {
+          return stop;
+        }
+      }
+      if (c.left) {
+        return Stop.LEFT;
+      }
+      if (c.countdown <= 0) {
+        return Stop.BUDGET;
+      }
+      if (mustStep()) {
+        stepOne();
+        if (c.left) {
+          return Stop.LEFT;
+        }
+        continue;
+      }
+      Op op = null;
+      try {
+        op = lookup();
+        if (op == null) {
+          continue;
+        }
+        if (op instanceof Block b && b.count > c.countdown) {
+          // The budget ends inside the block: the rest goes one by one, so that it ends exactly.
+          stepOne();
+          if (c.left) {
+            return Stop.LEFT;
+          }
+          continue;
+        }
+        do {
+          Op following = op.exec(c);
+          if (following == null) {
+            break;
+          }
+          op = following;
+        } while (true);
+      } catch (CpuException e) {
+        fault(op, e);
+      } catch (NestedFault e) {
+        nestedFault(op, e);
+      }
+      if (c.left) {
+        return Stop.LEFT;
+      }
+    }
+  }
+
+  /** Whether instructions have to run one at a time. */
+  private boolean mustStep() {
+    return DebugUnit.slow(cpu) || (cpu.guest != null && cpu.guest.steps());
+  }
+
+  /** Executes one instruction with everything that debugging and shadows ask for. */
+  private void stepOne() {
+    Cpu c = cpu;
+    int flags = c.flagsRest;
+    int shadow = c.shadow;
+    GenericOp op = null;
+    try {
+      if (DebugUnit.instructionBreakpoint(c)) {
+        return;
+      }
+      op = single();
+      c.countdown--;
+      Op after = op.exec(c);
+      if (c.left) {
+        return;
+      }
+      if (after != null) {
+        c.rip = op.ripAfter(c);
+      }
+      DebugUnit.retired(c, op.instruction, flags, shadow);
+      GuestMode g = c.guest;
+      if (g != null) {
+        g.monitorTrap();
+      }
+    } catch (CpuException e) {
+      fault(op, e);
+    } catch (NestedFault e) {
+      nestedFault(op, e);
+    }
+  }
+
+  /**
+   * Events between instructions, in the order of SDM Vol. 3, "Prioritization of Concurrent Events"
+   * (table 6-2).
+   *
+   * @return why to stop, or null to go on
+   */
+  private @Nullable Stop boundary() {
+    Cpu c = cpu;
+    c.attention = 0;
+    int requests = c.requests();
+    if (requests != 0 && (requests & Cpu.REQUEST_CODE) != 0) {
+      c.clearRequest(Cpu.REQUEST_CODE);
+      drainForeignWrites();
+    }
+    GuestMode g = c.guest;
+    try {
+      if ((requests & Cpu.REQUEST_INIT) != 0 && g != null) {
+        if (g.init()) {
+          return Stop.LEFT;
+        }
+      }
+      if (c.pendingDebug != 0 && c.shadow != Cpu.SHADOW_MOV_SS && c.activity != Cpu.SHUTDOWN) {
+        c.activity = Cpu.ACTIVE;
+        DebugUnit.pendingTraps(c);
+        if (c.left) {
+          return Stop.LEFT;
+        }
+        g = c.guest;
+      }
+      if (g != null && g.window()) {
+        return Stop.LEFT;
+      }
+      if ((requests & Cpu.REQUEST_NMI) != 0
+          && c.shadow == 0
+          && (c.activity == Cpu.ACTIVE || c.activity == Cpu.HALTED)) {
+        if (g != null && g.nmi()) {
+          return Stop.LEFT;
+        }
+        if (!c.nmiBlocked) {
+          c.clearRequest(Cpu.REQUEST_NMI);
+          c.activity = Cpu.ACTIVE;
+          EventDelivery.nmi(c);
+          if (c.left) {
+            return Stop.LEFT;
+          }
+        }
+      }
+      if ((requests & Cpu.REQUEST_INTERRUPT) != 0) {
+        if (g != null && g.interruptExits()) {
+          if (g.externalInterrupt()) {
+            return Stop.LEFT;
+          }
+        } else if ((c.flagsRest & Flags.IF) != 0
+            && c.shadow == 0
+            && (c.activity == Cpu.ACTIVE || c.activity == Cpu.HALTED)) {
+          c.clearRequest(Cpu.REQUEST_INTERRUPT);
+          int vector = c.platform.acknowledgeInterrupt();
+          if (vector >= 0) {
+            c.activity = Cpu.ACTIVE;
+            EventDelivery.interrupt(c, vector);
+            if (c.left) {
+              return Stop.LEFT;
+            }
+          }
+        }
+      }
+    } catch (CpuException e) {
+      fault(null, e);
+    } catch (NestedFault e) {
+      nestedFault(null, e);
+    }
+    if (c.left) {
+      return Stop.LEFT;
+    }
+    if ((requests & Cpu.REQUEST_KICK) != 0) {
+      c.clearRequest(Cpu.REQUEST_KICK);
+      return Stop.KICKED;
+    }
+    if (c.activity != Cpu.ACTIVE) {
+      return Stop.INACTIVE;
+    }
+    // What could not be served now is looked at again where that may change: at every dispatch.
+    return null;
+  }
+
+  private void fault(@Nullable Op op, CpuException e) {
+    Cpu c = cpu;
+    if (op != null) {
+      c.instructionRip = op.rip(c);
+      c.rip = c.instructionRip;
+      if (!(op instanceof Block)) {
+        c.countdown += op.remaining + 1;
+      }
+      if (e.nonCanonical && op.usesStackSegment()) {
+        e.vector = Vector.SS;
+      }
+    } else {
+      c.instructionRip = c.rip;
+    }
+    leaving = null;
+    try {
+      EventDelivery.exception(c, e);
+    } catch (NestedFault n) {
+      nestedFault(null, n);
+    }
+  }
+
+  private void nestedFault(@Nullable Op op, NestedFault e) {
+    Cpu c = cpu;
+    if (op != null) {
+      c.instructionRip = op.rip(c);
+      c.rip = c.instructionRip;
+      if (!(op instanceof Block)) {
+        c.countdown += op.remaining + 1;
+      }
+    }
+    leaving = null;
+    GuestMode g = c.guest;
+    if (g == null) {
+      throw new IllegalStateException("EPT fault outside of non-root operation: " + e);
+    }
+    g.nestedFault(e);
+  }
+
+  // ---- finding code ----
+
+  /** The block at RIP, decoded if need be; null if it was executed or faulted already. */
+  private @Nullable Op lookup() {
+    Cpu c = cpu;
+    long rip = c.rip & c.ripMask;
+    freshenJumpCache();
+    int slot = slot(rip);
+    Block b = jumpBlock[slot];
+    if (b == null || jumpRip[slot] != rip || !b.valid) {
+      b = find(rip);
+      if (b == null) {
+        return null;
+      }
+      jumpRip[slot] = rip;
+      jumpBlock[slot] = b;
+      jumpBase[slot] = rip - (b.offset & 0xffff);
+    }
+    c.r[Cpu.CODE_BASE] = jumpBase[slot];
+    Op from = leaving;
+    if (from != null) {
+      leaving = null;
+      if (b.page == leavingPage && rip == leavingTo) {
+        from.link(b);
+        b.addIncoming(from);
+      }
+    }
+    current = b.page;
+    return b;
+  }
+
+  private static int slot(long rip) {
+    return (int) (rip ^ rip >>> 12) & JUMP_SLOTS - 1;
+  }
+
+  private void freshenJumpCache() {
+    Cpu c = cpu;
+    if (jumpGeneration != c.mmu.fetchGeneration
+        || jumpMode != c.modeKey
+        || jumpCsBase != c.seg[Cpu.CS].base
+        || jumpCsLimit != c.seg[Cpu.CS].limit) {
+      jumpGeneration = c.mmu.fetchGeneration;
+      jumpMode = c.modeKey;
+      jumpCsBase = c.seg[Cpu.CS].base;
+      jumpCsLimit = c.seg[Cpu.CS].limit;
+      java.util.Arrays.fill(jumpBlock, null);
+      leaving = null;
+    }
+  }
+
+  /**
+   * For an indirect branch: the block at a target, if it is known in the current context.
+   *
+   * @return null if the dispatcher has to look; nothing has changed then
+   */
+  @Nullable Op jump(long rip) {
+    int slot = slot(rip);
+    Block b = jumpBlock[slot];
+    if (b != null && jumpRip[slot] == rip && b.valid) {
+      cpu.r[Cpu.CODE_BASE] = jumpBase[slot];
+      current = b.page;
+      return b;
+    }
+    return null;
+  }
+
+  /** A direct branch without a link yet: asks the dispatcher to run the target, and to link it. */
+  @Nullable Op leave(Op from, long target) {
+    cpu.rip = target;
+    leaving = from;
+    leavingPage = current;
+    leavingTo = target;
+    return null;
+  }
+
+  private @Nullable Block find(long rip) {
+    Cpu c = cpu;
+    long linear = fetchLinear(rip, 1);
+    TlbEntry e = c.mmu.fetchEntry(linear);
+    int inPage = (int) linear & 0xfff;
+    if (e == null || jumpCsLimit - rip < 4096 - inPage + 15 && c.codeSize != 8) {
+      // Device memory, or the segment's limit is near: one instruction at a time.
+      stepOne();
+      return null;
+    }
+    CodePage page = page(e.hpa);
+    Block b = page.find(inPage, c.modeKey);
+    if (b == null) {
+      b = decode(page, e, inPage);
+      if (b == null) {
+        stepOne();
+        return null;
+      }
+    }
+    b.entries++;
+    return b;
+  }
+
+  /** The linear address of a fetch, checked against the code segment. */
+  private long fetchLinear(long rip, int length) {
+    Cpu c = cpu;
+    if (c.codeSize == 8) {
+      if (!c.isCanonical(rip)) {
+        throw c.gp(0);
+      }
+      return rip;
+    }
+    if (rip + length - 1 > c.seg[Cpu.CS].limit) {
+      throw c.gp(0);
+    }
+    return c.seg[Cpu.CS].base + rip & 0xffffffffL;
+  }
+
+  private CodePage page(long hpa) {
+    CodePage p = lastPage;
+    if (p != null && p.hpa == hpa) {
+      return p;
+    }
+    p = pages.get(hpa);
+    if (p == null) {
+      if (pages.size() >= PAGE_LIMIT) {
+        dropAll();
+      }
+      p = new CodePage(hpa);
+      pages.put(hpa, p);
+      memory.markCode(hpa);
+      cpu.mmu.tlb.dropWriteTags(hpa);
+    }
+    lastPage = p;
+    return p;
+  }
+
+  /** Forgets all decoded code. */
+  public void dropAll() {
+    pages.clear();
+    lastPage = null;
+    leaving = null;
+    java.util.Arrays.fill(jumpBlock, null);
+  }
+
+  // ---- decoding ----
+
+  /** Decodes a block; null if its first instruction crosses the page or the like. */
+  private @Nullable Block decode(CodePage page, TlbEntry e, int start) {
+    Cpu c = cpu;
+    ByteBuffer bank = e.bank;
+    int base = e.offset;
+    ArrayList<Instruction> instructions = new ArrayList<>();
+    int at = start;
+    while (instructions.size() < BLOCK_LIMIT && at < 4096) {
+      Instruction i = decoder.decode(bank, base + at, base + 4096, c.codeSize);
+      if (i == Instruction.PAST_LIMIT) {
+        break;
+      }
+      instructions.add(i);
+      at += i.length;
+      if (i.endsBlock || i.isBranch || i.opcode == Opcode.INVALID || i.opcode == Opcode.TOO_LONG) {
+        break;
+      }
+    }
+    int n = instructions.size();
+    if (n == 0) {
+      return null;
+    }
+    blocksDecoded++;
+    Block b = new Block(page, start, c.modeKey);
+    b.count = n;
+    b.remaining = (short) n;
+    Op last = b;
+    int offset = start;
+    for (int k = 0; k < n; k++) {
+      Instruction i = instructions.get(k);
+      Op op = factory.make(i, offset, c);
+      op.offset = (short) offset;
+      op.length = (byte) i.length;
+      op.remaining = (short) (n - 1 - k);
+      last.next = op;
+      last = op;
+      offset += i.length;
+    }
+    Instruction tail = instructions.get(n - 1);
+    if (!tail.isBranch && !tail.endsBlock) {
+      last.next = new EndOp(this, offset);
+    }
+    b.end = offset;
+    page.add(b);
+    return b;
+  }
+
+  /**
+   * The instruction at RIP as one operation that is not kept: for stepping and for page crossings.
+   */
+  private GenericOp single() {
+    Cpu c = cpu;
+    long rip = c.rip & c.ripMask;
+    c.instructionRip = rip;
+    Fetcher fetcher = new Fetcher(rip);
+    Instruction i = decoder.decode(fetcher, c.codeSize);
+    c.r[Cpu.CODE_BASE] = rip;
+    leaving = null;
+    GenericOp op = new GenericOp(i);
+    op.offset = 0;
+    op.length = (byte) i.length;
+    op.remaining = 0;
+    return op;
+  }
+
+  /** Fetches bytes one by one, each with its own checks; for the slow path only. */
+  private final class Fetcher implements org.kvm4j.cpu.decode.CodeSource {
+    private final long rip;
+    private int position;
+
+    Fetcher(long rip) {
+      this.rip = rip;
+    }
+
+    @Override
+    public int nextByte() {
+      long at = rip + position & cpu.ripMask;
+      long linear = fetchLinear(at, 1);
+      TlbEntry e = cpu.mmu.fetchEntry(linear);
+      int inPage = (int) linear & 0xfff;
+      position++;
+      if (e == null) {
+        return (int) cpu.platform.deviceRead(cpu.mmu.lastHpa(), 1) & 0xff;
+      }
+      return e.bank.get(e.offset + inPage) & 0xff;
+    }
+
+    @Override
+    public int position() {
+      return position;
+    }
+  }
+
+  // ---- self-modifying code ----
+
+  private void ownCodeWritten(long hpa, int length) {
+    codeWritten(hpa, length);
+    // Other processors hear of it as of a store from outside.
+    ownWrite = true;
+    try {
+      memory.notifyCodeWrite(hpa, length);
+    } finally {
+      ownWrite = false;
+    }
+  }
+
+  private void foreignWrite(long hpa, int length) {
+    if (ownWrite && Thread.currentThread() == runner) {
+      return;
+    }
+    foreignWrites.add(new long[] {hpa, length});
+    cpu.request(Cpu.REQUEST_CODE);
+  }
+
+  private void drainForeignWrites() {
+    long[] w;
+    while ((w = foreignWrites.poll()) != null) {
+      long hpa = w[0];
+      long end = hpa + w[1];
+      while (hpa < end) {
+        int n = (int) Math.min(end - hpa, 4096 - (hpa & 0xfff));
+        codeWritten(hpa, n);
+        hpa += n;
+      }
+    }
+  }
+
+  private void codeWritten(long hpa, int length) {
+    CodePage p = pages.get(hpa & ~0xfffL);
+    if (p == null) {
+      return;
+    }
+    int offset = (int) hpa & 0xfff;
+    if (p.covers(offset, length)) {
+      p.invalidate(offset, length);
+    }
+  }
+}

@@ -1,0 +1,331 @@
+package org.kvm4j.cpu.engine;
+
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.decode.OperandKind;
+
+/**
+ * Chooses the operation for a decoded instruction: a specialised one for the hot forms, {@link
+ * GenericOp} for all others.
+ */
+final class OpFactory {
+  private final Interpreter engine;
+
+  OpFactory(Interpreter engine) {
+    this.engine = engine;
+  }
+
+  /**
+   * @param offset of the instruction in its page
+   * @param c in the mode that the code is decoded for
+   */
+  Op make(Instruction i, int offset, Cpu c) {
+    Op op = i.lock ? null : fast(i, offset, c);
+    return op != null ? op : new GenericOp(i);
+  }
+
+  private @Nullable Op fast(Instruction i, int offset, Cpu c) {
+    boolean wide = c.codeSize == 8;
+    boolean flat32 = c.codeSize == 4 && c.flat && c.stackMask == 0xffffffffL;
+    if (!wide && !flat32) {
+      return registers(i);
+    }
+    switch (i.opcode) {
+      case JMP_NEAR:
+      case CALL_NEAR:
+      case RET_NEAR:
+      case JCC:
+        return branch(i, offset, wide, flat32);
+      case PUSH:
+      case POP:
+        return stack(i, wide);
+      default:
+        break;
+    }
+    Op op = registers(i);
+    return op != null ? op : memory(i, offset, wide);
+  }
+
+  /** Forms without memory: the same in every mode. */
+  private static @Nullable Op registers(Instruction i) {
+    if (i.kind0 != OperandKind.GPR) {
+      return null;
+    }
+    int size = i.size0;
+    boolean wide = size == 8;
+    if (size < 4 && i.kind1 != OperandKind.GPR && i.kind1 != OperandKind.IMMEDIATE) {
+      if (i.opcode == Opcode.SETCC) {
+        MoveOps.SetReg s = new MoveOps.SetReg();
+        s.dst = (byte) i.reg0;
+        s.condition = (byte) i.condition;
+        return s;
+      }
+      return null;
+    }
+    if (i.kind1 == OperandKind.GPR && i.kind2 == OperandKind.NONE) {
+      MoveOps.RegReg m =
+          switch (i.opcode) {
+            case MOV -> wide ? new MoveOps.Mov64() : size == 4 ? new MoveOps.Mov32() : null;
+            case MOVZX ->
+                size < 4
+                    ? null
+                    : i.size1 == 1 ? new MoveOps.ZeroExtend8() : new MoveOps.ZeroExtend16();
+            case MOVSX ->
+                size < 4
+                    ? null
+                    : i.size1 == 1
+                        ? wide ? new MoveOps.SignExtend8To64() : new MoveOps.SignExtend8To32()
+                        : wide ? new MoveOps.SignExtend16To64() : new MoveOps.SignExtend16To32();
+            case MOVSXD -> wide && i.size1 == 4 ? new MoveOps.SignExtend32To64() : null;
+            case CMOVCC -> cmov(i, size);
+            default -> null;
+          };
+      if (m != null) {
+        m.dst = (byte) i.reg0;
+        m.src = (byte) i.reg1;
+        return m;
+      }
+      if (i.size1 == size) {
+        AluOps.RegReg a = AluOps.regReg(i.opcode, size);
+        if (a != null) {
+          a.dst = (byte) i.reg0;
+          a.src = (byte) i.reg1;
+          return a;
+        }
+      }
+      return null;
+    }
+    if (i.kind1 == OperandKind.IMMEDIATE && i.kind2 == OperandKind.NONE) {
+      if (i.opcode == Opcode.MOV && size >= 4) {
+        MoveOps.MovImm m = new MoveOps.MovImm();
+        m.dst = (byte) i.reg0;
+        m.imm = wide ? i.immediate : i.immediate & 0xffffffffL;
+        return m;
+      }
+      AluOps.RegImm a = AluOps.regImm(i.opcode, size);
+      if (a != null) {
+        a.dst = (byte) i.reg0;
+        a.imm = (int) i.immediate;
+        return a;
+      }
+    }
+    return null;
+  }
+
+  private static MoveOps.@Nullable RegReg cmov(Instruction i, int size) {
+    if (size == 8) {
+      MoveOps.Cmov64 m = new MoveOps.Cmov64();
+      m.condition = (byte) i.condition;
+      return m;
+    }
+    if (size == 4) {
+      MoveOps.Cmov32 m = new MoveOps.Cmov32();
+      m.condition = (byte) i.condition;
+      return m;
+    }
+    return null;
+  }
+
+  private static @Nullable Op memory(Instruction i, int offset, boolean wide) {
+    if (i.kind2 != OperandKind.NONE) {
+      return null;
+    }
+    boolean toMemory = i.kind0 == OperandKind.MEMORY;
+    if (!toMemory && (i.kind1 != OperandKind.MEMORY || i.kind0 != OperandKind.GPR)) {
+      return null;
+    }
+    MemOp op = toMemory ? toMemory(i) : fromMemory(i);
+    if (op == null || !address(op, i, offset, wide)) {
+      return null;
+    }
+    return op;
+  }
+
+  private static @Nullable MemOp fromMemory(Instruction i) {
+    int size = i.size0;
+    boolean wide = size == 8;
+    MoveOps.RegMem m =
+        switch (i.opcode) {
+          case MOV ->
+              switch (size) {
+                case 8 -> new MoveOps.Load64();
+                case 4 -> new MoveOps.Load32();
+                case 2 -> new MoveOps.Load16();
+                default -> new MoveOps.Load8();
+              };
+          case MOVZX ->
+              size < 4 ? null : i.size1 == 1 ? new MoveOps.LoadZero8() : new MoveOps.LoadZero16();
+          case MOVSX ->
+              size < 4
+                  ? null
+                  : i.size1 == 1
+                      ? wide ? new MoveOps.LoadSign8To64() : new MoveOps.LoadSign8To32()
+                      : wide ? new MoveOps.LoadSign16To64() : new MoveOps.LoadSign16To32();
+          case MOVSXD -> wide && i.size1 == 4 ? new MoveOps.LoadSign32To64() : null;
+          case LEA -> wide ? new MoveOps.Lea64() : size == 4 ? new MoveOps.Lea32() : null;
+          default -> null;
+        };
+    if (m != null) {
+      m.reg = (byte) i.reg0;
+      return m;
+    }
+    AluOps.RegMem a = AluOps.regMem(i.opcode, size);
+    if (a != null) {
+      a.reg = (byte) i.reg0;
+    }
+    return a;
+  }
+
+  private static @Nullable MemOp toMemory(Instruction i) {
+    int size = i.size0;
+    if (i.kind1 == OperandKind.GPR) {
+      if (i.opcode == Opcode.MOV) {
+        MoveOps.RegMem m =
+            switch (size) {
+              case 8 -> new MoveOps.Store64();
+              case 4 -> new MoveOps.Store32();
+              case 2 -> new MoveOps.Store16();
+              default -> new MoveOps.Store8();
+            };
+        m.reg = (byte) i.reg1;
+        return m;
+      }
+      AluOps.RegMem a = AluOps.memReg(i.opcode, size);
+      if (a != null) {
+        a.reg = (byte) i.reg1;
+      }
+      return a;
+    }
+    if (i.kind1 == OperandKind.IMMEDIATE) {
+      if (i.opcode == Opcode.MOV) {
+        MoveOps.MemImm m =
+            switch (size) {
+              case 8 -> new MoveOps.StoreImm64();
+              case 4 -> new MoveOps.StoreImm32();
+              case 1 -> new MoveOps.StoreImm8();
+              default -> null;
+            };
+        if (m != null) {
+          m.imm = (int) i.immediate;
+        }
+        return m;
+      }
+      AluOps.MemImm a = AluOps.memImm(i.opcode, size);
+      if (a != null) {
+        a.imm = (int) i.immediate;
+      }
+      return a;
+    }
+    return null;
+  }
+
+  /** Fills in the address; false if it is not of the fast form. */
+  private static boolean address(MemOp op, Instruction i, int offset, boolean wide) {
+    if (i.addressSize != (wide ? 8 : 4)) {
+      return false;
+    }
+    long disp = i.displacement;
+    int base = i.base;
+    int index = i.index;
+    int scale = i.scale;
+    if (base == Instruction.RIP) {
+      base = Cpu.CODE_BASE;
+      disp += offset + i.length;
+    }
+    if (i.segment >= Cpu.FS && i.opcode != Opcode.LEA) {
+      if (!wide || index != Instruction.NO_REGISTER) {
+        return false;
+      }
+      index = i.segment == Cpu.FS ? Cpu.FS_BASE : Cpu.GS_BASE;
+      scale = 0;
+    }
+    if (disp != (int) disp) {
+      return false;
+    }
+    op.base = (byte) base;
+    op.index = (byte) index;
+    op.scale = (byte) scale;
+    op.disp = (int) disp;
+    op.stack = i.segment == Cpu.SS;
+    return true;
+  }
+
+  private @Nullable Op branch(Instruction i, int offset, boolean wide, boolean flat32) {
+    if (i.operandSize != (wide ? 8 : 4)) {
+      return null;
+    }
+    if (i.kind0 == OperandKind.RELATIVE) {
+      BranchOps.Direct d =
+          switch (i.opcode) {
+            case JMP_NEAR -> new BranchOps.Jmp(engine);
+            case CALL_NEAR -> wide ? new BranchOps.Call64(engine) : new BranchOps.Call32(engine);
+            case JCC ->
+                switch (i.condition) {
+                  case 2 -> new BranchOps.Jb(engine);
+                  case 3 -> new BranchOps.Jae(engine);
+                  case 4 -> new BranchOps.Jz(engine);
+                  case 5 -> new BranchOps.Jnz(engine);
+                  default -> new BranchOps.Jcc(engine, i.condition);
+                };
+            default -> null;
+          };
+      long target = offset + i.length + i.immediate;
+      if (d == null || target != (int) target) {
+        return null;
+      }
+      d.target = (int) target;
+      return d;
+    }
+    if (i.opcode == Opcode.RET_NEAR) {
+      if (i.kind0 != OperandKind.NONE) {
+        return null;
+      }
+      return wide ? new BranchOps.Ret64(engine) : flat32 ? new BranchOps.Ret32(engine) : null;
+    }
+    if (!wide) {
+      return null;
+    }
+    boolean call = i.opcode == Opcode.CALL_NEAR;
+    if (i.kind0 == OperandKind.GPR) {
+      if (call) {
+        BranchOps.CallReg64 o = new BranchOps.CallReg64(engine);
+        o.src = (byte) i.reg0;
+        return o;
+      }
+      BranchOps.JmpReg64 o = new BranchOps.JmpReg64(engine);
+      o.src = (byte) i.reg0;
+      return o;
+    }
+    if (i.kind0 == OperandKind.MEMORY) {
+      MemOp o = call ? new BranchOps.CallMem64(engine) : new BranchOps.JmpMem64(engine);
+      return address(o, i, offset, true) ? o : null;
+    }
+    return null;
+  }
+
+  private static @Nullable Op stack(Instruction i, boolean wide) {
+    if (i.kind0 != OperandKind.GPR || i.operandSize != (wide ? 8 : 4)) {
+      return null;
+    }
+    if (i.opcode == Opcode.PUSH) {
+      if (wide) {
+        MoveOps.Push64 p = new MoveOps.Push64();
+        p.src = (byte) i.reg0;
+        return p;
+      }
+      MoveOps.Push32 p = new MoveOps.Push32();
+      p.src = (byte) i.reg0;
+      return p;
+    }
+    if (wide) {
+      MoveOps.Pop64 p = new MoveOps.Pop64();
+      p.dst = (byte) i.reg0;
+      return p;
+    }
+    MoveOps.Pop32 p = new MoveOps.Pop32();
+    p.dst = (byte) i.reg0;
+    return p;
+  }
+}
