@@ -1,5 +1,6 @@
 package org.kvm4j.kvm.syscall;
 
+import java.util.List;
 import java.util.Optional;
 
 /** Finds kernels through {@link java.util.ServiceLoader}. */
@@ -20,6 +21,34 @@ public interface KernelProvider {
    * @throws IllegalStateException with the reason, if {@link #unavailable} gives one
    */
   Kernel open();
+
+  /**
+   * A new kernel, with options. A kernel that takes no options, as the machine's own, refuses all
+   * of them.
+   *
+   * @param options those of {@link KernelOptions} that this kernel knows
+   * @throws IllegalArgumentException if it does not know an option, or not the value given for it;
+   *     the message is one line that names both
+   * @throws IllegalStateException with the reason, if {@link #unavailable} gives one
+   */
+  default Kernel open(KernelOptions options) {
+    for (String option : options.asMap().keySet()) {
+      throw new IllegalArgumentException(
+          "the " + name() + " kernel has no option \"" + option + "\": its machine is as it is");
+    }
+    return open();
+  }
+
+  /**
+   * The values that an option can have, for help, completion and to name what was perhaps meant.
+   *
+   * @param option one of {@link KernelOptions}
+   * @return in the order in which they are to be shown; empty if this kernel does not know the
+   *     option
+   */
+  default List<String> optionValues(String option) {
+    return List.of();
+  }
 
   /**
    * @param reason one line: what is missing or forbidden

@@ -1,0 +1,68 @@
+package org.kvm4j.kvm.syscall;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * What a kernel is opened with and the system-call surface has no argument for: an emulated
+ * machine's CPU model, clock and execution engine. Options that are not given are as the kernel has
+ * them.
+ */
+public final class KernelOptions {
+
+  /**
+   * The CPU model of the emulated host, and features to add to it and to take away: {@code
+   * NAME[,+feature,-feature...]}.
+   */
+  public static final String CPU = "cpu";
+
+  /** The features that {@link #CPU} can add and take away; not an option of its own. */
+  public static final String CPU_FEATURE = "cpu-feature";
+
+  /**
+   * {@code host}: time is the host's; {@code virtual}: time is driven by the instructions that the
+   * guest retires, and a run is reproducible.
+   */
+  public static final String CLOCK = "clock";
+
+  /** The execution engine. */
+  public static final String ENGINE = "engine";
+
+  /** No option at all. */
+  public static final KernelOptions NONE = new KernelOptions(Map.of());
+
+  private final Map<String, String> values;
+
+  private KernelOptions(Map<String, String> values) {
+    this.values = values;
+  }
+
+  /** These options and one more, or another value for one of them. */
+  public KernelOptions with(String option, String value) {
+    Map<String, String> more = new LinkedHashMap<>(values);
+    more.put(option, value);
+    return new KernelOptions(more);
+  }
+
+  /** The value of an option; empty if it was not given. */
+  public Optional<String> get(String option) {
+    return Optional.ofNullable(values.get(option));
+  }
+
+  /** The options that were given, with their values, in the order in which they were given. */
+  public Map<String, String> asMap() {
+    return Collections.unmodifiableMap(values);
+  }
+
+  /** Whether no option was given. */
+  public boolean isEmpty() {
+    return values.isEmpty();
+  }
+
+  @Override
+  public String toString() {
+    return values.toString();
+  }
+}
