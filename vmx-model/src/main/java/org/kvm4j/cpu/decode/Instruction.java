@@ -158,18 +158,18 @@ public final class Instruction {
     operandSize = from.operandSize;
     addressSize = from.addressSize;
     condition = from.condition;
-    kind0 = from.kind0;
-    size0 = from.size0;
-    reg0 = from.reg0;
-    kind1 = from.kind1;
-    size1 = from.size1;
-    reg1 = from.reg1;
-    kind2 = from.kind2;
-    size2 = from.size2;
-    reg2 = from.reg2;
-    kind3 = from.kind3;
-    size3 = from.size3;
-    reg3 = from.reg3;
+    kind0 = from.kind[0];
+    size0 = from.size[0];
+    reg0 = from.reg[0];
+    kind1 = from.kind[1];
+    size1 = from.size[1];
+    reg1 = from.reg[1];
+    kind2 = from.kind[2];
+    size2 = from.size[2];
+    reg2 = from.reg[2];
+    kind3 = from.kind[3];
+    size3 = from.size[3];
+    reg3 = from.reg[3];
     segment = from.segment;
     base = from.base;
     index = from.index;
@@ -212,24 +212,21 @@ public final class Instruction {
     return opcode.compareTo(Opcode.PAST_LIMIT) > 0;
   }
 
+  /** Returns the instruction in Intel's syntax. */
+  @Override
+  public String toString() {
+    return Disassembler.disassemble(this);
+  }
+
   /** The fields of the instruction that is being decoded. */
   static class Fields {
     int codeSize;
     int operandSize;
     int addressSize;
     int condition;
-    int kind0;
-    int size0;
-    int reg0;
-    int kind1;
-    int size1;
-    int reg1;
-    int kind2;
-    int size2;
-    int reg2;
-    int kind3;
-    int size3;
-    int reg3;
+    final int[] kind = new int[4];
+    final int[] size = new int[4];
+    final int[] reg = new int[4];
     int segment;
     int base = NO_REGISTER;
     int index = NO_REGISTER;
