@@ -159,6 +159,12 @@ public final class Cpu {
   /** NMIs are blocked until the next IRET. */
   public boolean nmiBlocked;
 
+  /**
+   * An IRET has unblocked NMIs and is not over: if it faults, a VM exit reports so. SDM Vol. 3, "VM
+   * Exits Due to IRET" ("NMI unblocking due to IRET").
+   */
+  public boolean iretUnblockedNmi;
+
   /** Activity state, with the SDM's VMCS encoding: 0 active, 1 HLT, 2 shutdown, 3 wait-for-SIPI. */
   public int activity;
 
@@ -277,6 +283,7 @@ public final class Cpu {
     cpl = 0;
     shadow = 0;
     nmiBlocked = false;
+    iretUnblockedNmi = false;
     activity = ACTIVE;
     pendingDebug = 0;
     left = false;

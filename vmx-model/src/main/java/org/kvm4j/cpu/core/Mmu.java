@@ -68,8 +68,17 @@ public final class Mmu {
 
   public CodeWrites codeWrites = (hpa, length) -> {};
 
-  /** Set while data breakpoints are armed: told of each data access on the slow path. */
-  public int watchedAccesses;
+  /** Told of data accesses to the pages that it names. */
+  public interface Watch {
+    /**
+     * Data was accessed, or is about to be.
+     *
+     * @return whether the page of this address is watched: accesses to it stay off the fast path
+     */
+    boolean accessed(long linear, int size, boolean write);
+  }
+
+  private @Nullable Watch watch;
 
   Mmu(Cpu cpu, PhysicalMemory memory) {
     this.cpu = cpu;
@@ -130,6 +139,32 @@ public final class Mmu {
   public void flushAll() {
     tlb.flushAll();
     fetchGeneration++;
+  }
+
+  /**
+   * Arms data breakpoints: from now on accesses to watched pages take the slow path.
+   *
+   * @param watch null to disarm
+   */
+  public void watch(@Nullable Watch watch) {
+    this.watch = watch;
+    flushAll();
+  }
+
+  /** What data breakpoints are armed with; null if none are. */
+  public @Nullable Watch watch() {
+    return watch;
+  }
+
+  /** Tells the watch of an access that has just filled a TLB entry. */
+  private void watched(long linear, int size, boolean write, TlbEntry[] which, int access) {
+    if (watch != null && (access & Access.IMPLICIT) == 0 && watch.accessed(linear, size, write)) {
+      TlbEntry e = which[(int) (linear >>> 12) & INDEX];
+      if (e.readTag == (linear & PAGE) || e.writeTag == (linear & PAGE)) {
+        e.readTag = TlbEntry.INVALID;
+        e.writeTag = TlbEntry.INVALID;
+      }
+    }
   }
 
   /** To be called after any invalidation done on {@link #tlb} directly. */
@@ -313,8 +348,11 @@ public final class Mmu {
   private long compareAndExchangeSlow(long linear, int size, long expected, long value) {
     probe(linear, size, dataAccess | Access.WRITE);
     if ((linear & 0xfff) + size <= 0x1000) {
-      translate(linear, dataAccess | Access.WRITE);
+      translate(wrap(linear), dataAccess | Access.WRITE);
       long hpa = translation.hpa;
+      if (watch != null) {
+        watched(wrap(linear), size, true, data, dataAccess);
+      }
       ByteBuffer bank = memory.bank(hpa);
       if (bank != null) {
         long found =
@@ -351,12 +389,54 @@ public final class Mmu {
 
   /** A write of a descriptor table, TSS and the like: supervisor whatever CPL is. */
   public void writeSystem(long linear, int size, long value) {
-    writeSlow(linear, size, value, space.supervisor, Access.IMPLICIT);
+    TlbEntry e = space.supervisor[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) == e.writeTag) {
+      store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
+    } else {
+      writeSlow(linear, size, value, space.supervisor, Access.IMPLICIT);
+    }
+  }
+
+  /**
+   * Sets and clears bits of one byte of a system structure in one locked access: accessed and busy
+   * bits of descriptors.
+   */
+  public void updateSystem(long linear, int set, int clear) {
+    translate(wrap(linear), Access.IMPLICIT | Access.WRITE);
+    long hpa = translation.hpa;
+    ByteBuffer bank = memory.bank(hpa);
+    if (bank == null) {
+      cpu.platform.deviceWrite(hpa, 1, cpu.platform.deviceRead(hpa, 1) & ~clear | set);
+      return;
+    }
+    int at = (int) hpa & PhysicalMemory.BANK_MASK;
+    long old = bank.get(at) & 0xff;
+    while (true) {
+      long found = compareAndExchange(bank, at, 1, old, old & ~clear | set);
+      if (found == old) {
+        break;
+      }
+      old = found;
+    }
+    if (memory.holdsCode(hpa)) {
+      codeWrites.codeWritten(hpa, 1);
+    }
   }
 
   /** Makes sure that a system write cannot fault. */
   public void probeSystemWrite(long linear, int size) {
-    probe(linear, size, Access.IMPLICIT | Access.WRITE);
+    TlbEntry e = space.supervisor[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) != e.writeTag) {
+      probe(linear, size, Access.IMPLICIT | Access.WRITE);
+    }
+  }
+
+  /** Makes sure that a system read cannot fault. */
+  public void probeSystemRead(long linear, int size) {
+    TlbEntry e = space.supervisor[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) != e.readTag) {
+      probe(linear, size, Access.IMPLICIT);
+    }
   }
 
   /** A read with the rights of a given CPL, as a stack switch needs; size 1, 2, 4 or 8. */
@@ -375,7 +455,11 @@ public final class Mmu {
 
   /** Makes sure that a write with the rights of a given CPL cannot fault. */
   public void probeWriteAs(int cpl, long linear, int size) {
-    probe(linear, size, (cpl == 3 ? Access.USER : Access.IMPLICIT) | Access.WRITE);
+    if (cpl != 3) {
+      probeSystemWrite(linear, size);
+    } else {
+      probe(linear, size, Access.USER | Access.WRITE);
+    }
   }
 
   // ---- fetch ----
@@ -432,6 +516,15 @@ public final class Mmu {
     }
   }
 
+  private static void store(ByteBuffer bank, int at, int size, long value) {
+    switch (size) {
+      case 1 -> bank.put(at, (byte) value);
+      case 2 -> bank.putShort(at, (short) value);
+      case 4 -> bank.putInt(at, (int) value);
+      default -> bank.putLong(at, value);
+    }
+  }
+
   private static long load(ByteBuffer bank, int at, int size) {
     return switch (size) {
       case 1 -> bank.get(at);
@@ -460,6 +553,9 @@ public final class Mmu {
     translate(linear, access);
     long hpa = translation.hpa;
     tlb.fill(space, which, linear, translation, memory);
+    if (watch != null) {
+      watched(linear, size, false, which, access);
+    }
     ByteBuffer bank = memory.bank(hpa);
     if (bank == null || !memory.isBacked(hpa, size)) {
       return cpu.platform.deviceRead(hpa, size);
@@ -484,6 +580,9 @@ public final class Mmu {
     translate(linear, access | Access.WRITE);
     long hpa = translation.hpa;
     tlb.fill(space, which, linear, translation, memory);
+    if (watch != null) {
+      watched(linear, size, true, which, access);
+    }
     ByteBuffer bank = memory.bank(hpa);
     if (bank == null || !memory.isBacked(hpa, size)) {
       cpu.platform.deviceWrite(hpa, size, value);
