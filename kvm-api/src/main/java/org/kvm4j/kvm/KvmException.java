@@ -38,6 +38,11 @@ public final class KvmException extends RuntimeException {
     return text.toString();
   }
 
+  @Override
+  public String getMessage() {
+    return message(call, errno, detail);
+  }
+
   /** The ioctl or other system call that failed. */
   public String call() {
     return call;

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.kvm4j.kvm.Refusals.refusal;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -64,10 +65,7 @@ class HandleTests {
   @Test
   void anotherApiVersionIsRefused() {
     kernel.on(Ioctls.KVM_GET_API_VERSION, (fd, argument) -> 13);
-    assertTrue(
-        assertThrows(IllegalStateException.class, () -> Kvm.open(kernel))
-            .getMessage()
-            .contains("version 13"));
+    assertTrue(refusal(IllegalStateException.class, () -> Kvm.open(kernel)).contains("version 13"));
     assertEquals(1, kernel.closed.size());
   }
 
@@ -87,14 +85,9 @@ class HandleTests {
     vcpu.close();
     vm.close();
     kvm.close();
-    assertEquals(
-        "vCPU 0 is closed", assertThrows(IllegalStateException.class, vcpu::run).getMessage());
-    assertEquals(
-        "the VM is closed",
-        assertThrows(IllegalStateException.class, () -> vm.createVcpu(1)).getMessage());
-    assertEquals(
-        "/dev/kvm is closed",
-        assertThrows(IllegalStateException.class, () -> kvm.createVm()).getMessage());
+    assertEquals("vCPU 0 is closed", refusal(IllegalStateException.class, vcpu::run));
+    assertEquals("the VM is closed", refusal(IllegalStateException.class, () -> vm.createVcpu(1)));
+    assertEquals("/dev/kvm is closed", refusal(IllegalStateException.class, () -> kvm.createVm()));
     assertThrows(IllegalStateException.class, vcpu::getRegs);
     assertThrows(IllegalStateException.class, vm::getClock);
     assertThrows(IllegalStateException.class, () -> vcpu.runPage().exitReason());
@@ -123,8 +116,7 @@ class HandleTests {
     kernel.capabilities.put(Caps.KVM_CAP_MAX_VCPUS, 1024);
     kernel.fail(Ioctls.KVM_CREATE_VCPU, Errno.EINVAL);
     assertTrue(
-        assertThrows(KvmException.class, () -> vm.createVcpu(-1))
-            .getMessage()
+        refusal(KvmException.class, () -> vm.createVcpu(-1))
             .contains("EINVAL: vCPU id 4294967295 of at most 4096 ids and 1024 vCPUs"));
     assertEquals(
         0xffff_ffffL,
@@ -174,10 +166,9 @@ class HandleTests {
                 5, 0x10, 0x5001, 0x1801, 0x10001, "flags", "size", "guest-physical", "user-space"),
             new Case(5, 0, 0x5000, 0x1000, 0x10000, "perhaps past the last guest-physical"))) {
       String message =
-          assertThrows(
-                  KvmException.class,
-                  () -> vm.setUserMemoryRegion(c.slot, c.flags, c.gpa, c.size, c.hva))
-              .getMessage();
+          refusal(
+              KvmException.class,
+              () -> vm.setUserMemoryRegion(c.slot, c.flags, c.gpa, c.size, c.hva));
       for (String word : c.words) {
         assertTrue(message.contains(word), () -> message + " lacks " + word);
       }
@@ -284,8 +275,7 @@ class HandleTests {
       entries.add(new MsrEntry(i, 0));
     }
     assertTrue(
-        assertThrows(KvmException.class, () -> vcpu.setMsrs(entries))
-            .getMessage()
+        refusal(KvmException.class, () -> vcpu.setMsrs(entries))
             .contains("256 entries; at most 255"));
   }
 
@@ -341,9 +331,7 @@ class HandleTests {
     assertEquals(8, kernel.lastArgument().getLong(KvmEnableCap.ARGS + 8));
     kernel.fail(Ioctls.KVM_ENABLE_CAP, Errno.EINVAL);
     assertTrue(
-        assertThrows(
-                KvmException.class, () -> vm.enableCap(KvmCap.KVM_CAP_EXIT_HYPERCALL.number(), 9))
-            .getMessage()
+        refusal(KvmException.class, () -> vm.enableCap(KvmCap.KVM_CAP_EXIT_HYPERCALL.number(), 9))
             .contains("KVM_CAP_EXIT_HYPERCALL 0x9"));
   }
 
@@ -379,8 +367,7 @@ class HandleTests {
           return Errno.ENOENT.result();
         });
     assertTrue(
-        assertThrows(KvmException.class, () -> vm.getDirtyLog(9))
-            .getMessage()
+        refusal(KvmException.class, () -> vm.getDirtyLog(9))
             .contains("ENOENT: slot 9, which was not made"));
   }
 
@@ -433,8 +420,7 @@ class HandleTests {
     UserMemory page = vcpu.runPage().memory();
     page.putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_HLT);
     assertTrue(
-        assertThrows(IllegalStateException.class, () -> vcpu.answerIn(1))
-            .getMessage()
+        refusal(IllegalStateException.class, () -> vcpu.answerIn(1))
             .contains("the last exit was KVM_EXIT_HLT, not KVM_EXIT_IO"));
     assertThrows(IllegalStateException.class, () -> vcpu.answerMmio(1));
     assertThrows(IllegalStateException.class, () -> vcpu.answerRdMsr(1));
@@ -475,8 +461,7 @@ class HandleTests {
       assertTrue(memory.holds(0x1fff, 1));
       assertFalse(memory.holds(0x1fff, 2));
       assertTrue(
-          assertThrows(IllegalArgumentException.class, () -> memory.getLong(0x1ff9))
-              .getMessage()
+          refusal(IllegalArgumentException.class, () -> memory.getLong(0x1ff9))
               .contains(
                   "no guest memory at [0x1ff9, 0x2001); there is: [0x0, 0x2000), [0x100000, 0x101000)"));
       assertThrows(IllegalArgumentException.class, () -> memory.getByte(-1));

@@ -5,12 +5,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.kvm4j.kvm.Refusals.refusal;
 
+import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.kvm4j.kvm.syscall.Errno;
@@ -27,7 +30,7 @@ class KickTests {
     private final Object lock = new Object();
     private int inRun;
     private boolean signal;
-    Vcpu vcpu;
+    @Nullable Vcpu vcpu;
 
     /** The guest exits by itself after this many looks; 0: never. */
     int exitAfter;
@@ -43,22 +46,23 @@ class KickTests {
     }
 
     private int runGuest() {
+      RunPage page = Objects.requireNonNull(vcpu).runPage();
       synchronized (lock) {
         inRun = gettid();
       }
       try {
-        if (vcpu.runPage().immediateExit()) {
+        if (page.immediateExit()) {
           return Errno.EINTR.result();
         }
         for (int i = 1; ; i++) {
           synchronized (lock) {
             if (signal) {
-              vcpu.runPage().memory().putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_INTR);
+              page.memory().putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_INTR);
               return Errno.EINTR.result();
             }
           }
           if (i == exitAfter) {
-            vcpu.runPage().memory().putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_HLT);
+            page.memory().putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_HLT);
             return 0;
           }
           Thread.onSpinWait();
@@ -83,8 +87,9 @@ class KickTests {
   }
 
   private static Vcpu vcpu(RunningKernel kernel) {
-    kernel.vcpu = Kvm.open(kernel).createVm().createVcpu(0);
-    return kernel.vcpu;
+    Vcpu vcpu = Kvm.open(kernel).createVm().createVcpu(0);
+    kernel.vcpu = vcpu;
+    return vcpu;
   }
 
   @Test
@@ -138,8 +143,7 @@ class KickTests {
     runner.start();
     started.await();
     TimeUnit.MILLISECONDS.sleep(20);
-    assertTrue(
-        assertThrows(IllegalStateException.class, vcpu::close).getMessage().contains("running"));
+    assertTrue(refusal(IllegalStateException.class, vcpu::close).contains("running"));
     vcpu.kick();
     runner.join();
     vcpu.close();

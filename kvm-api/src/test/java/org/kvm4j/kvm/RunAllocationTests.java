@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.kvm4j.kvm.uapi.Exits;
 import org.kvm4j.kvm.uapi.Ioctls;
@@ -15,14 +17,14 @@ import org.kvm4j.kvm.uapi.Uapi;
 class RunAllocationTests {
 
   private static final class ExitingKernel extends FakeKernel {
-    Vcpu vcpu;
+    @Nullable Vcpu vcpu;
     int count;
 
     @Override
     public int ioctl(int fd, int request, long argument) {
       switch (request) {
         case Ioctls.KVM_RUN:
-          RunPage page = vcpu.runPage();
+          RunPage page = Objects.requireNonNull(vcpu).runPage();
           boolean io = (count++ & 1) == 0;
           page.memory().putInt(KvmRun.EXIT_REASON, io ? Exits.KVM_EXIT_IO : Exits.KVM_EXIT_MMIO);
           page.memory().putByte(KvmRun.IO_DIRECTION, (byte) Uapi.KVM_EXIT_IO_IN);

@@ -2,8 +2,8 @@ package org.kvm4j.kvm;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.kvm4j.kvm.Refusals.refusal;
 
 import java.util.Arrays;
 import java.util.List;
@@ -88,15 +88,12 @@ class UapiStructProperties {
     Segment segment = new Segment();
     segment.selector = 0x10000;
     assertTrue(
-        assertThrows(IllegalArgumentException.class, segment::toBytes)
-            .getMessage()
+        refusal(IllegalArgumentException.class, segment::toBytes)
             .contains("selector is 16 bits wide: 0x10000"));
     segment.selector = 0;
     segment.dpl = -1;
     assertTrue(
-        assertThrows(IllegalArgumentException.class, segment::toBytes)
-            .getMessage()
-            .contains("dpl is 8 bits wide"));
+        refusal(IllegalArgumentException.class, segment::toBytes).contains("dpl is 8 bits wide"));
   }
 
   @Example
