@@ -298,7 +298,12 @@ public final class PhysicalMemory {
 
   // ---- Lookup
 
-  private @Nullable Bank bankAt(long hpa) {
+  /** An object that is another one after the set of banks has changed. */
+  Object layout() {
+    return banks;
+  }
+
+  @Nullable Bank bankAt(long hpa) {
     @Nullable Bank[] all = banks;
     long index = hpa >>> BANK_SHIFT;
     return index < all.length ? all[(int) index] : null;

@@ -3,7 +3,7 @@ package org.kvm4j.ept.nested;
 /**
  * The extended-page-table pointer (EPTP).
  *
- * <p>Source: SDM Vol. 3, Section 25.6.11 "Extended-Page-Table Pointer (EPTP)".
+ * <p>Source: SDM 25.6.11 "Extended-Page-Table Pointer (EPTP)".
  */
 public final class EptPointer {
   /** Memory type uncacheable, bits 2:0. */

@@ -3,7 +3,7 @@ package org.kvm4j.ept.paging;
 /**
  * The error code of a page fault.
  *
- * <p>Source: SDM Vol. 3, Section 4.7 "Page-Fault Exceptions".
+ * <p>Source: SDM 4.7 "Page-Fault Exceptions".
  */
 public final class PageFault {
   /**

@@ -3,7 +3,7 @@ package org.kvm4j.ept.paging;
 /**
  * The paging modes of a logical processor.
  *
- * <p>Source: SDM Vol. 3, Section 4.1.1 "Four Paging Modes".
+ * <p>Source: SDM 4.1.1 "Four Paging Modes".
  */
 public enum PagingMode {
   /** CR0.PG = 0: linear addresses are physical addresses. */

@@ -55,15 +55,15 @@ public final class Translation {
   /**
    * Of a page fault: the error code.
    *
-   * <p>Source: SDM Vol. 3, Section 4.7 "Page-Fault Exceptions".
+   * <p>Source: SDM 4.7 "Page-Fault Exceptions".
    */
   public int errorCode;
 
   /**
    * Of an EPT violation: the exit qualification, bit 12 (NMI unblocking) clear.
    *
-   * <p>Source: SDM Vol. 3, Section 28.2.1 "Basic VM-Exit Information", table "Exit Qualification
-   * for EPT Violations".
+   * <p>Source: SDM 28.2.1 "Basic VM-Exit Information", table "Exit Qualification for EPT
+   * Violations".
    */
   public long qualification;
 

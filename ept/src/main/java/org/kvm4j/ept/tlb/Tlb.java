@@ -26,8 +26,8 @@ import org.kvm4j.ept.paging.Translation;
  *
  * <p>For one thread, the processor's; {@link #dropWriteTags} alone may be called by any.
  *
- * <p>Source: SDM Vol. 3, Section 4.10 "Caching Translation Information" and Section 29.4 "Caching
- * Translation Information" (of the VMX chapter on address translation).
+ * <p>Source: SDM 4.10 "Caching Translation Information" and Section 29.4 "Caching Translation
+ * Information" (of the VMX chapter on address translation).
  */
 public final class Tlb {
   /** Stands for the PCID of accesses while paging is off. */
@@ -256,7 +256,7 @@ public final class Tlb {
     }
   }
 
-  // ---- Paging's own invalidations (SDM Vol. 3, Section 4.10.4 "Invalidation of TLBs and
+  // ---- Paging's own invalidations (SDM 4.10.4 "Invalidation of TLBs and
   // Paging-Structure Caches"): for the current VPID, and all EPT roots.
 
   /**
@@ -355,7 +355,7 @@ public final class Tlb {
   /**
    * INVPCID.
    *
-   * <p>Source: SDM Vol. 2, "INVPCID—Invalidate Process-Context Identifier".
+   * <p>Source: SDM 3 (volume 2) "INVPCID—Invalidate Process-Context Identifier".
    *
    * @param type 0 to 3
    * @param pcid the descriptor's PCID, for types 0 and 1
@@ -389,22 +389,20 @@ public final class Tlb {
   /**
    * A page fault: what would translate the address is dropped.
    *
-   * <p>Source: SDM Vol. 3, Section 4.10.4.1 "Operations that Invalidate TLBs and Paging-Structure
-   * Caches".
+   * <p>Source: SDM 4.10.4.1 "Operations that Invalidate TLBs and Paging-Structure Caches".
    */
   public void pageFault(TlbSpace space, long linear) {
     space.clearLinear(linear, true, true);
   }
 
-  // ---- Invalidations of VMX operation (SDM Vol. 3, Section 29.4.3 "Invalidating Cached
+  // ---- Invalidations of VMX operation (SDM 29.4.3 "Invalidating Cached
   // Translation
   // Information").
 
   /**
    * INVVPID.
    *
-   * <p>Source: SDM Vol. 3, Section 31.3 "VMX Instructions", "INVVPID—Invalidate Translations Based
-   * on VPID".
+   * <p>Source: SDM 31.3 "VMX Instructions", "INVVPID—Invalidate Translations Based on VPID".
    *
    * @param type 0 to 3
    * @param vpid the descriptor's VPID, for types 0, 1 and 3
@@ -429,8 +427,7 @@ public final class Tlb {
   /**
    * INVEPT: combined and guest-physical mappings of every VPID and PCID.
    *
-   * <p>Source: SDM Vol. 3, Section 31.3 "VMX Instructions", "INVEPT—Invalidate Translations Derived
-   * from EPT".
+   * <p>Source: SDM 31.3 "VMX Instructions", "INVEPT—Invalidate Translations Derived from EPT".
    *
    * @param type 1 or 2
    * @param eptp the descriptor's EPTP, for type 1

@@ -1,0 +1,66 @@
+package org.kvm4j.ept.memory;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Reads memory where successive accesses mostly fall into the same bank, as those of a table walk
+ * do. It remembers the bank, so that the address of the next load does not wait for a lookup that
+ * depends on the one before. Between two calls of {@link #begin} it may not see that a bank came or
+ * went. For one thread.
+ */
+public final class MemoryCursor {
+  private final PhysicalMemory memory;
+  private @Nullable Bank bank;
+  private long index = -1;
+  private @Nullable Object layout;
+
+  /** A cursor over a memory. */
+  public MemoryCursor(PhysicalMemory memory) {
+    this.memory = memory;
+  }
+
+  /**
+   * To be called before a series of reads: forgets the bank if banks came or went since the last
+   * one.
+   */
+  public void begin() {
+    Object now = memory.layout();
+    if (now != layout) {
+      layout = now;
+      index = -1;
+      bank = null;
+    }
+  }
+
+  /** Reads 8 bytes. */
+  public long readLong(long hpa) {
+    Bank current = bank;
+    if (hpa >>> PhysicalMemory.BANK_SHIFT != index) {
+      current = move(hpa);
+    }
+    int offset = (int) hpa & PhysicalMemory.BANK_MASK;
+    if (current != null && current.covers(offset, 8)) {
+      return current.buffer.getLong(offset);
+    }
+    return memory.readLong(hpa);
+  }
+
+  /** Reads 4 bytes. */
+  public int readInt(long hpa) {
+    Bank current = bank;
+    if (hpa >>> PhysicalMemory.BANK_SHIFT != index) {
+      current = move(hpa);
+    }
+    int offset = (int) hpa & PhysicalMemory.BANK_MASK;
+    if (current != null && current.covers(offset, 4)) {
+      return current.buffer.getInt(offset);
+    }
+    return memory.readInt(hpa);
+  }
+
+  private @Nullable Bank move(long hpa) {
+    index = hpa >>> PhysicalMemory.BANK_SHIFT;
+    bank = memory.bankAt(hpa);
+    return bank;
+  }
+}

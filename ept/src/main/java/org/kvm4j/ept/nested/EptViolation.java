@@ -1,0 +1,79 @@
+package org.kvm4j.ept.nested;
+
+import java.util.StringJoiner;
+
+/**
+ * Bits of the exit qualification of an EPT violation.
+ *
+ * <p>Source: SDM 28.2.1 "Basic VM-Exit Information", table "Exit Qualification for EPT Violations".
+ */
+public final class EptViolation {
+  /** The access was a data read. */
+  public static final long READ = 1;
+
+  /** The access was a data write. */
+  public static final long WRITE = 1 << 1;
+
+  /** The access was an instruction fetch. */
+  public static final long FETCH = 1 << 2;
+
+  /** The guest-physical address was readable. */
+  public static final long READABLE = 1 << 3;
+
+  /** The guest-physical address was writable. */
+  public static final long WRITABLE = 1 << 4;
+
+  /** The guest-physical address was executable (for supervisor-mode linear addresses). */
+  public static final long EXECUTABLE = 1 << 5;
+
+  /** With mode-based execute control: it was executable for user-mode linear addresses. */
+  public static final long EXECUTABLE_USER = 1 << 6;
+
+  /** The guest linear-address field is valid. */
+  public static final long LINEAR_VALID = 1 << 7;
+
+  /** The access was to the translation of the linear address, not to a paging-structure entry. */
+  public static final long TRANSLATED = 1 << 8;
+
+  /** With advanced information: the linear address is a user-mode one. */
+  public static final long USER_LINEAR = 1 << 9;
+
+  /** With advanced information: paging translates the linear address to a read/write page. */
+  public static final long READ_WRITE_LINEAR = 1 << 10;
+
+  /** With advanced information: paging translates the linear address to an execute-disable page. */
+  public static final long EXECUTE_DISABLE_LINEAR = 1 << 11;
+
+  /** NMI unblocking due to IRET. */
+  public static final long NMI_UNBLOCKING = 1 << 12;
+
+  private EptViolation() {}
+
+  /** For messages. */
+  public static String describe(long qualification) {
+    StringJoiner access = new StringJoiner("+");
+    add(access, qualification, READ, "read");
+    add(access, qualification, WRITE, "write");
+    add(access, qualification, FETCH, "fetch");
+    StringBuilder rights = new StringBuilder();
+    rights.append((qualification & READABLE) != 0 ? 'r' : '-');
+    rights.append((qualification & WRITABLE) != 0 ? 'w' : '-');
+    rights.append((qualification & EXECUTABLE) != 0 ? 'x' : '-');
+    if ((qualification & EXECUTABLE_USER) != 0) {
+      rights.append('u');
+    }
+    String what =
+        (qualification & LINEAR_VALID) == 0
+            ? "no linear address"
+            : (qualification & TRANSLATED) != 0
+                ? "translated linear address"
+                : "guest paging-structure entry";
+    return "%#x (%s of a page that is %s, %s)".formatted(qualification, access, rights, what);
+  }
+
+  private static void add(StringJoiner text, long qualification, long bit, String name) {
+    if ((qualification & bit) != 0) {
+      text.add(name);
+    }
+  }
+}

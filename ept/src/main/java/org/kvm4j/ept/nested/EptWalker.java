@@ -1,0 +1,215 @@
+package org.kvm4j.ept.nested;
+
+import org.kvm4j.ept.memory.MemoryCursor;
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.paging.PagingContext;
+import org.kvm4j.ept.paging.Translation;
+
+/**
+ * Walks EPT: guest-physical to host-physical. What it found stands in the public fields until the
+ * next walk, so that nothing is allocated; one per CPU.
+ *
+ * <p>Source: SDM 29.3.2 "EPT Translation Mechanism", SDM 29.3.3 "EPT-Induced VM Exits", SDM 29.3.5
+ * "Accessed and Dirty Flags for EPT".
+ */
+public final class EptWalker {
+  /** What {@link #walk} returns if there is no translation. */
+  public static final long FAILED = -1;
+
+  private final PhysicalMemory memory;
+  private final MemoryCursor cursor;
+
+  /**
+   * The rights of the last address: the logical AND of all entries used, 0 if one was not present.
+   */
+  public long rights;
+
+  /** The last entry read. */
+  public long entry;
+
+  /** Log2 of what that entry covers. */
+  public int shift;
+
+  /** Host-physical address of that entry. */
+  public long entryHpa;
+
+  /**
+   * Of a walk that failed: {@link Translation#EPT_VIOLATION} or {@link
+   * Translation#EPT_MISCONFIGURATION}.
+   */
+  public int outcome;
+
+  private PagingContext context = new PagingContext();
+  private long root;
+  private int top;
+  private boolean mark;
+  private long beyond;
+  private long usual;
+  private long unusual;
+
+  /** A walker of the tables in a memory. */
+  public EptWalker(PhysicalMemory memory) {
+    this.memory = memory;
+    this.cursor = new MemoryCursor(memory);
+  }
+
+  /**
+   * Prepares for walks under a context. To be called before {@link #walk} whenever the context may
+   * have changed.
+   *
+   * @param context its {@code eptp} is not 0
+   * @param setFlags whether accessed and dirty flags are set, if the EPTP enables them
+   */
+  public void begin(PagingContext context, boolean setFlags) {
+    cursor.begin();
+    long eptp = context.eptp;
+    this.context = context;
+    root = eptp & EptEntry.ADDRESS;
+    top = (int) (eptp >>> 3 & 7) * 9 + 12;
+    mark = setFlags && (eptp & EptPointer.ACCESSED_DIRTY) != 0;
+    beyond = ~0L << context.physicalBits & EptEntry.ADDRESS;
+    usual = mark ? EptEntry.READ | EptEntry.ACCESSED : EptEntry.READ;
+    unusual = usual | beyond;
+  }
+
+  /**
+   * Translates a guest-physical address and sets accessed and dirty flags.
+   *
+   * @param need the rights that the access needs, as bits of an EPT entry; a write is one that
+   *     includes {@link EptEntry#WRITE}
+   * @return the host-physical address or {@link #FAILED}
+   */
+  public long walk(long gpa, long need) {
+    // The way of nearly all walks: entries that are readable, marked, and in order; one comparison
+    // tells.
+    int at = top;
+    long table = root;
+    long all = -1;
+    if (gpa >>> at + 9 == 0) {
+      while (true) {
+        long where = table | (gpa >>> at & 0x1ff) << 3;
+        long value = cursor.readLong(where);
+        if (at == 12) {
+          long allowed = all & value;
+          if ((value & unusual) == usual
+              && (EptEntry.VALID_MEMORY_TYPES >>> (value >>> 3 & 7) & 1) != 0
+              && (need & ~allowed) == 0
+              && (!mark || (need & EptEntry.WRITE & ~(value >>> 8)) == 0)) {
+            rights = allowed;
+            entry = value;
+            entryHpa = where;
+            shift = 12;
+            return value & EptEntry.ADDRESS | gpa & 0xfff;
+          }
+          break;
+        }
+        if ((value & (unusual | 0xf8)) != usual) {
+          break;
+        }
+        all &= value;
+        table = value & EptEntry.ADDRESS;
+        at -= 9;
+      }
+    }
+    return walkOn(gpa, need, at, table, all);
+  }
+
+  /** Goes on with a walk at an entry that is a larger page, or not in order, or not marked. */
+  private long walkOn(long gpa, long need, int from, long fromTable, long fromAll) {
+    long present = context.modeBasedExecute ? EptEntry.ALL | EptEntry.EXECUTE_USER : EptEntry.ALL;
+    int at = from;
+    if (gpa >>> top + 9 != 0) {
+      return absent(0, at);
+    }
+    long table = fromTable;
+    long all = fromAll;
+    while (true) {
+      long where = table | (gpa >>> at & 0x1ff) << 3;
+      long value = cursor.readLong(where);
+      entryHpa = where;
+      if ((value & present) == 0) {
+        return absent(value, at);
+      }
+      boolean leaf = at == 12 || at <= 30 && (value & EptEntry.PAGE) != 0;
+      if (leaf ? isBadLeaf(value, at) : (value & (beyond | (at > 30 ? 0xf8 : 0x78))) != 0) {
+        return misconfigured(value, at);
+      }
+      if ((value & EptEntry.READ) == 0
+          && ((value & EptEntry.WRITE) != 0 || !context.eptExecuteOnly)) {
+        return misconfigured(value, at);
+      }
+      long allowed = all & value;
+      if (leaf) {
+        rights = allowed;
+        entry = value;
+        shift = at;
+        if ((need & ~allowed) != 0) {
+          outcome = Translation.EPT_VIOLATION;
+          return FAILED;
+        }
+      }
+      if (mark) {
+        long flags =
+            leaf && (need & EptEntry.WRITE) != 0
+                ? EptEntry.ACCESSED | EptEntry.DIRTY
+                : EptEntry.ACCESSED;
+        if ((value & flags) != flags) {
+          if (!memory.compareAndSetLong(where, value, value | flags)) {
+            continue;
+          }
+          entry = value | flags;
+        }
+      }
+      if (leaf) {
+        long offset = (1L << at) - 1;
+        return value & EptEntry.ADDRESS & ~offset | gpa & offset;
+      }
+      all = allowed;
+      table = value & EptEntry.ADDRESS;
+      at -= 9;
+    }
+  }
+
+  private boolean isBadLeaf(long value, int at) {
+    int type = (int) (value >>> EptEntry.MEMORY_TYPE_SHIFT) & 7;
+    if ((value & beyond) != 0 || (EptEntry.VALID_MEMORY_TYPES >>> type & 1) == 0) {
+      return true;
+    }
+    return at != 12
+        && ((value & EptEntry.ADDRESS & (1L << at) - 1) != 0
+            || !(at == 21 ? context.eptPages2m : context.eptPages1g));
+  }
+
+  private long absent(long value, int at) {
+    entry = value;
+    shift = at;
+    rights = 0;
+    outcome = Translation.EPT_VIOLATION;
+    return FAILED;
+  }
+
+  private long misconfigured(long value, int at) {
+    entry = value;
+    shift = at;
+    rights = 0;
+    outcome = Translation.EPT_MISCONFIGURATION;
+    return FAILED;
+  }
+
+  /** Bits 6:3 of the exit qualification of a violation: the rights of the last address. */
+  public long qualificationRights() {
+    long bits = (rights & EptEntry.ALL) << 3;
+    if (context.modeBasedExecute && (rights & EptEntry.EXECUTE_USER) != 0) {
+      bits |= EptViolation.EXECUTABLE_USER;
+    }
+    return bits;
+  }
+
+  /**
+   * Whether the page of the last address may be written without a walk that sets its dirty flag.
+   */
+  public boolean mayWrite() {
+    return (rights & EptEntry.WRITE) != 0
+        && ((context.eptp & EptPointer.ACCESSED_DIRTY) == 0 || (entry & EptEntry.DIRTY) != 0);
+  }
+}
