@@ -154,6 +154,11 @@ public final class Disassembler {
         memory(out, i);
         break;
       case OperandKind.IMMEDIATE:
+        if (i.opcodeMap == 0 && (i.opcodeByte == 0xd0 || i.opcodeByte == 0xd1)) {
+          // Shift by one: the 1 is no byte of the instruction.
+          out.append('1');
+          break;
+        }
         boolean second = n > 0 && kind(i, n - 1) == OperandKind.IMMEDIATE;
         hex(out, second ? i.immediate2 : truncate(i.immediate, immediateSize(i, n)));
         break;
@@ -281,7 +286,7 @@ public final class Disassembler {
 
   private static void memory(StringBuilder out, Instruction i) {
     boolean noRegisters = i.base == Instruction.NO_REGISTER && i.index == Instruction.NO_REGISTER;
-    if (i.segmentOverride >= 0 || noRegisters) {
+    if (i.segmentOverride >= 0 || noRegisters || i.opcode == Opcode.XLAT) {
       out.append(SEGMENTS[i.segment]).append(':');
     }
     if (noRegisters) {

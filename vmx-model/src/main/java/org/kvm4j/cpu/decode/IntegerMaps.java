@@ -237,19 +237,19 @@ final class IntegerMaps {
       09 F3 WBNOINVD
       0B UD2
       0D NOP Ev ;LM
-      0D m /0 PREFETCH M
-      0D m /1 PREFETCHW M
-      0D m /2 PREFETCHWT1 M
+      0D m /0 PREFETCH Mb
+      0D m /1 PREFETCHW Mb
+      0D m /2 PREFETCHWT1 Mb
       18 NOP Ev
-      18 m /0 PREFETCHNTA M
-      18 m /1 PREFETCHT0 M
-      18 m /2 PREFETCHT1 M
-      18 m /3 PREFETCHT2 M
+      18 m /0 PREFETCHNTA Mb
+      18 m /1 PREFETCHT0 Mb
+      18 m /2 PREFETCHT1 Mb
+      18 m /3 PREFETCHT2 Mb
       19 NOP Ev
       1A NOP Ev
       1B NOP Ev
       1C NOP Ev
-      1C NP m /0 CLDEMOTE M
+      1C NP m /0 CLDEMOTE Mb
       1D NOP Ev
       1E NOP Ev
       1F NOP Ev
