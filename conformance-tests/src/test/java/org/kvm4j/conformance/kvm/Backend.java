@@ -1,0 +1,86 @@
+package org.kvm4j.conformance.kvm;
+
+import static org.junit.jupiter.api.Assertions.fail;
+import static org.junit.jupiter.api.Assumptions.abort;
+
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.Kvm;
+import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.KernelProvider;
+import org.kvm4j.kvm.uapi.KvmCap;
+
+/**
+ * A kernel that the contract suites run over, or the reason why they do not.
+ *
+ * @param name {@code "emulated"} or {@code "native"}
+ * @param provider null if there is none on the class path
+ */
+record Backend(String name, @Nullable KernelProvider provider) {
+
+  /** A new kernel; a skip with its reason if there cannot be one here. */
+  Kernel open() {
+    if (provider == null) {
+      return abort(name + ": no provider of this kernel on the class path");
+    }
+    provider
+        .unavailable()
+        .ifPresent(
+            why -> {
+              if (isEmulated()) {
+                fail("the emulated kernel must work everywhere, but: " + why.reason());
+              }
+              abort(name + ": " + why.reason());
+            });
+    return provider.open();
+  }
+
+  boolean isEmulated() {
+    return name.equals("emulated");
+  }
+
+  /**
+   * What a test needs. The machine's kernel may lack it; the emulated one may not, unless the
+   * capability comes with a later stage of it.
+   */
+  void needs(Kvm kvm, KvmCap... capabilities) {
+    for (KvmCap cap : capabilities) {
+      if (kvm.checkExtension(cap) == 0) {
+        if (isEmulated() && !isLater(cap)) {
+          fail("the emulated kernel lacks " + cap);
+        }
+        abort(name + ": " + cap + " is 0");
+      }
+    }
+  }
+
+  /** The in-kernel interrupt chips and what hangs on them: not built in the emulated kernel yet. */
+  private static boolean isLater(KvmCap cap) {
+    switch (cap) {
+      case KVM_CAP_IRQCHIP:
+      case KVM_CAP_IRQFD:
+      case KVM_CAP_IRQ_ROUTING:
+      case KVM_CAP_SIGNAL_MSI:
+      case KVM_CAP_PIT2:
+      case KVM_CAP_SPLIT_IRQCHIP:
+      case KVM_CAP_ADJUST_CLOCK:
+      case KVM_CAP_BINARY_STATS_FD:
+      case KVM_CAP_DIRTY_LOG_RING:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** A skip of what this machine's kernel is known not to do as KVM does. */
+  void limit(String reason) {
+    if (isEmulated()) {
+      fail("the emulated kernel must do this: " + reason);
+    }
+    abort(name + ": " + reason);
+  }
+
+  @Override
+  public String toString() {
+    return name;
+  }
+}
