@@ -139,6 +139,22 @@ public interface GuestMode {
    */
   void deliveryInProgress(int type, int vector, boolean hasErrorCode, int errorCode, int length);
 
+  /**
+   * Whether IRET ends the blocking of NMIs, or of virtual NMIs. SDM Vol. 3, "Changes to Instruction
+   * Behavior in VMX Non-Root Operation".
+   */
+  default boolean iretUnblocksNmi() {
+    return true;
+  }
+
+  /**
+   * Whether an execution control that is 0 makes the instruction undefined, before any other check:
+   * RDTSCP and RDPID, INVPCID, XSAVES and XRSTORS, TPAUSE and UMWAIT, PCONFIG and the like.
+   */
+  default boolean isUndefined(Instruction i) {
+    return false;
+  }
+
   /** The guest's time-stamp counter for a host counter: offset and scaling applied. */
   long guestTsc(long hostTsc);
 }

@@ -16,31 +16,35 @@ public final class Stack {
   private final boolean long64;
   private final long mask;
 
+  /** Whether accesses are those of the current privilege level. */
+  private final boolean explicit;
+
   /** The stack pointer as it becomes with what was pushed or popped. */
   public long sp;
 
-  private Stack(Cpu cpu, Segment segment, long sp, int cpl, boolean long64) {
+  private Stack(Cpu cpu, Segment segment, long sp, int cpl, boolean long64, boolean explicit) {
     this.cpu = cpu;
     this.segment = segment;
     this.sp = sp;
     this.cpl = cpl;
     this.long64 = long64;
+    this.explicit = explicit;
     this.mask = long64 ? -1L : (segment.ar & Segment.DB) != 0 ? 0xffffffffL : 0xffffL;
   }
 
   /** The current stack. */
   public static Stack current(Cpu cpu) {
-    return new Stack(cpu, cpu.seg[Cpu.SS], cpu.r[Cpu.RSP], cpu.cpl, cpu.codeSize == 8);
+    return new Stack(cpu, cpu.seg[Cpu.SS], cpu.r[Cpu.RSP], cpu.cpl, cpu.codeSize == 8, true);
   }
 
   /** The stack of another privilege level, 16- or 32-bit by its segment. */
   public static Stack of(Cpu cpu, Segment segment, long sp, int cpl) {
-    return new Stack(cpu, segment, sp, cpl, false);
+    return new Stack(cpu, segment, sp, cpl, false, false);
   }
 
   /** A stack in 64-bit mode. */
   public static Stack of64(Cpu cpu, long sp, int cpl) {
-    return new Stack(cpu, cpu.seg[Cpu.SS], sp, cpl, true);
+    return new Stack(cpu, cpu.seg[Cpu.SS], sp, cpl, true, false);
   }
 
   /** The stack segment. */
@@ -74,20 +78,33 @@ public final class Stack {
     long low = sp - total & mask;
     if (long64 || low + total - 1 <= mask) {
       check(low, total, error);
-      cpu.mmu.probeWriteAs(cpl, linear(low), total);
+      probe(linear(low), total);
       return;
     }
     for (int k = 1; k <= count; k++) {
       long at = sp - (long) k * size & mask;
       check(at, size, error);
-      cpu.mmu.probeWriteAs(cpl, linear(at), size);
+      probe(linear(at), size);
+    }
+  }
+
+  private void probe(long linear, int size) {
+    if (explicit) {
+      cpu.mmu.probeWrite(linear, size);
+    } else {
+      cpu.mmu.probeWriteAs(cpl, linear, size);
     }
   }
 
   /** Pushes a value that was reserved for. */
   public void push(int size, long value) {
     long next = sp - size;
-    cpu.mmu.writeAs(cpl, linear(next & mask), size, value);
+    long at = linear(next & mask);
+    if (explicit) {
+      cpu.mmu.write(at, size, value);
+    } else {
+      cpu.mmu.writeAs(cpl, at, size, value);
+    }
     sp = moved(next);
   }
 
@@ -107,6 +124,9 @@ public final class Stack {
             : segment.allows(at, size, false, cpu.protectedMode);
     if (!fits) {
       throw cpu.exception(Vector.SS, 0);
+    }
+    if (explicit) {
+      return cpu.mmu.read(linear(at), size);
     }
     long value = cpu.mmu.readAs(cpl, linear(at), size);
     return size == 8 ? value : value & (1L << size * 8) - 1;

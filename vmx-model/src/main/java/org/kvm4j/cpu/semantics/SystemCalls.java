@@ -1,0 +1,108 @@
+package org.kvm4j.cpu.semantics;
+
+import org.kvm4j.cpu.core.ControlBits;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.Segment;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
+
+/** SYSCALL, SYSRET, SYSENTER, SYSEXIT. SDM Vol. 2, each instruction's page. */
+final class SystemCalls {
+  private static final int CODE = 0x9b;
+  private static final int DATA = 0x93;
+  private static final int SYSRET_FLAGS = 0x3c7fd7;
+
+  private SystemCalls() {}
+
+  static void register() {
+    Handlers.put(Opcode.SYSCALL, SystemCalls::syscall);
+    Handlers.put(Opcode.SYSRET, SystemCalls::sysret);
+    Handlers.put(Opcode.SYSENTER, SystemCalls::sysenter);
+    Handlers.put(Opcode.SYSEXIT, SystemCalls::sysexit);
+  }
+
+  /** Flat CS and SS without a look at the descriptor tables. */
+  private static void setSegments(Cpu cpu, int cs, int ss, int cpl, boolean long64) {
+    cpu.seg[Cpu.CS].set(
+        cs | cpl, 0, 0xffffffffL, CODE | cpl << 5 | Segment.G | (long64 ? Segment.L : Segment.DB));
+    cpu.seg[Cpu.SS].set(ss | cpl, 0, 0xffffffffL, DATA | cpl << 5 | Segment.G | Segment.DB);
+    cpu.cpl = cpl;
+  }
+
+  private static void syscall(Cpu cpu, Instruction i) {
+    if (cpu.codeSize != 8 || (cpu.efer & ControlBits.EFER_SCE) == 0) {
+      throw cpu.ud();
+    }
+    long flags = cpu.rflags();
+    int cs = (int) (cpu.msr.star >>> 32) & 0xfffc;
+    cpu.r[Cpu.RCX] = cpu.rip;
+    cpu.r[11] = flags & ~Flags.RF;
+    cpu.rip = cpu.msr.lstar;
+    cpu.setRflags(flags & ~cpu.msr.fmask & ~Flags.RF);
+    setSegments(cpu, cs, cs + 8, 0, true);
+    cpu.updateMode();
+  }
+
+  private static void sysret(Cpu cpu, Instruction i) {
+    if (cpu.codeSize != 8 || (cpu.efer & ControlBits.EFER_SCE) == 0) {
+      throw cpu.ud();
+    }
+    if (cpu.cpl != 0) {
+      throw cpu.gp(0);
+    }
+    boolean long64 = i.operandSize == 8;
+    long rip = cpu.r[Cpu.RCX];
+    if (long64) {
+      if (!cpu.isCanonical(rip)) {
+        throw cpu.gp(0);
+      }
+    } else {
+      rip &= 0xffffffffL;
+    }
+    int base = (int) (cpu.msr.star >>> 48) & 0xffff;
+    cpu.rip = rip;
+    cpu.setRflags(cpu.r[11] & SYSRET_FLAGS);
+    setSegments(cpu, (long64 ? base + 16 : base) & 0xffff, base + 8 & 0xffff, 3, long64);
+    cpu.updateMode();
+  }
+
+  private static int sysenterCs(Cpu cpu) {
+    int cs = (int) cpu.msr.sysenterCs & 0xfffc;
+    if ((cpu.cr0 & ControlBits.CR0_PE) == 0 || cs == 0) {
+      throw cpu.gp(0);
+    }
+    return cs;
+  }
+
+  private static void sysenter(Cpu cpu, Instruction i) {
+    int cs = sysenterCs(cpu);
+    long mask = cpu.longMode ? -1L : 0xffffffffL;
+    cpu.flagsRest &= ~(Flags.VM | Flags.IF | Flags.RF);
+    cpu.r[Cpu.RSP] = cpu.msr.sysenterEsp & mask;
+    cpu.rip = cpu.msr.sysenterEip & mask;
+    setSegments(cpu, cs, cs + 8, 0, cpu.longMode);
+    cpu.updateMode();
+  }
+
+  private static void sysexit(Cpu cpu, Instruction i) {
+    int cs = sysenterCs(cpu);
+    if (cpu.cpl != 0) {
+      throw cpu.gp(0);
+    }
+    boolean long64 = i.operandSize == 8;
+    long rip = cpu.r[Cpu.RDX];
+    long rsp = cpu.r[Cpu.RCX];
+    if (!long64) {
+      rip &= 0xffffffffL;
+      rsp &= 0xffffffffL;
+    } else if (!cpu.isCanonical(rip) || !cpu.isCanonical(rsp)) {
+      throw cpu.gp(0);
+    }
+    int offset = long64 ? 32 : 16;
+    cpu.r[Cpu.RSP] = rsp;
+    cpu.rip = rip;
+    setSegments(cpu, cs + offset & 0xffff, cs + offset + 8 & 0xffff, 3, long64);
+    cpu.updateMode();
+  }
+}
