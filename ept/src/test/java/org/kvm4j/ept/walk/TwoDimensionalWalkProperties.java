@@ -1,0 +1,116 @@
+package org.kvm4j.ept.walk;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.TreeMap;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import org.junit.jupiter.api.Test;
+import org.kvm4j.ept.paging.Access;
+import org.kvm4j.ept.paging.Translation;
+import org.kvm4j.ept.walk.ReferenceWalker.Result;
+
+/** The walk against an independent one, over random tables in every mode. */
+class TwoDimensionalWalkProperties {
+  private static final int WALKS = 40;
+
+  private static final String[] OUTCOMES = {
+    "OK", "PAGE_FAULT", "EPT_VIOLATION", "EPT_MISCONFIGURATION"
+  };
+
+  @Property(tries = 300)
+  void findsWhatTheReferenceFindsAndLeavesTheSameMemory(@ForAll long seed) {
+    compare(seed, new TreeMap<>());
+  }
+
+  /** The property above would hold of tables that always fault. */
+  @Test
+  void theRandomTablesReachEveryOutcomeInEveryMode() {
+    TreeMap<String, Integer> seen = new TreeMap<>();
+    for (long seed = 0; seed < 400; seed++) {
+      compare(seed, seen);
+    }
+    for (String mode : new String[] {"BITS32", "PAE", "LEVEL4", "LEVEL5"}) {
+      for (String kind :
+          new String[] {
+            "OK",
+            "OK ept",
+            "PAGE_FAULT",
+            "PAGE_FAULT ept",
+            "EPT_VIOLATION ept",
+            "EPT_VIOLATION structure ept",
+            "EPT_MISCONFIGURATION ept"
+          }) {
+        assertTrue(seen.getOrDefault(mode + " " + kind, 0) > 4, mode + " " + kind + ": " + seen);
+      }
+    }
+  }
+
+  private static void compare(long seed, TreeMap<String, Integer> seen) {
+    RandomTables tables = new RandomTables(seed);
+    TwoDimensionalWalk walk = new TwoDimensionalWalk(tables.memory);
+    Translation found = new Translation();
+    for (int i = 0; i < WALKS; i++) {
+      long linear = tables.linear();
+      int access =
+          tables.random.nextInt() & (Access.USER | Access.AC | Access.IMPLICIT)
+              | new int[] {0, Access.WRITE, Access.FETCH}[tables.random.nextInt(3)];
+      if (!tables.chance(25)) {
+        access &= ~Access.IMPLICIT;
+      }
+      if (tables.chance(10)) {
+        access |= Access.NO_SIDE_EFFECTS;
+      }
+      byte[] ram = tables.snapshot();
+      ReferenceWalker reference = new ReferenceWalker(ram, tables.context);
+      Result expected = reference.walk(linear, access);
+      boolean ok = walk.walk(tables.context, linear, access, found);
+
+      String what =
+          "seed %d walk %d: %s at %#x, %s"
+              .formatted(seed, i, Access.describe(access), linear, tables.context.mode);
+      assertEquals(expected, result(found), what);
+      assertEquals(found.outcome == Translation.OK, ok, what);
+      assertArrayEquals(ram, tables.snapshot(), what);
+      if (ok && (access & Access.NO_SIDE_EFFECTS) == 0) {
+        int privilege = access & ~(Access.WRITE | Access.FETCH);
+        assertEquals(reference.isFree(linear, privilege), found.mayRead, what + " read");
+        assertEquals(
+            reference.isFree(linear, privilege | Access.WRITE), found.mayWrite, what + " write");
+        assertEquals(
+            reference.isFree(linear, privilege | Access.FETCH), found.mayFetch, what + " fetch");
+      }
+      String key =
+          tables.context.mode
+              + " "
+              + expected.outcome()
+              + (expected.structure() ? " structure" : "")
+              + (tables.context.eptp != 0 ? " ept" : "");
+      seen.merge(key, 1, Integer::sum);
+    }
+  }
+
+  private static Result result(Translation t) {
+    return switch (t.outcome) {
+      case Translation.OK ->
+          new Result(
+              OUTCOMES[t.outcome],
+              t.hpa,
+              t.gpa,
+              t.pageShift,
+              t.guestPageShift,
+              t.global,
+              0,
+              0,
+              t.pagingStructureAccess,
+              t.guestMemoryType,
+              t.eptMemoryType);
+      case Translation.PAGE_FAULT -> Result.pageFault(t.errorCode);
+      case Translation.EPT_VIOLATION ->
+          Result.violation(t.gpa, t.qualification, t.pagingStructureAccess);
+      default -> Result.misconfiguration(t.gpa, t.pagingStructureAccess);
+    };
+  }
+}
