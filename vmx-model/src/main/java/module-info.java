@@ -8,7 +8,9 @@ module org.kvm4j.cpu {
   exports org.kvm4j.cpu.decode;
   exports org.kvm4j.cpu.engine;
   exports org.kvm4j.cpu.event;
+  exports org.kvm4j.cpu.msr;
   exports org.kvm4j.cpu.profile;
+  exports org.kvm4j.cpu.segment;
   exports org.kvm4j.cpu.semantics;
   exports org.kvm4j.vmx.entry;
   exports org.kvm4j.vmx.exit;

@@ -5,6 +5,7 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.PagingContext;
@@ -86,6 +87,8 @@ public final class Mmu {
     this.tlb = new Tlb();
     this.walk = new TwoDimensionalWalk(memory);
     this.context.physicalBits = cpu.model.physicalAddressBits();
+    this.context.pse36 = cpu.model.has(Feature.PSE36);
+    this.context.pages1g = cpu.model.has(Feature.PAGE1GB);
     this.space = tlb.select(0, 0, 0);
     this.data = space.supervisor;
     this.fetch = space.supervisor;
@@ -109,6 +112,7 @@ public final class Mmu {
     c.pks = (cpu.cr4 & ControlBits.CR4_PKS) != 0;
     c.pkru = cpu.pkru;
     c.pkrs = cpu.pkrs;
+    c.pat = cpu.msr.pat;
     int pcid = (cpu.cr4 & ControlBits.CR4_PCIDE) != 0 ? (int) cpu.cr3 & 0xfff : 0;
     TlbSpace s = tlb.select(vpid, pcid, c);
     boolean user = cpu.cpl == 3;

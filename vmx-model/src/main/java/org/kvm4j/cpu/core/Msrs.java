@@ -26,6 +26,12 @@ public final class Msrs {
   public long tscAdjust;
   public long biosSignature;
 
+  public long mcgStatus;
+  public long mcgCtl;
+
+  /** IA32_MCi_CTL, STATUS, ADDR and MISC of 32 banks. */
+  public final long[] mcBanks = new long[128];
+
   /** Added to the platform's counter to give the guest's time-stamp counter. */
   public long tscOffset;
 
@@ -43,7 +49,8 @@ public final class Msrs {
     pat = 0x0007040600070406L;
     apicBase = 0xfee00900L;
     debugCtl = 0;
-    miscEnable = 1;
+    // Fast strings, no BTS, no PEBS, MONITOR.
+    miscEnable = 0x41801;
     mtrrDefType = 0;
     java.util.Arrays.fill(mtrrFixed, 0);
     java.util.Arrays.fill(mtrrBase, 0);
@@ -53,5 +60,8 @@ public final class Msrs {
     tscAdjust = 0;
     biosSignature = 0;
     tscOffset = 0;
+    mcgStatus = 0;
+    mcgCtl = 0;
+    java.util.Arrays.fill(mcBanks, 0);
   }
 }

@@ -12,6 +12,9 @@ final class SystemGroups {
     Interrupts.register();
     FlagInstructions.register();
     SystemCalls.register();
+    ProcessorInstructions.register();
+    InputOutput.register();
+    ExtendedState.register();
     Handlers.put(Opcode.CLTS, ControlRegisters::clts);
     Handlers.put(Opcode.LMSW, ControlRegisters::lmsw);
     Handlers.put(Opcode.SMSW, ControlRegisters::smsw);
