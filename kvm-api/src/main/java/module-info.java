@@ -5,6 +5,7 @@ module org.kvm4j.kvm {
   requires static org.jspecify;
 
   exports org.kvm4j.kvm;
+  exports org.kvm4j.kvm.doctor;
   exports org.kvm4j.kvm.syscall;
   exports org.kvm4j.kvm.uapi;
   exports org.kvm4j.kvm.module to

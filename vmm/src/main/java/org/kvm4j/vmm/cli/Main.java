@@ -11,7 +11,8 @@ import picocli.CommandLine.Spec;
     name = "kvm4j",
     description = "Runs x86 guests through the KVM API, on an emulated CPU or the machine's own.",
     mixinStandardHelpOptions = true,
-    versionProvider = Version.class)
+    versionProvider = Version.class,
+    subcommands = DoctorCommand.class)
 public final class Main implements Callable<Integer> {
   @Spec
   @SuppressWarnings("NullAway.Init") // set by picocli
