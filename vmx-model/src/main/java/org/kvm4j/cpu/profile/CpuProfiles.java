@@ -1,0 +1,226 @@
+package org.kvm4j.cpu.profile;
+
+import static org.kvm4j.cpu.profile.Feature.*;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+
+/** The CPU models that there are, by name. */
+public final class CpuProfiles {
+  /** The name of the model that is taken where none is asked for. */
+  public static final String DEFAULT = "kvm4j-v1";
+
+  private static final int IA32_ARCH_CAPABILITIES = 0x10a;
+
+  /**
+   * RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO,
+   * FBSDP_NO, PSDP_NO, BHI_NO, GDS_NO, RFDS_NO: nothing is executed speculatively here.
+   */
+  private static final long NO_SPECULATION =
+      1 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 13 | 1 << 14 | 1 << 15
+          | 1 << 20 | 1 << 26 | 1 << 27;
+
+  /** What can be asked for beyond a model's own features: what is built. */
+  private static final FeatureSet OPTIONAL =
+      FeatureSet.of(
+          FXSR, XSAVE, XSAVEOPT, XSAVEC, XGETBV_ECX1, XSAVES, APIC, X2APIC, HYPERVISOR, FSRM);
+
+  private static final Map<String, CpuProfile> PROFILES = new LinkedHashMap<>();
+
+  static {
+    add(
+        new CpuProfile.Builder(DEFAULT)
+            .brand("kvm4j v1 emulated x86-64 processor")
+            .signature(6, 0x6a, 6)
+            .physicalAddressBits(46)
+            .features(
+                VME,
+                DE,
+                PSE,
+                TSC,
+                MSR,
+                PAE,
+                MCE,
+                CX8,
+                SEP,
+                MTRR,
+                PGE,
+                MCA,
+                CMOV,
+                PAT,
+                PSE36,
+                CLFSH,
+                MONITOR,
+                VMX,
+                CMPXCHG16B,
+                PCID,
+                MOVBE,
+                POPCNT,
+                RDRAND,
+                FSGSBASE,
+                TSC_ADJUST,
+                BMI1,
+                SMEP,
+                BMI2,
+                ERMS,
+                INVPCID,
+                RDSEED,
+                ADX,
+                SMAP,
+                CLFLUSHOPT,
+                CLWB,
+                UMIP,
+                PKU,
+                LA57,
+                RDPID,
+                PKS,
+                FSRM,
+                SERIALIZE,
+                IBRS_IBPB,
+                STIBP,
+                SSBD,
+                ARCH_CAPABILITIES,
+                LAHF_LM,
+                LZCNT,
+                PREFETCHW,
+                SYSCALL,
+                NX,
+                PAGE1GB,
+                RDTSCP,
+                LM,
+                INVARIANT_TSC,
+                WBNOINVD)
+            // Instructions that work, MOVNTI, fences and CRC32 among them, of sets that are not
+            // whole.
+            .hidden(FXSR, SSE, SSE2, SSE4_2)
+            .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
+            .caches(
+                new int[] {1, 1, 12, 64},
+                new int[] {2, 1, 8, 64},
+                new int[] {3, 2, 20, 1024},
+                new int[] {3, 3, 12, 32768})
+            .build());
+    add(
+        new CpuProfile.Builder("kvm4j-32")
+            .brand("kvm4j emulated 32-bit x86 processor")
+            .signature(6, 0xe, 8)
+            .physicalAddressBits(36)
+            .features(
+                VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36, CLFSH,
+                NX)
+            .hidden(FXSR, SSE, SSE2)
+            .caches(new int[] {1, 1, 8, 64}, new int[] {2, 1, 8, 64}, new int[] {3, 2, 8, 4096})
+            .build());
+  }
+
+  private CpuProfiles() {}
+
+  private static void add(CpuProfile profile) {
+    PROFILES.put(profile.name(), profile);
+  }
+
+  /** The names of all models. */
+  public static Set<String> names() {
+    return java.util.Collections.unmodifiableSet(PROFILES.keySet());
+  }
+
+  /** The default model. */
+  public static CpuProfile defaultProfile() {
+    return named(DEFAULT);
+  }
+
+  /**
+   * A model by name, with changes: {@code kvm4j-v1,-la57,+xsave}. Upper and lower case are the
+   * same.
+   *
+   * @throws IllegalArgumentException with a message for users: an unknown name or feature with the
+   *     nearest known one, or a feature that is not built
+   */
+  public static CpuProfile named(String description) {
+    String[] parts = description.split(",", -1);
+    String name = parts[0].trim().toLowerCase(Locale.ROOT);
+    CpuProfile profile = PROFILES.get(name);
+    if (profile == null) {
+      throw new IllegalArgumentException(
+          "unknown CPU '%s'%s; known: %s"
+              .formatted(
+                  parts[0].trim(),
+                  suggestion(name, PROFILES.keySet()),
+                  String.join(", ", PROFILES.keySet())));
+    }
+    for (int k = 1; k < parts.length; k++) {
+      profile = modified(profile, parts[k].trim());
+    }
+    return profile;
+  }
+
+  private static CpuProfile modified(CpuProfile profile, String change) {
+    if (change.length() < 2 || change.charAt(0) != '+' && change.charAt(0) != '-') {
+      throw new IllegalArgumentException(
+          "CPU feature '%s' has neither + nor - before its name".formatted(change));
+    }
+    Feature feature = feature(change.substring(1));
+    if (change.charAt(0) == '-') {
+      return profile.without(feature);
+    }
+    CpuProfile whole = PROFILES.get(DEFAULT);
+    if (!whole.has(feature) && !OPTIONAL.has(feature)) {
+      throw new IllegalArgumentException(
+          "CPU feature '%s' is not built".formatted(change.substring(1)));
+    }
+    return profile.with(feature);
+  }
+
+  private static String normal(String name) {
+    return name.toLowerCase(Locale.ROOT).replace('-', '_').replace('.', '_');
+  }
+
+  private static Feature feature(String name) {
+    List<String> names = new ArrayList<>();
+    for (Feature f : Feature.values()) {
+      if (normal(f.name()).equals(normal(name))) {
+        return f;
+      }
+      names.add(normal(f.name()));
+    }
+    throw new IllegalArgumentException(
+        "unknown CPU feature '%s'%s".formatted(name, suggestion(normal(name), names)));
+  }
+
+  /** "; did you mean ...?" with the nearest name, or nothing if none is near. */
+  private static String suggestion(String name, Iterable<String> known) {
+    String best = "";
+    int distance = Integer.MAX_VALUE;
+    for (String k : known) {
+      int d = distance(name, k);
+      if (d < distance) {
+        distance = d;
+        best = k;
+      }
+    }
+    return distance <= Math.max(2, best.length() / 2) ? "; did you mean '%s'?".formatted(best) : "";
+  }
+
+  /** Levenshtein distance. */
+  private static int distance(String a, String b) {
+    int[] row = new int[b.length() + 1];
+    for (int j = 0; j <= b.length(); j++) {
+      row[j] = j;
+    }
+    for (int i = 1; i <= a.length(); i++) {
+      int diagonal = row[0];
+      row[0] = i;
+      for (int j = 1; j <= b.length(); j++) {
+        int above = row[j];
+        int change = a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1;
+        row[j] = Math.min(diagonal + change, Math.min(above, row[j - 1]) + 1);
+        diagonal = above;
+      }
+    }
+    return row[b.length()];
+  }
+}
