@@ -1,11 +1,25 @@
 package org.kvm4j.vmx.instruction;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.core.VirtualizationUnit;
 import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.semantics.Operands;
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.tlb.Tlb;
+import org.kvm4j.vmx.entry.VmEntry;
 import org.kvm4j.vmx.entry.VmEntryFailure;
+import org.kvm4j.vmx.exit.NonRootOperation;
+import org.kvm4j.vmx.vmcs.Control;
 import org.kvm4j.vmx.vmcs.Vmcs;
+import org.kvm4j.vmx.vmcs.VmcsField;
 import org.kvm4j.vmx.vmcs.VmxCapabilities;
 
 /**
@@ -22,74 +36,262 @@ public final class VmxUnit implements VirtualizationUnit {
   /** The current-VMCS pointer when there is no current VMCS. */
   public static final long NO_VMCS = -1;
 
-  /** What {@link #vmread(long)} returned is in here. */
+  /** How many VMCSs are kept active; beyond, the oldest goes back to its region in memory. */
+  private static final int ACTIVE_LIMIT = 256;
+
+  /** What {@link #vmread(long)} read. */
   public long value;
 
   /**
    * The hypervisor is Java code that runs on no emulated processor: what VM exits load from the
-   * host state and only a hypervisor on the processor could see may be left out.
+   * host state and only a hypervisor on the processor could see is left out.
    */
   public boolean hostedByJava;
 
+  private final Cpu cpu;
+  private final PhysicalMemory memory;
+  private final VmxCapabilities capabilities;
+  private final NonRootOperation nonRoot;
+  private final VmEntry entry;
+
+  /** By ordinal: the processor has the field. */
+  private final boolean[] exists = new boolean[VmcsField.COUNT];
+
+  private final boolean writesReadOnly;
+  private final boolean host64;
+
+  private boolean vmxOn;
+  private long vmxonPointer = NO_VMCS;
+  private final List<Vmcs> active = new ArrayList<>();
+  private @Nullable Vmcs current;
+
+  /** A unit outside of VMX operation. The caller makes it the processor's. */
   public VmxUnit(Cpu cpu, VmxCapabilities capabilities) {
-    throw new UnsupportedOperationException("not built yet");
+    this.cpu = cpu;
+    this.memory = cpu.mmu.memory;
+    this.capabilities = capabilities;
+    this.nonRoot = new NonRootOperation(cpu, capabilities);
+    this.entry = new VmEntry(cpu, capabilities, nonRoot);
+    for (VmcsField field : VmcsField.values()) {
+      exists[field.ordinal()] = field.exists(capabilities);
+    }
+    writesReadOnly = (capabilities.misc & VmxCapabilities.MISC_VMWRITE_ANY_FIELD) != 0;
+    host64 = capabilities.allows(Control.HOST_ADDRESS_SPACE_SIZE);
+    long ept = capabilities.eptVpid;
+    cpu.mmu.context.eptExecuteOnly = (ept & VmxCapabilities.EPT_EXECUTE_ONLY) != 0;
+    cpu.mmu.context.eptPages2m = (ept & VmxCapabilities.EPT_2M) != 0;
+    cpu.mmu.context.eptPages1g = (ept & VmxCapabilities.EPT_1G) != 0;
+    cpu.mmu.context.eptAdvancedInformation = (ept & VmxCapabilities.EPT_ADVANCED_INFORMATION) != 0;
   }
 
   public VmxCapabilities capabilities() {
-    throw new UnsupportedOperationException("not built yet");
+    return capabilities;
   }
 
   /** The current VMCS, or null. */
   public @Nullable Vmcs current() {
-    throw new UnsupportedOperationException("not built yet");
+    return current;
+  }
+
+  /** What the controls of the current guest make of instructions and events. */
+  public NonRootOperation nonRoot() {
+    return nonRoot;
   }
 
   /** Why the last VM entry failed; null if it did not. */
   public @Nullable VmEntryFailure lastFailure() {
-    throw new UnsupportedOperationException("not built yet");
+    return entry.failure();
   }
+
+  // ---- how instructions end ----
+
+  /** VMfail: the error number goes to the current VMCS, if there is one. */
+  private int fail(InstructionError error) {
+    return fail(error.number);
+  }
+
+  private int fail(int number) {
+    Vmcs vmcs = current;
+    if (vmcs == null) {
+      return InstructionError.FAIL_INVALID;
+    }
+    vmcs.v[Vmcs.VM_INSTRUCTION_ERROR] = number;
+    return number;
+  }
+
+  private boolean isRegion(long pa) {
+    return (pa & (capabilities.physicalAddressReserved() | 0xfff)) == 0;
+  }
+
+  // ---- VMXON, VMXOFF ----
 
   /** Enters VMX root operation. Control registers and IA32_FEATURE_CONTROL are the caller's. */
   public int vmxon(long pa) {
-    throw new UnsupportedOperationException("not built yet");
+    if (vmxOn) {
+      return fail(InstructionError.VMXON_IN_ROOT);
+    }
+    if (!isRegion(pa) || memory.readInt(pa) != revision()) {
+      return InstructionError.FAIL_INVALID;
+    }
+    vmxOn = true;
+    vmxonPointer = pa;
+    current = null;
+    return InstructionError.SUCCESS;
   }
 
+  private int revision() {
+    return (int) capabilities.basic & 0x7fffffff;
+  }
+
+  /** Leaves VMX operation; every active VMCS goes back to its region in memory. */
   public int vmxoff() {
-    throw new UnsupportedOperationException("not built yet");
+    for (Vmcs vmcs : active) {
+      vmcs.store(memory);
+    }
+    active.clear();
+    current = null;
+    vmxOn = false;
+    vmxonPointer = NO_VMCS;
+    return InstructionError.SUCCESS;
   }
 
+  /** The address of the VMXON region; {@link #NO_VMCS} outside of VMX operation. */
+  public long vmxonPointer() {
+    return vmxonPointer;
+  }
+
+  // ---- VMCS maintenance ----
+
+  private @Nullable Vmcs find(long pa) {
+    Vmcs vmcs = current;
+    if (vmcs != null && vmcs.address == pa) {
+      return vmcs;
+    }
+    for (int k = 0; k < active.size(); k++) {
+      vmcs = active.get(k);
+      if (vmcs.address == pa) {
+        return vmcs;
+      }
+    }
+    return null;
+  }
+
+  /** Writes a VMCS to its region in memory and makes it clear. */
   public int vmclear(long pa) {
-    throw new UnsupportedOperationException("not built yet");
+    if (!isRegion(pa)) {
+      return fail(InstructionError.VMCLEAR_INVALID_ADDRESS);
+    }
+    if (pa == vmxonPointer) {
+      return fail(InstructionError.VMCLEAR_VMXON_POINTER);
+    }
+    Vmcs vmcs = find(pa);
+    if (vmcs == null) {
+      Vmcs.clear(memory, pa);
+    } else {
+      vmcs.launched = false;
+      vmcs.store(memory);
+      active.remove(vmcs);
+      if (vmcs == current) {
+        current = null;
+      }
+    }
+    return InstructionError.SUCCESS;
   }
 
+  /** Makes a VMCS current. */
   public int vmptrld(long pa) {
-    throw new UnsupportedOperationException("not built yet");
+    if (!isRegion(pa)) {
+      return fail(InstructionError.VMPTRLD_INVALID_ADDRESS);
+    }
+    if (pa == vmxonPointer) {
+      return fail(InstructionError.VMPTRLD_VMXON_POINTER);
+    }
+    int found = memory.readInt(pa);
+    if ((found & 0x7fffffff) != revision()
+        || found < 0 && !capabilities.allows(Control.VMCS_SHADOWING)) {
+      return fail(InstructionError.VMPTRLD_INCORRECT_REVISION);
+    }
+    Vmcs vmcs = find(pa);
+    if (vmcs == null) {
+      if (active.size() >= ACTIVE_LIMIT) {
+        Vmcs oldest = active.get(0) == current ? active.get(1) : active.get(0);
+        oldest.store(memory);
+        active.remove(oldest);
+      }
+      vmcs = new Vmcs(pa);
+      vmcs.load(memory);
+      active.add(vmcs);
+    }
+    vmcs.revision = found;
+    current = vmcs;
+    return InstructionError.SUCCESS;
   }
 
   /** The current-VMCS pointer; {@link #NO_VMCS} if there is none. */
   public long vmptrst() {
-    throw new UnsupportedOperationException("not built yet");
+    Vmcs vmcs = current;
+    return vmcs == null ? NO_VMCS : vmcs.address;
   }
 
   /** VMREAD by encoding; the value is then in {@link #value}. */
   public int vmread(long encoding) {
-    throw new UnsupportedOperationException("not built yet");
+    Vmcs vmcs = current;
+    if (vmcs == null) {
+      return InstructionError.FAIL_INVALID;
+    }
+    int ordinal = VmcsField.ordinalOf(encoding);
+    if (ordinal < 0 || !exists[ordinal]) {
+      return fail(InstructionError.UNSUPPORTED_COMPONENT);
+    }
+    long read = vmcs.read(ordinal);
+    value = (encoding & 1) != 0 ? read >>> 32 : read;
+    return InstructionError.SUCCESS;
   }
 
   /** VMWRITE by encoding. */
   public int vmwrite(long encoding, long value) {
-    throw new UnsupportedOperationException("not built yet");
+    Vmcs vmcs = current;
+    if (vmcs == null) {
+      return InstructionError.FAIL_INVALID;
+    }
+    int ordinal = VmcsField.ordinalOf(encoding);
+    if (ordinal < 0 || !exists[ordinal]) {
+      return fail(InstructionError.UNSUPPORTED_COMPONENT);
+    }
+    if (!writesReadOnly && VmcsField.at(ordinal).isReadOnly()) {
+      return fail(InstructionError.VMWRITE_READ_ONLY);
+    }
+    if ((encoding & 1) != 0) {
+      value = vmcs.read(ordinal) & 0xffffffffL | value << 32;
+    }
+    vmcs.write(ordinal, value);
+    return InstructionError.SUCCESS;
   }
 
-  /** VMREAD of a field that exists, by its ordinal ({@code Vmcs.GUEST_RIP}), without any check. */
+  /** Whether the processor has the field with this ordinal. */
+  public boolean exists(int ordinal) {
+    return exists[ordinal];
+  }
+
+  private Vmcs currentOrThrow() {
+    Vmcs vmcs = current;
+    if (vmcs == null) {
+      throw new IllegalStateException("no current VMCS");
+    }
+    return vmcs;
+  }
+
+  /** VMREAD of a field of the current VMCS by its ordinal ({@code Vmcs.GUEST_RIP}), unchecked. */
   public long get(int ordinal) {
-    throw new UnsupportedOperationException("not built yet");
+    return currentOrThrow().read(ordinal);
   }
 
-  /** VMWRITE of a field that exists, by its ordinal, without any check. */
+  /** VMWRITE of a field of the current VMCS by its ordinal, unchecked. */
   public void set(int ordinal, long value) {
-    throw new UnsupportedOperationException("not built yet");
+    currentOrThrow().write(ordinal, value);
   }
+
+  // ---- VM entry ----
 
   /**
    * VM entry. After {@link InstructionError#SUCCESS} either the processor is in non-root operation
@@ -98,13 +300,41 @@ public final class VmxUnit implements VirtualizationUnit {
    * instruction.
    */
   public int vmlaunch() {
-    throw new UnsupportedOperationException("not built yet");
+    Vmcs vmcs = current;
+    if (vmcs == null || vmcs.revision < 0) {
+      return InstructionError.FAIL_INVALID;
+    }
+    if (cpu.shadow == Cpu.SHADOW_MOV_SS) {
+      return fail(InstructionError.ENTRY_MOV_SS);
+    }
+    if (vmcs.launched) {
+      return fail(InstructionError.VMLAUNCH_NOT_CLEAR);
+    }
+    return enter(vmcs);
   }
 
   /** VM entry with a launched VMCS; see {@link #vmlaunch}. */
   public int vmresume() {
-    throw new UnsupportedOperationException("not built yet");
+    Vmcs vmcs = current;
+    if (vmcs == null || vmcs.revision < 0) {
+      return InstructionError.FAIL_INVALID;
+    }
+    if (cpu.shadow == Cpu.SHADOW_MOV_SS) {
+      return fail(InstructionError.ENTRY_MOV_SS);
+    }
+    if (!vmcs.launched) {
+      return fail(InstructionError.VMRESUME_NOT_LAUNCHED);
+    }
+    return enter(vmcs);
   }
+
+  private int enter(Vmcs vmcs) {
+    nonRoot.hostedByJava = hostedByJava;
+    int error = entry.enter(vmcs, hostedByJava ? host64 : cpu.longMode);
+    return error == 0 ? InstructionError.SUCCESS : fail(error);
+  }
+
+  // ---- INVEPT, INVVPID ----
 
   /**
    * INVEPT.
@@ -113,7 +343,17 @@ public final class VmxUnit implements VirtualizationUnit {
    * @param eptp bits 63:0 of the descriptor
    */
   public int invept(long type, long eptp) {
-    throw new UnsupportedOperationException("not built yet");
+    boolean supported =
+        type == Tlb.INVEPT_CONTEXT
+            ? (capabilities.eptVpid & VmxCapabilities.EPT_INVEPT_SINGLE) != 0 && entry.isEptp(eptp)
+            : type == Tlb.INVEPT_ALL
+                && (capabilities.eptVpid & VmxCapabilities.EPT_INVEPT_ALL) != 0;
+    if (!supported) {
+      return fail(InstructionError.INVALID_OPERAND);
+    }
+    cpu.mmu.tlb.invept((int) type, eptp);
+    cpu.mmu.invalidated();
+    return InstructionError.SUCCESS;
   }
 
   /**
@@ -125,36 +365,283 @@ public final class VmxUnit implements VirtualizationUnit {
    * @param linear bits 127:64 of the descriptor
    */
   public int invvpid(long type, long vpid, long linear) {
-    throw new UnsupportedOperationException("not built yet");
+    if (type < 0
+        || type > 3
+        || (capabilities.eptVpid & VmxCapabilities.VPID_INDIVIDUAL_ADDRESS << type) == 0
+        || vpid >>> 16 != 0
+        || type != Tlb.INVVPID_ALL && vpid == 0
+        || type == Tlb.INVVPID_ADDRESS && !isCanonical(linear)) {
+      return fail(InstructionError.INVALID_OPERAND);
+    }
+    cpu.mmu.tlb.invvpid((int) type, (int) vpid, linear);
+    cpu.mmu.invalidated();
+    return InstructionError.SUCCESS;
   }
+
+  private boolean isCanonical(long linear) {
+    int unused = 64 - cpu.model.linearAddressBits();
+    return linear << unused >> unused == linear;
+  }
+
+  // ---- the instructions ----
 
   @Override
   public void execute(Instruction i) {
-    throw new UnsupportedOperationException("not built yet");
+    switch (i.opcode) {
+      case VMXON -> executeVmxon(i);
+      case VMCALL -> executeVmcall(i);
+      case VMFUNC -> executeVmfunc(i);
+      case INVEPT -> {
+        if ((capabilities.eptVpid & VmxCapabilities.EPT_INVEPT) == 0) {
+          throw cpu.ud();
+        }
+        if (mayExecute(i)) {
+          long type = Operands.gpr(cpu, i.reg0, operandSize());
+          long linear = Operands.linear(cpu, i, 16, false);
+          long eptp = cpu.mmu.read64(linear);
+          cpu.mmu.probeRead(linear + 8, 8);
+          end(invept(type, eptp));
+        }
+      }
+      case INVVPID -> {
+        if ((capabilities.eptVpid & VmxCapabilities.VPID_INVVPID) == 0) {
+          throw cpu.ud();
+        }
+        if (mayExecute(i)) {
+          long type = Operands.gpr(cpu, i.reg0, operandSize());
+          long linear = Operands.linear(cpu, i, 16, false);
+          long vpid = cpu.mmu.read64(linear);
+          end(invvpid(type, vpid, cpu.mmu.read64(linear + 8)));
+        }
+      }
+      case VMXOFF -> {
+        if (mayExecute(i)) {
+          end(vmxoff());
+        }
+      }
+      case VMCLEAR -> {
+        if (mayExecute(i)) {
+          end(vmclear(pointer(i)));
+        }
+      }
+      case VMPTRLD -> {
+        if (mayExecute(i)) {
+          end(vmptrld(pointer(i)));
+        }
+      }
+      case VMPTRST -> {
+        if (mayExecute(i)) {
+          long linear = Operands.linear(cpu, i, 8, true);
+          cpu.mmu.write64(linear, vmptrst());
+          end(InstructionError.SUCCESS);
+        }
+      }
+      case VMREAD -> {
+        if (mayExecute(i)) {
+          executeVmread(i);
+        }
+      }
+      case VMWRITE -> {
+        if (mayExecute(i)) {
+          executeVmwrite(i);
+        }
+      }
+      case VMLAUNCH -> {
+        if (mayExecute(i)) {
+          endEntry(vmlaunch());
+        }
+      }
+      case VMRESUME -> {
+        if (mayExecute(i)) {
+          endEntry(vmresume());
+        }
+      }
+      default -> throw cpu.ud();
+    }
   }
+
+  /** Protected mode, not virtual-8086 mode, not compatibility mode; else #UD. */
+  private void requireMode() {
+    if (!cpu.protectedMode || cpu.longMode && cpu.codeSize != 8) {
+      throw cpu.ud();
+    }
+  }
+
+  /**
+   * The checks that VMX instructions share, in their order: #UD, the VM exit in non-root operation,
+   * #GP(0) for CPL.
+   *
+   * @return false if a VM exit was taken
+   */
+  private boolean mayExecute(Instruction i) {
+    if (!vmxOn) {
+      throw cpu.ud();
+    }
+    requireMode();
+    GuestMode guest = cpu.guest;
+    if (guest != null) {
+      guest.vmxInstruction(i, 0);
+      return false;
+    }
+    if (cpu.cpl > 0) {
+      throw cpu.gp(0);
+    }
+    return true;
+  }
+
+  private void executeVmxon(Instruction i) {
+    if ((cpu.cr4 & ControlBits.CR4_VMXE) == 0) {
+      throw cpu.ud();
+    }
+    requireMode();
+    if (!vmxOn) {
+      VmxCapabilities c = capabilities;
+      boolean smx = (cpu.cr4 & ControlBits.CR4_SMXE) != 0 && cpu.model.has(Feature.SMX);
+      long needed = VmxCapabilities.FEATURE_CONTROL_LOCK | VmxCapabilities.FEATURE_CONTROL_VMXON;
+      if (cpu.cpl > 0
+          || (cpu.cr0 & c.cr0Fixed0) != c.cr0Fixed0
+          || (cpu.cr0 & ~c.cr0Fixed1) != 0
+          || (cpu.cr4 & c.cr4Fixed0) != c.cr4Fixed0
+          || (cpu.cr4 & ~c.cr4Fixed1) != 0 && !smx
+          || (cpu.msr.featureControl & needed) != needed) {
+        throw cpu.gp(0);
+      }
+      end(vmxon(pointer(i)));
+      return;
+    }
+    GuestMode guest = cpu.guest;
+    if (guest != null) {
+      guest.vmxInstruction(i, 0);
+      return;
+    }
+    if (cpu.cpl > 0) {
+      throw cpu.gp(0);
+    }
+    end(fail(InstructionError.VMXON_IN_ROOT));
+  }
+
+  private void executeVmcall(Instruction i) {
+    if (!vmxOn) {
+      throw cpu.ud();
+    }
+    GuestMode guest = cpu.guest;
+    if (guest != null) {
+      guest.vmxInstruction(i, 0);
+      return;
+    }
+    requireMode();
+    if (cpu.cpl > 0) {
+      throw cpu.gp(0);
+    }
+    end(fail(InstructionError.VMCALL_IN_ROOT));
+  }
+
+  private void executeVmfunc(Instruction i) {
+    GuestMode guest = cpu.guest;
+    if (guest == null || !guest.vmxInstruction(i, 0)) {
+      throw cpu.ud();
+    }
+  }
+
+  private int operandSize() {
+    return cpu.codeSize == 8 ? 8 : 4;
+  }
+
+  /** The 64-bit physical address in the memory operand. */
+  private long pointer(Instruction i) {
+    return cpu.mmu.read64(Operands.linear(cpu, i, 8, false));
+  }
+
+  private void executeVmread(Instruction i) {
+    int size = operandSize();
+    int error = vmread(Operands.gpr(cpu, i.reg1, size));
+    if (error == InstructionError.SUCCESS) {
+      if (i.kind0 == OperandKind.MEMORY) {
+        cpu.mmu.write(Operands.linear(cpu, i, size, true), size, value);
+      } else {
+        Operands.setGpr(cpu, i.reg0, size, value);
+      }
+    }
+    end(error);
+  }
+
+  private void executeVmwrite(Instruction i) {
+    if (current == null) {
+      end(InstructionError.FAIL_INVALID);
+      return;
+    }
+    int size = operandSize();
+    long source =
+        i.kind1 == OperandKind.MEMORY
+            ? cpu.mmu.read(Operands.linear(cpu, i, size, false), size)
+            : Operands.gpr(cpu, i.reg1, size);
+    end(vmwrite(Operands.gpr(cpu, i.reg0, size), source));
+  }
+
+  /** RFLAGS as VMsucceed, VMfailInvalid or VMfailValid sets them. SDM 31.2 "Conventions". */
+  private void end(int result) {
+    cpu.setLazyFlags(
+        result == InstructionError.SUCCESS
+            ? 0
+            : result == InstructionError.FAIL_INVALID ? Flags.CF : Flags.ZF);
+  }
+
+  private void endEntry(int result) {
+    if (result != InstructionError.SUCCESS) {
+      end(result);
+    }
+  }
+
+  // ---- what the rest of the processor asks ----
 
   @Override
   public boolean inVmxOperation() {
-    throw new UnsupportedOperationException("not built yet");
+    return vmxOn;
   }
 
   @Override
   public long cr0FixedOnes() {
-    throw new UnsupportedOperationException("not built yet");
+    if (!vmxOn) {
+      return 0;
+    }
+    long ones = capabilities.cr0Fixed0;
+    return cpu.guest != null && nonRoot.unrestrictedGuest()
+        ? ones & ~(ControlBits.CR0_PE | ControlBits.CR0_PG)
+        : ones;
   }
 
   @Override
   public long cr4FixedOnes() {
-    throw new UnsupportedOperationException("not built yet");
+    return vmxOn ? capabilities.cr4Fixed0 : 0;
   }
 
   @Override
   public boolean readMsr(int index, long[] out) {
-    throw new UnsupportedOperationException("not built yet");
+    if (index == VmxCapabilities.IA32_FEATURE_CONTROL) {
+      out[0] = cpu.msr.featureControl;
+      return true;
+    }
+    if (!capabilities.hasMsr(index)) {
+      return false;
+    }
+    out[0] = capabilities.msr(index);
+    return true;
   }
 
   @Override
   public boolean writeMsr(int index, long value) {
-    throw new UnsupportedOperationException("not built yet");
+    if (index != VmxCapabilities.IA32_FEATURE_CONTROL) {
+      return false;
+    }
+    long defined = VmxCapabilities.FEATURE_CONTROL_LOCK | VmxCapabilities.FEATURE_CONTROL_VMXON;
+    if (cpu.model.has(Feature.SMX)) {
+      defined |= VmxCapabilities.FEATURE_CONTROL_VMXON_IN_SMX;
+    }
+    if ((cpu.msr.featureControl & VmxCapabilities.FEATURE_CONTROL_LOCK) != 0
+        || (value & ~defined) != 0) {
+      return false;
+    }
+    cpu.msr.featureControl = value;
+    return true;
   }
 }

@@ -1,0 +1,219 @@
+package org.kvm4j.vmx.entry;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.vmx.vmcs.Vmcs;
+import org.kvm4j.vmx.vmcs.VmcsField;
+
+/**
+ * All checks of VM entry in their order, and the one method that runs them: only those that read a
+ * field which software wrote since the last successful entry, so that a steady re-entry runs next
+ * to none.
+ *
+ * <p>That is sound because whatever the processor itself stores into the guest-state area at a VM
+ * exit passes the checks, and where a check depends on more than the VMCS it says so ({@link
+ * EntryCheck#always}).
+ *
+ * <p>Source: SDM 27.2 "Checks on VMX Controls and Host-State Area", 27.3.1 "Checks on the Guest
+ * State Area".
+ */
+public final class EntryChecks {
+  private static final List<EntryCheck> ALL;
+  private static final Map<String, EntryCheck> BY_ID = new HashMap<>();
+  private static final EntryCheck.Predicate[] PREDICATES;
+
+  /** Words of a bitmap by order of the checks. */
+  private static final int WORDS;
+
+  /** By field ordinal: the checks that read it, {@link #WORDS} words each. */
+  private static final long[] BY_FIELD;
+
+  /** Checks that run at every entry. */
+  private static final long[] ALWAYS;
+
+  static {
+    List<CheckBuilder> builders = new ArrayList<>();
+    ControlChecks.add(builders);
+    HostStateChecks.add(builders);
+    GuestStateChecks.add(builders);
+    List<EntryCheck> checks = new ArrayList<>();
+    for (CheckBuilder builder : builders) {
+      checks.add(builder.build(checks.size()));
+    }
+    checks.sort(Comparator.comparingInt(EntryCheck::order));
+    ALL = List.copyOf(checks);
+    int n = ALL.size();
+    WORDS = (n + 63) / 64;
+    PREDICATES = new EntryCheck.Predicate[n];
+    BY_FIELD = new long[VmcsField.COUNT * WORDS];
+    ALWAYS = new long[WORDS];
+    for (EntryCheck check : ALL) {
+      int k = check.order();
+      PREDICATES[k] = check.predicate();
+      if (BY_ID.put(check.id(), check) != null) {
+        throw new IllegalStateException("two checks are called " + check.id());
+      }
+      for (VmcsField field : check.fields()) {
+        BY_FIELD[field.ordinal() * WORDS + (k >> 6)] |= 1L << k;
+      }
+      if (check.always()) {
+        ALWAYS[k >> 6] |= 1L << k;
+      }
+    }
+  }
+
+  private final long[] due = new long[WORDS];
+
+  /** All checks in their order. */
+  public static List<EntryCheck> all() {
+    return ALL;
+  }
+
+  /** The check of an id, or null. */
+  public static @Nullable EntryCheck of(String id) {
+    return BY_ID.get(id);
+  }
+
+  /**
+   * Runs the checks that may fail.
+   *
+   * @return the first that fails, or null
+   */
+  @Nullable EntryCheck run(Vmcs vmcs, EntryContext c) {
+    long[] due = this.due;
+    System.arraycopy(ALWAYS, 0, due, 0, WORDS);
+    long[] dirty = vmcs.dirty;
+    for (int w = 0; w < dirty.length; w++) {
+      long bits = dirty[w];
+      while (bits != 0) {
+        int field = (w << 6) + Long.numberOfTrailingZeros(bits);
+        bits &= bits - 1;
+        for (int k = 0; k < WORDS; k++) {
+          due[k] |= BY_FIELD[field * WORDS + k];
+        }
+      }
+    }
+    for (int w = 0; w < WORDS; w++) {
+      long bits = due[w];
+      while (bits != 0) {
+        int k = (w << 6) + Long.numberOfTrailingZeros(bits);
+        bits &= bits - 1;
+        if (!PREDICATES[k].passes(c)) {
+          return ALL.get(k);
+        }
+      }
+    }
+    return null;
+  }
+
+  /** Every check that the state fails, in order: for explanation, not for entry. */
+  public static List<EntryCheck> failures(EntryContext c) {
+    List<EntryCheck> failed = new ArrayList<>();
+    for (EntryCheck check : ALL) {
+      if (!check.predicate().passes(c)) {
+        failed.add(check);
+      }
+    }
+    return failed;
+  }
+
+  /** A check being written down. */
+  static final class CheckBuilder {
+    private final String id;
+    private final EntryCheck.Group group;
+    private final Section section;
+    private final String statement;
+    private final List<VmcsField> fields = new ArrayList<>();
+    private boolean always;
+    private int qualification;
+    private EntryCheck.@Nullable Predicate predicate;
+    private EntryCheck.@Nullable Remedy remedy;
+
+    CheckBuilder(EntryCheck.Group group, Section section, String id, String statement) {
+      this.group = group;
+      this.section = section;
+      this.id = id;
+      this.statement = statement;
+    }
+
+    /** What the predicate reads. */
+    CheckBuilder reads(VmcsField... more) {
+      fields.addAll(Arrays.asList(more));
+      return this;
+    }
+
+    /** CPU_BASED_VM_EXEC_CONTROL and SECONDARY_VM_EXEC_CONTROL, which decide together. */
+    CheckBuilder readsSecondary() {
+      return reads(VmcsField.SECONDARY_VM_EXEC_CONTROL, VmcsField.CPU_BASED_VM_EXEC_CONTROL);
+    }
+
+    CheckBuilder always() {
+      always = true;
+      return this;
+    }
+
+    CheckBuilder qualification(int value) {
+      qualification = value;
+      return this;
+    }
+
+    CheckBuilder passes(EntryCheck.Predicate rule) {
+      predicate = rule;
+      return this;
+    }
+
+    /** The nearest value of the first field that passes. */
+    CheckBuilder nearest(EntryCheck.Remedy value) {
+      remedy = value;
+      return this;
+    }
+
+    EntryCheck build(int order) {
+      EntryCheck.Predicate rule = predicate;
+      if (rule == null) {
+        throw new IllegalStateException(id + " has no predicate");
+      }
+      return new EntryCheck(
+          id,
+          order,
+          group,
+          section.number,
+          section.title,
+          statement,
+          List.copyOf(fields.stream().distinct().toList()),
+          always,
+          qualification,
+          rule,
+          remedy);
+    }
+  }
+
+  /** The SDM's sections on checks. */
+  enum Section {
+    EXECUTION_CONTROLS("27.2.1.1", "VM-Execution Control Fields"),
+    EXIT_CONTROLS("27.2.1.2", "VM-Exit Control Fields"),
+    ENTRY_CONTROLS("27.2.1.3", "VM-Entry Control Fields"),
+    HOST_REGISTERS("27.2.2", "Checks on Host Control Registers, MSRs, and SSP"),
+    HOST_SEGMENTS("27.2.3", "Checks on Host Segment and Descriptor-Table Registers"),
+    ADDRESS_SPACE_SIZE("27.2.4", "Checks Related to Address-Space Size"),
+    GUEST_REGISTERS("27.3.1.1", "Checks on Guest Control Registers, Debug Registers, and MSRs"),
+    GUEST_SEGMENTS("27.3.1.2", "Checks on Guest Segment Registers"),
+    GUEST_TABLES("27.3.1.3", "Checks on Guest Descriptor-Table Registers"),
+    GUEST_RIP("27.3.1.4", "Checks on Guest RIP, RFLAGS, and SSP"),
+    GUEST_NON_REGISTER("27.3.1.5", "Checks on Guest Non-Register State"),
+    GUEST_PDPTES("27.3.1.6", "Checks on Guest Page-Directory-Pointer-Table Entries");
+
+    final String number;
+    final String title;
+
+    Section(String number, String title) {
+      this.number = number;
+      this.title = title;
+    }
+  }
+}

@@ -1,0 +1,188 @@
+package org.kvm4j.vmx.entry;
+
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.NestedFault;
+import org.kvm4j.cpu.event.EventDelivery;
+import org.kvm4j.vmx.exit.ExitReason;
+import org.kvm4j.vmx.exit.GuestState;
+import org.kvm4j.vmx.exit.InterruptionInfo;
+import org.kvm4j.vmx.exit.MsrLists;
+import org.kvm4j.vmx.exit.NonRootOperation;
+import org.kvm4j.vmx.vmcs.Controls;
+import org.kvm4j.vmx.vmcs.Vmcs;
+import org.kvm4j.vmx.vmcs.VmcsField;
+import org.kvm4j.vmx.vmcs.VmxCapabilities;
+
+/**
+ * VM entry, after the instruction's own checks: checks on the VMCS, loading of guest state and
+ * MSRs, event injection.
+ *
+ * <p>Source: SDM ch. 27 "VM Entries".
+ */
+public final class VmEntry {
+  /** VMfailValid: VM entry with invalid control field(s). */
+  public static final int INVALID_CONTROL = 7;
+
+  /** VMfailValid: VM entry with invalid host-state field(s). */
+  public static final int INVALID_HOST_STATE = 8;
+
+  /** Fields whose change makes {@link NonRootOperation} read its copies again. */
+  private static final long[] CONTROL_FIELDS = new long[Vmcs.DIRTY_WORDS];
+
+  static {
+    for (VmcsField field : VmcsField.values()) {
+      if (field.type == VmcsField.Type.CONTROL) {
+        CONTROL_FIELDS[field.ordinal() >> 6] |= 1L << field.ordinal();
+      }
+    }
+  }
+
+  private final Cpu cpu;
+  private final EntryContext context;
+  private final EntryChecks checks = new EntryChecks();
+  private final NonRootOperation nonRoot;
+  private @Nullable VmEntryFailure failure;
+
+  public VmEntry(Cpu cpu, VmxCapabilities capabilities, NonRootOperation nonRoot) {
+    this.cpu = cpu;
+    this.context = new EntryContext(cpu, capabilities);
+    this.nonRoot = nonRoot;
+  }
+
+  /** Why the last entry failed; null if it did not. */
+  public @Nullable VmEntryFailure failure() {
+    return failure;
+  }
+
+  /** Whether an EPTP would let VM entry pass. */
+  public boolean isEptp(long eptp) {
+    return ControlChecks.isEptp(context, eptp);
+  }
+
+  /**
+   * Enters the guest.
+   *
+   * @param hostLongMode IA32_EFER.LMA of the host
+   * @return 0, or {@link #INVALID_CONTROL} or {@link #INVALID_HOST_STATE}, with nothing changed.
+   *     After 0 the processor is in non-root operation, or has left it already.
+   */
+  public int enter(Vmcs vmcs, boolean hostLongMode) {
+    EntryContext c = context;
+    long[] v = vmcs.v;
+    c.v = v;
+    c.current = vmcs.address;
+    c.hostLongMode = hostLongMode;
+    failure = null;
+    EntryCheck failed = checks.run(vmcs, c);
+    if (failed != null) {
+      failure = VmEntryFailure.of(failed, c);
+      switch (failed.group()) {
+        case CONTROL -> {
+          return INVALID_CONTROL;
+        }
+        case HOST_STATE -> {
+          return INVALID_HOST_STATE;
+        }
+        case GUEST_STATE -> {
+          nonRoot.enter(vmcs, true);
+          nonRoot.entryFailure(ExitReason.INVALID_GUEST_STATE, failed.qualification());
+          return 0;
+        }
+      }
+    }
+    boolean controlsChanged = false;
+    for (int w = 0; w < Vmcs.DIRTY_WORDS; w++) {
+      controlsChanged |= (vmcs.dirty[w] & CONTROL_FIELDS[w]) != 0;
+    }
+    nonRoot.enter(vmcs, controlsChanged);
+    load(v);
+    long loads = v[Vmcs.VM_ENTRY_MSR_LOAD_COUNT];
+    if (loads != 0) {
+      MsrLists lists = nonRoot.msrLists();
+      int entry = lists.load(v[Vmcs.VM_ENTRY_MSR_LOAD_ADDR], loads);
+      if (entry != 0) {
+        failure = VmEntryFailure.ofMsr(entry, lists.failedIndex, lists.failedValue);
+        nonRoot.entryFailure(ExitReason.MSR_LOAD_FAIL, entry);
+        return 0;
+      }
+    }
+    vmcs.launched = true;
+    vmcs.markVerified();
+    int info = (int) v[Vmcs.VM_ENTRY_INTR_INFO_FIELD];
+    if (InterruptionInfo.isValid(info)) {
+      inject(v, info);
+    }
+    return 0;
+  }
+
+  /** 27.3.2 "Loading Guest State". */
+  private void load(long[] v) {
+    Cpu cpu = this.cpu;
+    int secondary = NonRootOperation.secondary(v);
+    GuestState.loadRegisters(cpu, v, (int) v[Vmcs.VM_ENTRY_CONTROLS], secondary);
+    // 27.3.2.3 "Loading Guest RIP, RSP, RFLAGS, and SSP".
+    cpu.rip = v[Vmcs.GUEST_RIP];
+    cpu.instructionRip = cpu.rip;
+    cpu.r[Cpu.RSP] = v[Vmcs.GUEST_RSP];
+    cpu.setRflags(v[Vmcs.GUEST_RFLAGS]);
+    // 27.7 "Special Features of VM Entry".
+    int interruptibility = (int) v[Vmcs.GUEST_INTERRUPTIBILITY_INFO];
+    cpu.shadow = interruptibility & 3;
+    cpu.nmiBlocked = (interruptibility & 8) != 0;
+    cpu.activity = (int) v[Vmcs.GUEST_ACTIVITY_STATE];
+    long pending = v[Vmcs.GUEST_PENDING_DBG_EXCEPTIONS];
+    cpu.pendingDebug = (pending & 0x5000) != 0 && cpu.activity <= Cpu.HALTED ? pending & 0x500f : 0;
+    boolean ept = (secondary & Controls.SECONDARY_EXEC_ENABLE_EPT) != 0;
+    boolean vpid = (secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) != 0;
+    if (!vpid) {
+      // 29.4.3 "Invalidating Cached Translation Information".
+      cpu.mmu.tlb.vmTransitionWithoutVpid();
+      cpu.mmu.invalidated();
+    }
+    cpu.mmu.vpid = vpid ? (int) v[Vmcs.VIRTUAL_PROCESSOR_ID] : 0;
+    cpu.mmu.context.eptp = ept ? v[Vmcs.EPT_POINTER] : 0;
+    cpu.mmu.context.modeBasedExecute =
+        (secondary & Controls.SECONDARY_EXEC_MODE_BASED_EPT_EXEC) != 0;
+    if (!ept && context.guestPae()) {
+      cpu.mmu.loadPdptes(cpu.cr3);
+    }
+    cpu.guest = nonRoot;
+    cpu.left = false;
+    cpu.updateMode();
+  }
+
+  /** 27.6 "Event Injection". */
+  private void inject(long[] v, int info) {
+    Cpu cpu = this.cpu;
+    int type = InterruptionInfo.type(info);
+    if (type == InterruptionInfo.OTHER_EVENT) {
+      nonRoot.pendMonitorTrap();
+      return;
+    }
+    // 27.7.3 "Delivery of Pending Debug Exceptions after VM Entry".
+    boolean keepsPending =
+        cpu.shadow == Cpu.SHADOW_MOV_SS
+            && (type == InterruptionInfo.SOFTWARE_INTERRUPT
+                || type == InterruptionInfo.SOFTWARE_EXCEPTION);
+    if (!keepsPending) {
+      cpu.pendingDebug = 0;
+    }
+    cpu.shadow = 0;
+    cpu.activity = Cpu.ACTIVE;
+    if (type == InterruptionInfo.NMI) {
+      cpu.nmiBlocked = true;
+    }
+    try {
+      EventDelivery.inject(
+          cpu,
+          type,
+          InterruptionInfo.vector(info),
+          InterruptionInfo.hasErrorCode(info),
+          (int) v[Vmcs.VM_ENTRY_EXCEPTION_ERROR_CODE],
+          (int) v[Vmcs.VM_ENTRY_INSTRUCTION_LEN]);
+    } catch (NestedFault fault) {
+      nonRoot.nestedFault(fault);
+    }
+  }
+}

@@ -1,0 +1,932 @@
+package org.kvm4j.vmx.exit;
+
+import org.kvm4j.cpu.core.ControlBits;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.GuestMode;
+import org.kvm4j.cpu.core.NestedFault;
+import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.paging.Translation;
+import org.kvm4j.vmx.vmcs.ControlWord;
+import org.kvm4j.vmx.vmcs.Controls;
+import org.kvm4j.vmx.vmcs.Vmcs;
+import org.kvm4j.vmx.vmcs.VmxCapabilities;
+
+/**
+ * VMX non-root operation: what the controls of the current VMCS make of instructions and events,
+ * and the VM exits that follow.
+ *
+ * <p>One object serves a logical processor; VM entry sets it up ({@link #enter}) and installs it as
+ * {@link Cpu#guest}. The controls are copies in plain fields; bitmaps are read from memory at each
+ * check, as hardware may.
+ *
+ * <p>Source: SDM ch. 26 "VMX Non-Root Operation", ch. 28 "VM Exits".
+ */
+public final class NonRootOperation implements GuestMode {
+  /** Rules of {@link #instruction}: bits 7:0 the exit reason, bits 15:8 what decides. */
+  private static final int ALWAYS = 1 << 8;
+
+  private static final int PRIMARY = 2 << 8;
+  private static final int SECONDARY = 3 << 8;
+  private static final int SPECIAL = 4 << 8;
+
+  private static final int[] RULE = new int[Opcode.values().length];
+  private static final int[] RULE_MASK = new int[RULE.length];
+
+  static {
+    rule(Opcode.CPUID, ExitReason.CPUID, ALWAYS, 0);
+    rule(Opcode.GETSEC, ExitReason.GETSEC, ALWAYS, 0);
+    rule(Opcode.INVD, ExitReason.INVD, ALWAYS, 0);
+    rule(Opcode.XSETBV, ExitReason.XSETBV, ALWAYS, 0);
+    rule(Opcode.HLT, ExitReason.HLT, PRIMARY, Controls.CPU_BASED_HLT_EXITING);
+    rule(Opcode.MWAIT, ExitReason.MWAIT, PRIMARY, Controls.CPU_BASED_MWAIT_EXITING);
+    rule(Opcode.MONITOR, ExitReason.MONITOR, PRIMARY, Controls.CPU_BASED_MONITOR_EXITING);
+    rule(Opcode.RDPMC, ExitReason.RDPMC, PRIMARY, Controls.CPU_BASED_RDPMC_EXITING);
+    rule(Opcode.RDTSC, ExitReason.RDTSC, PRIMARY, Controls.CPU_BASED_RDTSC_EXITING);
+    rule(Opcode.RDTSCP, ExitReason.RDTSCP, SPECIAL, 0);
+    rule(Opcode.XSAVES, ExitReason.XSAVES, SPECIAL, 0);
+    rule(Opcode.XRSTORS, ExitReason.XRSTORS, SPECIAL, 0);
+    rule(Opcode.PAUSE, ExitReason.PAUSE, SPECIAL, 0);
+    rule(Opcode.UMWAIT, ExitReason.UMWAIT, SPECIAL, 0);
+    rule(Opcode.TPAUSE, ExitReason.TPAUSE, SPECIAL, 0);
+    rule(Opcode.WBINVD, ExitReason.WBINVD, SECONDARY, Controls.SECONDARY_EXEC_WBINVD_EXITING);
+    rule(Opcode.WBNOINVD, ExitReason.WBINVD, SECONDARY, Controls.SECONDARY_EXEC_WBINVD_EXITING);
+    rule(Opcode.RDRAND, ExitReason.RDRAND, SECONDARY, Controls.SECONDARY_EXEC_RDRAND_EXITING);
+    rule(Opcode.RDSEED, ExitReason.RDSEED, SECONDARY, Controls.SECONDARY_EXEC_RDSEED_EXITING);
+    rule(Opcode.VMCALL, ExitReason.VMCALL, ALWAYS, 0);
+  }
+
+  private static void rule(Opcode opcode, ExitReason reason, int how, int mask) {
+    RULE[opcode.ordinal()] = how | reason.number;
+    RULE_MASK[opcode.ordinal()] = mask;
+  }
+
+  /** Values of RFLAGS.RF that a VM exit saves: as it is, 0, 1. */
+  private static final int RF_KEEP = -1;
+
+  // Bits of watch: what windowPending looks for.
+  private static final int WATCH_INTERRUPT_WINDOW = 1;
+  private static final int WATCH_NMI_WINDOW = 2;
+  private static final int WATCH_TIMER = 4;
+  private static final int WATCH_MONITOR_TRAP = 8;
+
+  private final Cpu cpu;
+  private final PhysicalMemory memory;
+  private final MsrLists msrLists;
+  private final int timerShift;
+
+  /**
+   * Set if the hypervisor is Java code: what only code on the processor could see is not loaded.
+   */
+  public boolean hostedByJava;
+
+  private Vmcs vmcs;
+  private long[] v;
+
+  private int pin;
+  private int primary;
+  private int secondary;
+  private int exitControls;
+  private int exceptionBitmap;
+  private long cr0Mask;
+  private long cr0Shadow;
+  private long cr4Mask;
+  private long cr4Shadow;
+  private long tscOffset;
+  private long tscMultiplier;
+  private boolean plainTsc;
+
+  private int watch;
+  private long timerEnd;
+
+  private long pauseFirst;
+  private long pauseLast;
+
+  private int deliveryType = -1;
+  private int deliveryInfo;
+  private int deliveryErrorCode;
+  private int deliveryLength;
+
+  /** The abort of the last VM exit, or null. */
+  private @org.jspecify.annotations.Nullable VmxAbort abort;
+
+  public NonRootOperation(Cpu cpu, VmxCapabilities capabilities) {
+    this.cpu = cpu;
+    this.memory = cpu.mmu.memory;
+    this.msrLists = new MsrLists(cpu);
+    this.timerShift = capabilities.preemptionTimerShift();
+    this.vmcs = new Vmcs(-1);
+    this.v = vmcs.v;
+  }
+
+  // ---- entry's side ----
+
+  /**
+   * Takes the controls of a VMCS over. VM entry calls it after all checks, before it loads guest
+   * state.
+   *
+   * @param changed whether any control field may differ from the last call with the same VMCS
+   */
+  public void enter(Vmcs vmcs, boolean changed) {
+    if (this.vmcs != vmcs || changed) {
+      this.vmcs = vmcs;
+      v = vmcs.v;
+      pin = (int) v[Vmcs.PIN_BASED_VM_EXEC_CONTROL];
+      primary = (int) v[Vmcs.CPU_BASED_VM_EXEC_CONTROL];
+      secondary = secondary(v);
+      exitControls = (int) v[Vmcs.VM_EXIT_CONTROLS];
+      exceptionBitmap = (int) v[Vmcs.EXCEPTION_BITMAP];
+      cr0Mask = v[Vmcs.CR0_GUEST_HOST_MASK];
+      cr0Shadow = v[Vmcs.CR0_READ_SHADOW];
+      cr4Mask = v[Vmcs.CR4_GUEST_HOST_MASK];
+      cr4Shadow = v[Vmcs.CR4_READ_SHADOW];
+      boolean offset = (primary & Controls.CPU_BASED_USE_TSC_OFFSETTING) != 0;
+      tscOffset = offset ? v[Vmcs.TSC_OFFSET] : 0;
+      plainTsc = !offset || (secondary & Controls.SECONDARY_EXEC_TSC_SCALING) == 0;
+      tscMultiplier = v[Vmcs.TSC_MULTIPLIER];
+    }
+    int w = 0;
+    if ((primary & (Controls.CPU_BASED_INTR_WINDOW_EXITING | Controls.CPU_BASED_NMI_WINDOW_EXITING))
+        != 0) {
+      if ((primary & Controls.CPU_BASED_INTR_WINDOW_EXITING) != 0) {
+        w |= WATCH_INTERRUPT_WINDOW;
+      }
+      if ((primary & Controls.CPU_BASED_NMI_WINDOW_EXITING) != 0) {
+        w |= WATCH_NMI_WINDOW;
+      }
+    }
+    if ((pin & Controls.PIN_BASED_VMX_PREEMPTION_TIMER) != 0) {
+      w |= WATCH_TIMER;
+      timerEnd = (cpu.platform.tsc() >>> timerShift) + v[Vmcs.VMX_PREEMPTION_TIMER_VALUE];
+    }
+    watch = w;
+    pauseFirst = 0;
+    pauseLast = 0;
+    deliveryType = -1;
+    abort = null;
+  }
+
+  /** The secondary controls in force: 0 unless they are activated. */
+  public static int secondary(long[] v) {
+    return (v[Vmcs.CPU_BASED_VM_EXEC_CONTROL]
+                & (Controls.CPU_BASED_ACTIVATE_SECONDARY_CONTROLS & 0xffffffffL))
+            != 0
+        ? (int) v[Vmcs.SECONDARY_VM_EXEC_CONTROL]
+        : 0;
+  }
+
+  /** Makes a monitor-trap-flag exit pending on the next instruction boundary. */
+  public void pendMonitorTrap() {
+    watch |= WATCH_MONITOR_TRAP;
+  }
+
+  /** The VM-execution controls of a word, as they are in force. */
+  public int controls(ControlWord word) {
+    return switch (word) {
+      case PIN_BASED -> pin;
+      case PROCESSOR_BASED -> primary;
+      case SECONDARY -> secondary;
+      case VM_EXIT -> exitControls;
+      default -> 0;
+    };
+  }
+
+  /** Whether CR0.PE and CR0.PG may be 0: an unrestricted guest. */
+  public boolean unrestrictedGuest() {
+    return (secondary & Controls.SECONDARY_EXEC_UNRESTRICTED_GUEST) != 0;
+  }
+
+  /** The VMX abort that the last VM exit ended in, or null. */
+  public @org.jspecify.annotations.Nullable VmxAbort abort() {
+    return abort;
+  }
+
+  // ---- instructions ----
+
+  @Override
+  public boolean instruction(Instruction i) {
+    int rule = RULE[i.opcode.ordinal()];
+    boolean exits =
+        switch (rule & 0xff00) {
+          case ALWAYS -> true;
+          case PRIMARY -> (primary & RULE_MASK[i.opcode.ordinal()]) != 0;
+          case SECONDARY -> (secondary & RULE_MASK[i.opcode.ordinal()]) != 0;
+          case SPECIAL -> special(i);
+          default -> false;
+        };
+    if (!exits) {
+      return false;
+    }
+    if (i.opcode == Opcode.RDRAND || i.opcode == Opcode.RDSEED) {
+      v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.random(i);
+    }
+    return instructionExit(i, rule & 0xff, 0);
+  }
+
+  @Override
+  public boolean isUndefined(Instruction i) {
+    int control =
+        switch (i.opcode) {
+          case RDTSCP, RDPID -> Controls.SECONDARY_EXEC_ENABLE_RDTSCP;
+          case INVPCID -> Controls.SECONDARY_EXEC_ENABLE_INVPCID;
+          case XSAVES, XRSTORS -> Controls.SECONDARY_EXEC_ENABLE_XSAVES;
+          case UMONITOR, UMWAIT, TPAUSE -> Controls.SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE;
+          case PCONFIG -> Controls.SECONDARY_EXEC_PCONFIG;
+          case VMFUNC -> Controls.SECONDARY_EXEC_ENABLE_VMFUNC;
+          default -> 0;
+        };
+    return control != 0 && (secondary & control) == 0;
+  }
+
+  @Override
+  public boolean iretUnblocksNmi() {
+    // SDM 26.3 "Changes to Instruction Behavior in VMX Non-Root Operation", IRET.
+    return (pin & (Controls.PIN_BASED_NMI_EXITING | Controls.PIN_BASED_VIRTUAL_NMIS))
+        != Controls.PIN_BASED_NMI_EXITING;
+  }
+
+  /** Instructions whose exit depends on more than one bit. */
+  private boolean special(Instruction i) {
+    switch (i.opcode) {
+      case RDTSCP:
+        return (primary & Controls.CPU_BASED_RDTSC_EXITING) != 0;
+      case UMWAIT:
+      case TPAUSE:
+        v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.random(i);
+        return (primary & Controls.CPU_BASED_RDTSC_EXITING) != 0;
+      case XSAVES:
+      case XRSTORS:
+        long requested = cpu.r[Cpu.RDX] << 32 | cpu.r[Cpu.RAX] & 0xffffffffL;
+        if ((requested & cpu.xss & v[Vmcs.XSS_EXIT_BITMAP]) == 0) {
+          return false;
+        }
+        v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.memoryOperand(i);
+        return instructionExit(
+            i,
+            (i.opcode == Opcode.XSAVES ? ExitReason.XSAVES : ExitReason.XRSTORS).number,
+            InstructionInformation.displacement(i, true, cpu.rip));
+      case PAUSE:
+        if ((primary & Controls.CPU_BASED_PAUSE_EXITING) != 0) {
+          return true;
+        }
+        return (secondary & Controls.SECONDARY_EXEC_PAUSE_LOOP_EXITING) != 0
+            && cpu.cpl == 0
+            && pauseLoop();
+      default:
+        return false;
+    }
+  }
+
+  /** SDM 26.1.3 "Instructions That Cause VM Exits Conditionally", PAUSE. */
+  private boolean pauseLoop() {
+    long now = cpu.platform.tsc();
+    if (pauseLast == 0 || now - pauseLast > v[Vmcs.PLE_GAP]) {
+      pauseFirst = now;
+    } else if (now - pauseFirst > v[Vmcs.PLE_WINDOW]) {
+      return true;
+    }
+    pauseLast = now;
+    return false;
+  }
+
+  @Override
+  public boolean invlpg(Instruction i, long linear) {
+    return (primary & Controls.CPU_BASED_INVLPG_EXITING) != 0 && instructionExit(i, 14, linear);
+  }
+
+  @Override
+  public boolean invpcid(Instruction i, long linear) {
+    if ((primary & Controls.CPU_BASED_INVLPG_EXITING) == 0) {
+      return false;
+    }
+    v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.invalidation(i);
+    return instructionExit(i, 58, InstructionInformation.displacement(i, true, cpu.rip));
+  }
+
+  @Override
+  public boolean descriptorTable(Instruction i) {
+    if ((secondary & Controls.SECONDARY_EXEC_DESC) == 0) {
+      return false;
+    }
+    int reason =
+        switch (i.opcode) {
+          case SGDT, SIDT, LGDT, LIDT -> 46;
+          default -> 47;
+        };
+    v[Vmcs.VMX_INSTRUCTION_INFO] =
+        switch (i.opcode) {
+          case SGDT -> InstructionInformation.descriptorTable(i, 0);
+          case SIDT -> InstructionInformation.descriptorTable(i, 1);
+          case LGDT -> InstructionInformation.descriptorTable(i, 2);
+          case LIDT -> InstructionInformation.descriptorTable(i, 3);
+          case SLDT -> InstructionInformation.segmentRegister(i, 0);
+          case STR -> InstructionInformation.segmentRegister(i, 1);
+          case LLDT -> InstructionInformation.segmentRegister(i, 2);
+          default -> InstructionInformation.segmentRegister(i, 3);
+        };
+    return instructionExit(
+        i, reason, InstructionInformation.displacement(i, i.kind0 == OperandKind.MEMORY, cpu.rip));
+  }
+
+  @Override
+  public boolean io(
+      Instruction i, int port, int size, boolean in, boolean string, boolean rep, long linear) {
+    if ((primary & Controls.CPU_BASED_USE_IO_BITMAPS) != 0) {
+      if (!ioBitmaps(port, size)) {
+        return false;
+      }
+    } else if ((primary & Controls.CPU_BASED_UNCOND_IO_EXITING) == 0) {
+      return false;
+    }
+    long qualification = size - 1 | (in ? 1 << 3 : 0) | (long) port << 16;
+    if (string) {
+      qualification |= 1 << 4 | (rep ? 1 << 5 : 0);
+      v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.string(i, in);
+      v[Vmcs.GUEST_LINEAR_ADDRESS] = linear;
+    } else if (i.kind0 == OperandKind.IMMEDIATE || i.kind1 == OperandKind.IMMEDIATE) {
+      qualification |= 1 << 6;
+    }
+    return instructionExit(i, 30, qualification);
+  }
+
+  /** Whether a port of the access is marked in the bitmaps, or the access wraps around. */
+  private boolean ioBitmaps(int port, int size) {
+    if (port + size > 0x10000) {
+      return true;
+    }
+    for (int p = port; p < port + size; p++) {
+      long bitmap = p < 0x8000 ? v[Vmcs.IO_BITMAP_A] : v[Vmcs.IO_BITMAP_B];
+      if ((memory.readByte(bitmap + ((p & 0x7fff) >> 3)) & 1 << (p & 7)) != 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  @Override
+  public boolean movToCr(Instruction i, int cr, int gpr, long value) {
+    boolean exits =
+        switch (cr) {
+          case 0 -> ((value ^ cr0Shadow) & cr0Mask) != 0;
+          case 3 -> (primary & Controls.CPU_BASED_CR3_LOAD_EXITING) != 0 && !cr3Target(value);
+          case 4 -> ((value ^ cr4Shadow) & cr4Mask) != 0;
+          case 8 -> (primary & Controls.CPU_BASED_CR8_LOAD_EXITING) != 0;
+          default -> false;
+        };
+    return exits && instructionExit(i, 28, ExitQualification.crAccess(cr, 0, false, gpr, 0));
+  }
+
+  private boolean cr3Target(long value) {
+    int count = (int) v[Vmcs.CR3_TARGET_COUNT];
+    for (int k = 0; k < count && k < 4; k++) {
+      if (v[Vmcs.CR3_TARGET_VALUE0 + k] == value) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  @Override
+  public boolean movFromCr(Instruction i, int cr, int gpr) {
+    boolean exits =
+        switch (cr) {
+          case 3 -> (primary & Controls.CPU_BASED_CR3_STORE_EXITING) != 0;
+          case 8 -> (primary & Controls.CPU_BASED_CR8_STORE_EXITING) != 0;
+          default -> false;
+        };
+    return exits && instructionExit(i, 28, ExitQualification.crAccess(cr, 1, false, gpr, 0));
+  }
+
+  @Override
+  public boolean clts(Instruction i) {
+    return (cr0Mask & cr0Shadow & ControlBits.CR0_TS) != 0
+        && instructionExit(i, 28, ExitQualification.crAccess(0, 2, false, 0, 0));
+  }
+
+  @Override
+  public boolean lmsw(Instruction i, int source, boolean memory, long linear) {
+    // LMSW sets PE but never clears it.
+    long differs = (source ^ cr0Shadow) & cr0Mask & 0xe;
+    boolean setsPe = (cr0Mask & ~cr0Shadow & source & ControlBits.CR0_PE) != 0;
+    if (differs == 0 && !setsPe) {
+      return false;
+    }
+    if (memory) {
+      v[Vmcs.GUEST_LINEAR_ADDRESS] = linear;
+    }
+    return instructionExit(i, 28, ExitQualification.crAccess(0, 3, memory, 0, source & 0xffff));
+  }
+
+  @Override
+  public long readCr0() {
+    return cpu.cr0 & ~cr0Mask | cr0Shadow & cr0Mask;
+  }
+
+  @Override
+  public long readCr4() {
+    return cpu.cr4 & ~cr4Mask | cr4Shadow & cr4Mask;
+  }
+
+  @Override
+  public long writeCr0(long value) {
+    return value & ~cr0Mask | cpu.cr0 & cr0Mask;
+  }
+
+  @Override
+  public long writeCr4(long value) {
+    return value & ~cr4Mask | cpu.cr4 & cr4Mask;
+  }
+
+  @Override
+  public boolean movDr(Instruction i, int dr, int gpr, boolean from) {
+    return (primary & Controls.CPU_BASED_MOV_DR_EXITING) != 0
+        && instructionExit(i, 29, dr & 7 | (from ? 1 << 4 : 0) | (long) gpr << 8);
+  }
+
+  @Override
+  public boolean rdmsr(Instruction i, int index) {
+    return msrExits(index, 0) && instructionExit(i, 31, 0);
+  }
+
+  @Override
+  public boolean wrmsr(Instruction i, int index) {
+    return msrExits(index, 2048) && instructionExit(i, 32, 0);
+  }
+
+  /** SDM 25.6.9 "MSR-Bitmap Address". */
+  private boolean msrExits(int index, int offset) {
+    if ((primary & Controls.CPU_BASED_USE_MSR_BITMAPS) == 0) {
+      return true;
+    }
+    int low = index & 0x1fff;
+    if (index == low) {
+      return msrBit(offset + (low >> 3), low & 7);
+    }
+    if (index == (low | 0xc000_0000)) {
+      return msrBit(offset + 1024 + (low >> 3), low & 7);
+    }
+    return true;
+  }
+
+  private boolean msrBit(int offset, int bit) {
+    return (memory.readByte(v[Vmcs.MSR_BITMAP] + offset) & 1 << bit) != 0;
+  }
+
+  @Override
+  public boolean vmxInstruction(Instruction i, long linear) {
+    int reason;
+    int info = 0;
+    boolean memoryOperand = true;
+    switch (i.opcode) {
+      case VMCALL -> {
+        return instructionExit(i, 18, 0);
+      }
+      case VMLAUNCH -> {
+        return instructionExit(i, 20, 0);
+      }
+      case VMRESUME -> {
+        return instructionExit(i, 24, 0);
+      }
+      case VMXOFF -> {
+        return instructionExit(i, 26, 0);
+      }
+      case VMFUNC -> {
+        if (isUndefined(i)) {
+          throw cpu.ud();
+        }
+        return instructionExit(i, 59, 0);
+      }
+      case VMCLEAR -> {
+        reason = 19;
+        info = InstructionInformation.memoryOperand(i);
+      }
+      case VMPTRLD -> {
+        reason = 21;
+        info = InstructionInformation.memoryOperand(i);
+      }
+      case VMPTRST -> {
+        reason = 22;
+        info = InstructionInformation.memoryOperand(i);
+      }
+      case VMXON -> {
+        reason = 27;
+        info = InstructionInformation.memoryOperand(i);
+      }
+      case VMREAD -> {
+        reason = 23;
+        info = InstructionInformation.vmreadVmwrite(i, true);
+        memoryOperand = i.kind0 == OperandKind.MEMORY;
+      }
+      case VMWRITE -> {
+        reason = 25;
+        info = InstructionInformation.vmreadVmwrite(i, false);
+        memoryOperand = i.kind1 == OperandKind.MEMORY;
+      }
+      case INVEPT -> {
+        reason = 50;
+        info = InstructionInformation.invalidation(i);
+      }
+      case INVVPID -> {
+        reason = 53;
+        info = InstructionInformation.invalidation(i);
+      }
+      default -> throw cpu.ud();
+    }
+    v[Vmcs.VMX_INSTRUCTION_INFO] = info;
+    return instructionExit(
+        i, reason, InstructionInformation.displacement(i, memoryOperand, cpu.rip));
+  }
+
+  // ---- events ----
+
+  @Override
+  public boolean exception(
+      int vector, boolean hasErrorCode, int errorCode, long payload, boolean software) {
+    boolean exits = (exceptionBitmap & 1 << vector) != 0;
+    if (vector == Vector.PF
+        && (errorCode & (int) v[Vmcs.PAGE_FAULT_ERROR_CODE_MASK])
+            != (int) v[Vmcs.PAGE_FAULT_ERROR_CODE_MATCH]) {
+      exits = !exits;
+    }
+    if (!exits) {
+      return false;
+    }
+    int type = InterruptionInfo.HARDWARE_EXCEPTION;
+    if (software) {
+      type =
+          vector == Vector.DB
+              ? InterruptionInfo.PRIVILEGED_SOFTWARE_EXCEPTION
+              : InterruptionInfo.SOFTWARE_EXCEPTION;
+      v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = cpu.rip - cpu.instructionRip & 15;
+    }
+    boolean deliversCode = hasErrorCode && (cpu.cr0 & ControlBits.CR0_PE) != 0;
+    v[Vmcs.VM_EXIT_INTR_ERROR_CODE] = hasErrorCode ? errorCode & 0xffffffffL : 0;
+    long qualification = vector == Vector.PF || vector == Vector.DB ? payload : 0;
+    int rf;
+    if (software) {
+      rf = 0;
+    } else if (vector == Vector.DB) {
+      // General detect is a fault; breakpoints on instructions and traps keep the flag.
+      rf = (payload & 1 << 13) != 0 ? 1 : RF_KEEP;
+    } else {
+      rf = vector == Vector.MC || vector == Vector.DF ? RF_KEEP : 1;
+    }
+    boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
+    // What raises a double fault is no event delivery any more.
+    if (vector == Vector.DF) {
+      deliveryType = -1;
+    }
+    leave(
+        0,
+        qualification,
+        software ? cpu.instructionRip : cpu.rip,
+        rf,
+        InterruptionInfo.of(type, vector, deliversCode)
+            | (unblockedNmi && vector != Vector.DF ? InterruptionInfo.NMI_UNBLOCKING : 0));
+    return true;
+  }
+
+  @Override
+  public boolean nmi() {
+    if ((pin & Controls.PIN_BASED_NMI_EXITING) == 0) {
+      return false;
+    }
+    if (cpu.nmiBlocked && (pin & Controls.PIN_BASED_VIRTUAL_NMIS) == 0) {
+      return false;
+    }
+    cpu.clearRequest(Cpu.REQUEST_NMI);
+    leave(0, 0, cpu.rip, RF_KEEP, InterruptionInfo.of(InterruptionInfo.NMI, Vector.NMI, false));
+    cpu.nmiBlocked = true;
+    return true;
+  }
+
+  @Override
+  public boolean interruptExits() {
+    return (pin & Controls.PIN_BASED_EXT_INTR_MASK) != 0;
+  }
+
+  @Override
+  public boolean externalInterrupt() {
+    if ((pin & Controls.PIN_BASED_EXT_INTR_MASK) == 0 || cpu.activity >= Cpu.SHUTDOWN) {
+      return false;
+    }
+    int info = 0;
+    if ((exitControls & Controls.VM_EXIT_ACK_INTR_ON_EXIT) != 0) {
+      int vector = cpu.platform.acknowledgeInterrupt();
+      if (vector < 0) {
+        cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+        return false;
+      }
+      cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+      info = InterruptionInfo.of(InterruptionInfo.EXTERNAL_INTERRUPT, vector, false);
+    }
+    leave(1, 0, cpu.rip, RF_KEEP, info);
+    return true;
+  }
+
+  @Override
+  public boolean steps() {
+    return (primary & Controls.CPU_BASED_MONITOR_TRAP_FLAG) != 0;
+  }
+
+  @Override
+  public boolean windowPending() {
+    return watch != 0 && open() != 0;
+  }
+
+  /** The exits of {@link #watch} that are due now. */
+  private int open() {
+    int due = watch & WATCH_MONITOR_TRAP;
+    if (cpu.activity <= Cpu.HALTED && cpu.shadow == 0) {
+      if ((cpu.flagsRest & Flags.IF) != 0) {
+        due |= watch & WATCH_INTERRUPT_WINDOW;
+      }
+      if (!cpu.nmiBlocked) {
+        due |= watch & WATCH_NMI_WINDOW;
+      }
+    }
+    if ((watch & WATCH_TIMER) != 0
+        && cpu.activity != Cpu.WAIT_FOR_SIPI
+        && (cpu.platform.tsc() >>> timerShift) - timerEnd >= 0) {
+      due |= WATCH_TIMER;
+    }
+    return due;
+  }
+
+  @Override
+  public boolean window() {
+    if (watch == 0) {
+      return false;
+    }
+    int due = open();
+    if (due == 0) {
+      return false;
+    }
+    // SDM 26.5.2 "Monitor Trap Flag", 26.5.1 "VMX-Preemption Timer", 26.2 "Other Causes of VM
+    // Exits".
+    int reason =
+        (due & WATCH_MONITOR_TRAP) != 0
+            ? 37
+            : (due & WATCH_TIMER) != 0 ? 52 : (due & WATCH_NMI_WINDOW) != 0 ? 8 : 7;
+    leave(reason, 0, cpu.rip, RF_KEEP, 0);
+    return true;
+  }
+
+  @Override
+  public boolean monitorTrap() {
+    if (cpu.left || !steps() && (watch & WATCH_MONITOR_TRAP) == 0) {
+      return false;
+    }
+    leave(37, 0, cpu.rip, RF_KEEP, 0);
+    return true;
+  }
+
+  @Override
+  public boolean taskSwitch(int selector, int source) {
+    boolean event = source == 3;
+    boolean byInstruction = !event || InterruptionInfo.isSoftware(deliveryType);
+    if (byInstruction) {
+      v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = event ? deliveryLength : cpu.rip - cpu.instructionRip & 15;
+    }
+    int rf = event && deliveryType == InterruptionInfo.HARDWARE_EXCEPTION ? 1 : 0;
+    leave(
+        9,
+        selector & 0xffff | (long) source << 30,
+        byInstruction ? cpu.instructionRip : cpu.rip,
+        rf,
+        0);
+    return true;
+  }
+
+  @Override
+  public boolean tripleFault() {
+    deliveryType = -1;
+    leave(2, 0, cpu.rip, RF_KEEP, 0);
+    return true;
+  }
+
+  @Override
+  public boolean init() {
+    if (cpu.activity == Cpu.WAIT_FOR_SIPI) {
+      return false;
+    }
+    cpu.clearRequest(Cpu.REQUEST_INIT);
+    leave(3, 0, cpu.rip, RF_KEEP, 0);
+    return true;
+  }
+
+  @Override
+  public boolean sipi(int vector) {
+    if (cpu.activity != Cpu.WAIT_FOR_SIPI) {
+      return false;
+    }
+    cpu.clearRequest(Cpu.REQUEST_SIPI);
+    leave(4, vector & 0xff, cpu.rip, RF_KEEP, 0);
+    return true;
+  }
+
+  @Override
+  public void nestedFault(NestedFault fault) {
+    Translation t = fault.translation;
+    v[Vmcs.GUEST_PHYSICAL_ADDRESS] = t.gpa;
+    int rf = 1;
+    if (deliveryType >= 0) {
+      rf = deliveryType == InterruptionInfo.HARDWARE_EXCEPTION ? 1 : RF_KEEP;
+      if (InterruptionInfo.isSoftware(deliveryType)) {
+        rf = 0;
+      }
+    }
+    long rip =
+        deliveryType < 0 || InterruptionInfo.isSoftware(deliveryType)
+            ? cpu.instructionRip
+            : cpu.rip;
+    if (t.outcome == Translation.EPT_VIOLATION) {
+      boolean linearValid = (t.qualification & 1 << 7) != 0;
+      v[Vmcs.GUEST_LINEAR_ADDRESS] = linearValid ? fault.linear : 0;
+      cpu.mmu.tlb.eptViolation(cpu.mmu.space, t.gpa, linearValid, fault.linear);
+      if ((t.qualification & 1 << 2) != 0) {
+        cpu.mmu.invalidated();
+      }
+      boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
+      leave(48, t.qualification | (unblockedNmi ? 1 << 12 : 0), rip, rf, 0);
+    } else {
+      leave(49, 0, rip, rf, 0);
+    }
+  }
+
+  @Override
+  public void deliveryInProgress(
+      int type, int vector, boolean hasErrorCode, int errorCode, int length) {
+    if (type < 0) {
+      if (deliveryType >= 0 && steps() && !cpu.left) {
+        // The event was delivered: the trap follows before the handler's first instruction.
+        watch |= WATCH_MONITOR_TRAP;
+      }
+      deliveryType = -1;
+      return;
+    }
+    deliveryType = type;
+    deliveryInfo = InterruptionInfo.of(type, vector, hasErrorCode);
+    deliveryErrorCode = errorCode;
+    deliveryLength = length;
+  }
+
+  @Override
+  public long guestTsc(long hostTsc) {
+    if (plainTsc) {
+      return hostTsc + tscOffset;
+    }
+    long high = Math.multiplyHigh(hostTsc, tscMultiplier);
+    if (hostTsc < 0) {
+      high += tscMultiplier;
+    }
+    if (tscMultiplier < 0) {
+      high += hostTsc;
+    }
+    return (high << 16 | hostTsc * tscMultiplier >>> 48) + tscOffset;
+  }
+
+  // ---- exits ----
+
+  private boolean instructionExit(Instruction i, int reason, long qualification) {
+    v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = i.length;
+    leave(reason, qualification, cpu.instructionRip, 0, 0);
+    return true;
+  }
+
+  /**
+   * A VM exit: records why, saves the guest, loads the host.
+   *
+   * @param rip what is saved as RIP
+   * @param rf what is saved as RFLAGS.RF: 0, 1 or {@link #RF_KEEP}
+   * @param intrInfo VM-exit interruption information, 0 for none
+   */
+  private void leave(int reason, long qualification, long rip, int rf, int intrInfo) {
+    Cpu c = cpu;
+    long[] f = v;
+    boolean host64 = (exitControls & Controls.VM_EXIT_HOST_ADDR_SPACE_SIZE) != 0;
+
+    // 28.2 "Recording VM-Exit Information and Updating VM-Entry Control Fields".
+    f[Vmcs.VM_EXIT_REASON] = reason;
+    f[Vmcs.EXIT_QUALIFICATION] = qualification;
+    f[Vmcs.VM_EXIT_INTR_INFO] = intrInfo & 0xffffffffL;
+    if (deliveryType >= 0) {
+      f[Vmcs.IDT_VECTORING_INFO_FIELD] = deliveryInfo & 0xffffffffL;
+      f[Vmcs.IDT_VECTORING_ERROR_CODE] = deliveryErrorCode & 0xffffffffL;
+      if (InterruptionInfo.isSoftware(deliveryType)) {
+        f[Vmcs.VM_EXIT_INSTRUCTION_LEN] = deliveryLength;
+      }
+      deliveryType = -1;
+    } else {
+      f[Vmcs.IDT_VECTORING_INFO_FIELD] = 0;
+    }
+    f[Vmcs.VM_ENTRY_INTR_INFO_FIELD] &= 0x7fffffffL;
+    if (unrestrictedGuest()) {
+      long entry = f[Vmcs.VM_ENTRY_CONTROLS] & ~(long) Controls.VM_ENTRY_IA32E_MODE;
+      f[Vmcs.VM_ENTRY_CONTROLS] = c.longMode ? entry | Controls.VM_ENTRY_IA32E_MODE : entry;
+    }
+
+    // 28.3 "Saving Guest State".
+    f[Vmcs.GUEST_RIP] = rip;
+    f[Vmcs.GUEST_RSP] = c.r[Cpu.RSP];
+    long flags = c.rflags();
+    f[Vmcs.GUEST_RFLAGS] =
+        rf == RF_KEEP ? flags : rf == 0 ? flags & ~(long) Flags.RF : flags | Flags.RF;
+    saveNonRegisterState(reason, intrInfo);
+    GuestState.saveRegisters(c, f, exitControls, secondary);
+    boolean wasLong = c.longMode;
+
+    // 28.4 "Saving MSRs".
+    long stores = f[Vmcs.VM_EXIT_MSR_STORE_COUNT];
+    if (stores != 0 && msrLists.store(f[Vmcs.VM_EXIT_MSR_STORE_ADDR], stores) != 0) {
+      abort(VmxAbort.SAVING_GUEST_MSRS);
+      return;
+    }
+    if (wasLong && !host64) {
+      abort(VmxAbort.IA32E_MODE_TO_32BIT_HOST);
+      return;
+    }
+    loadHost(f);
+  }
+
+  /** 28.3.4 "Saving Non-Register State". */
+  private void saveNonRegisterState(int reason, int intrInfo) {
+    Cpu c = cpu;
+    long[] f = v;
+    f[Vmcs.GUEST_ACTIVITY_STATE] = c.activity;
+    f[Vmcs.GUEST_INTERRUPTIBILITY_INFO] = c.shadow | (c.nmiBlocked ? 8 : 0);
+    long pending = 0;
+    boolean movSs =
+        c.shadow == Cpu.SHADOW_MOV_SS
+            && !(reason == 0 && InterruptionInfo.vector(intrInfo) == Vector.DB);
+    if (movSs || reason == 3 || reason == 37) {
+      pending = c.pendingDebug;
+      if (movSs && (c.flagsRest & Flags.TF) != 0 && (c.msr.debugCtl & 2) == 0) {
+        pending |= 1 << 14;
+      }
+    }
+    f[Vmcs.GUEST_PENDING_DBG_EXCEPTIONS] = pending;
+    if ((pin & Controls.PIN_BASED_VMX_PREEMPTION_TIMER) != 0
+        && (exitControls & Controls.VM_EXIT_SAVE_VMX_PREEMPTION_TIMER) != 0) {
+      long left = timerEnd - (c.platform.tsc() >>> timerShift);
+      f[Vmcs.VMX_PREEMPTION_TIMER_VALUE] = reason == 52 || left < 0 ? 0 : left & 0xffffffffL;
+    }
+  }
+
+  /** Loads the host state, then the MSRs of the load list: SDM 28.5 and 28.6. */
+  private void loadHost(long[] f) {
+    Cpu c = cpu;
+    boolean virtualNmis = (pin & Controls.PIN_BASED_VIRTUAL_NMIS) != 0;
+    c.guest = null;
+    c.left = true;
+    c.shadow = 0;
+    c.activity = Cpu.ACTIVE;
+    c.pendingDebug = 0;
+    c.iretUnblockedNmi = false;
+    if (virtualNmis) {
+      c.nmiBlocked = false;
+    }
+    if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
+      c.mmu.tlb.vmTransitionWithoutVpid();
+      c.mmu.invalidated();
+    }
+    if (!HostState.load(c, f)) {
+      abort(VmxAbort.HOST_PDPTES);
+      return;
+    }
+    long loads = f[Vmcs.VM_EXIT_MSR_LOAD_COUNT];
+    if (loads != 0 && msrLists.load(f[Vmcs.VM_EXIT_MSR_LOAD_ADDR], loads) != 0) {
+      abort(VmxAbort.LOADING_HOST_MSRS);
+    }
+  }
+
+  /**
+   * A VM-entry failure: guest state was not saved and is not; the exit reason has bit 31 set.
+   *
+   * <p>Source: SDM 27.8 "VM-Entry Failures During or After Loading Guest State".
+   */
+  public void entryFailure(ExitReason reason, long qualification) {
+    v[Vmcs.VM_EXIT_REASON] = reason.number | 1L << 31;
+    v[Vmcs.EXIT_QUALIFICATION] = qualification;
+    loadHost(v);
+  }
+
+  /** 28.7 "VMX Aborts": the indicator goes to the region in memory, the processor shuts down. */
+  private void abort(VmxAbort why) {
+    abort = why;
+    vmcs.abort = why.number;
+    memory.writeInt(vmcs.address + 4, why.number);
+    cpu.guest = null;
+    cpu.left = true;
+    cpu.activity = Cpu.SHUTDOWN;
+  }
+
+  /** The MSR lists of this processor, for VM entry. */
+  public MsrLists msrLists() {
+    return msrLists;
+  }
+}
