@@ -343,18 +343,20 @@ public final class Decoder {
     f.vexP = b & 3;
     f.operandSize = mode64 && rexW != 0 ? 8 : 4;
     f.opcodeMap = map;
-    if (prefixed || map == 0 || map > 3) {
+    if (map == 0 || map > 3) {
       return null;
     }
     b = next();
     f.opcodeByte = b;
-    return choose(OpcodeTable.root(OpcodeTable.VEX + map, b), f.vexP, mode64);
+    Form form = choose(OpcodeTable.root(OpcodeTable.VEX + map, b), f.vexP, mode64);
+    bad |= prefixed;
+    return form;
   }
 
   /** Goes down the tree of an opcode byte, reading ModR/M if there is one. */
   private @Nullable Form choose(OpcodeTable.Node root, int prefix, boolean mode64) {
     int modrm = 0;
-    if (root.modrm) {
+    if (root.modrm || root.forms.length == 0 && (f.vex || f.opcodeMap >= 2)) {
       modrm = next();
       f.modrm = modrm;
     }
@@ -386,7 +388,24 @@ public final class Decoder {
         return form;
       }
     }
+    skip(root);
     return null;
+  }
+
+  /**
+   * Reads the bytes that what is no instruction would have, because a processor finds an
+   * instruction's end before it finds that there is none: it takes the faults of their fetch, and
+   * #GP for more than 15 bytes, rather than #UD. Seen on Zen 4 processors.
+   */
+  private void skip(OpcodeTable.Node root) {
+    if (root.forms.length > 0) {
+      finish(root.forms[0]);
+    } else if (f.modrm >= 0) {
+      address();
+      if (f.opcodeMap == 3) {
+        next();
+      }
+    }
   }
 
   /** Reads what follows ModR/M and sets the operands. */
@@ -402,12 +421,8 @@ public final class Decoder {
     if (f.segmentOverride >= 0) {
       f.segment = f.segmentOverride;
     }
-    if (form.modrm && f.modrm < 0xc0 && !form.ignoreMod) {
-      if (f.addressSize == 2) {
-        address16();
-      } else {
-        address();
-      }
+    if (form.modrm && !form.ignoreMod) {
+      address();
     }
     int[] operands = form.operands;
     for (int i = 0; i < operands.length; i++) {
@@ -423,6 +438,17 @@ public final class Decoder {
       if (f.codeSize != 8) {
         f.vexV &= 7;
       }
+    }
+  }
+
+  private void address() {
+    if (f.modrm >= 0xc0) {
+      return;
+    }
+    if (f.addressSize == 2) {
+      address16();
+    } else {
+      address32();
     }
   }
 
@@ -446,7 +472,7 @@ public final class Decoder {
     }
   }
 
-  private void address() {
+  private void address32() {
     int mod = f.modrm >> 6;
     int rm = f.modrm & 7;
     int base;

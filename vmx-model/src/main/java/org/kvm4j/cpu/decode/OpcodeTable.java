@@ -10,7 +10,8 @@ import org.kvm4j.cpu.profile.Feature;
 
 /**
  * The opcode maps, read once from their text, as trees: for each opcode byte the choices that lead
- * to the form of the instruction.
+ * to the form of the instruction. (The code that reads them uses no lambdas and no {@code +} on
+ * strings, whose first use in a JVM takes longer than the reading.)
  *
  * <p>A line of a map is: the opcode byte in hex, what the encoding must be beside it, the mnemonic,
  * the operand codes of {@link OperandCode}, and the feature. Where several lines match, the last
@@ -85,7 +86,11 @@ final class OpcodeTable {
     Form.Choice[] choices = Form.Choice.values();
     for (int c = from; c < choices.length && forms.length > 0; c++) {
       Form.Choice choice = choices[c];
-      if (Arrays.stream(forms).anyMatch(form -> choice.restricts(form.allowed))) {
+      boolean restricts = false;
+      for (Form form : forms) {
+        restricts |= choice.restricts(form.allowed);
+      }
+      if (restricts) {
         Node[] children = new Node[choice.values];
         for (int value = 0; value < choice.values; value++) {
           children[value] = build(matching(forms, choice, value), c + 1);
@@ -97,9 +102,13 @@ final class OpcodeTable {
   }
 
   private static Form[] matching(Form[] forms, Form.Choice choice, int value) {
-    return Arrays.stream(forms)
-        .filter(form -> (form.allowed[choice.ordinal()] >> value & 1) != 0)
-        .toArray(Form[]::new);
+    List<Form> matching = new ArrayList<>(forms.length);
+    for (Form form : forms) {
+      if ((form.allowed[choice.ordinal()] >> value & 1) != 0) {
+        matching.add(form);
+      }
+    }
+    return matching.toArray(new Form[0]);
   }
 
   @SuppressWarnings({"unchecked", "rawtypes"})
@@ -138,7 +147,6 @@ final class OpcodeTable {
     final List<Form> forms = new ArrayList<>();
     private final Map<String, Opcode> opcodes = new HashMap<>(2048);
     private final Map<String, String[]> groups = new HashMap<>();
-    private final Map<String, Integer> operandCodes = new HashMap<>();
     private final Map<String, int[]> operandLists = new HashMap<>();
 
     Parser() {
@@ -165,14 +173,14 @@ final class OpcodeTable {
         String name = words[1];
         boolean mmx = !words[2].equals("-");
         if (mmx) {
-          new Line(map, code, "NP", name, "Pq,Qq", ";" + words[2]).add();
+          new Line(map, code, "NP", name, "Pq,Qq", ";".concat(words[2])).add();
         }
         if (map == 1) {
           new Line(map, code, "66", name, "Vx,Wx", ";SSE2").add();
         } else {
           new Line(map, code, "66", name, "Vx,Wx").add();
         }
-        new Line(VEX + map, code, "66", "V" + name, "Vx,Hx,Wx", ";AVX|AVX2").add();
+        new Line(VEX + map, code, "66", "V".concat(name), "Vx,Hx,Wx", ";AVX|AVX2").add();
       }
     }
 
@@ -181,14 +189,14 @@ final class OpcodeTable {
         String[] words = split(line, ' ');
         String code = words[0];
         String name = words[1];
-        new Line(1, code, "NP", name + "PS", "Vx,Wx").add();
-        new Line(1, code, "66", name + "PD", "Vx,Wx").add();
-        new Line(1, code, "F3", name + "SS", "Vd,Wd").add();
-        new Line(1, code, "F2", name + "SD", "Vq,Wq").add();
-        new Line(VEX + 1, code, "NP", "V" + name + "PS", "Vx,Hx,Wx").add();
-        new Line(VEX + 1, code, "66", "V" + name + "PD", "Vx,Hx,Wx").add();
-        new Line(VEX + 1, code, "F3", "V" + name + "SS", "Vdq,Hdq,Wd").add();
-        new Line(VEX + 1, code, "F2", "V" + name + "SD", "Vdq,Hdq,Wq").add();
+        new Line(1, code, "NP", name.concat("PS"), "Vx,Wx").add();
+        new Line(1, code, "66", name.concat("PD"), "Vx,Wx").add();
+        new Line(1, code, "F3", name.concat("SS"), "Vd,Wd").add();
+        new Line(1, code, "F2", name.concat("SD"), "Vq,Wq").add();
+        new Line(VEX + 1, code, "NP", "V".concat(name).concat("PS"), "Vx,Hx,Wx").add();
+        new Line(VEX + 1, code, "66", "V".concat(name).concat("PD"), "Vx,Hx,Wx").add();
+        new Line(VEX + 1, code, "F3", "V".concat(name).concat("SS"), "Vdq,Hdq,Wd").add();
+        new Line(VEX + 1, code, "F2", "V".concat(name).concat("SD"), "Vdq,Hdq,Wq").add();
       }
     }
 
@@ -198,8 +206,8 @@ final class OpcodeTable {
         boolean scalar = words[1].endsWith("S");
         String single = scalar ? "Vdq,Hdq,Wd" : "Vx,Hx,Wx";
         String twice = scalar ? "Vdq,Hdq,Wq" : "Vx,Hx,Wx";
-        new Line(VEX + 2, words[0], "66", "W0", words[1] + "S", single).add();
-        new Line(VEX + 2, words[0], "66", "W1", words[1] + "D", twice).add();
+        new Line(VEX + 2, words[0], "66", "W0", words[1].concat("S"), single).add();
+        new Line(VEX + 2, words[0], "66", "W1", words[1].concat("D"), twice).add();
       }
     }
 
@@ -223,16 +231,17 @@ final class OpcodeTable {
     }
 
     private int[] operands(String list) {
-      return operandLists.computeIfAbsent(
-          list,
-          key -> {
-            String[] codes = split(key, ',');
-            int[] packed = new int[codes.length];
-            for (int i = 0; i < codes.length; i++) {
-              packed[i] = operandCodes.computeIfAbsent(codes[i], OperandCode::parse);
-            }
-            return packed;
-          });
+      int[] known = operandLists.get(list);
+      if (known != null) {
+        return known;
+      }
+      String[] codes = split(list, ',');
+      int[] packed = new int[codes.length];
+      for (int i = 0; i < codes.length; i++) {
+        packed[i] = OperandCode.parse(codes[i]);
+      }
+      operandLists.put(list, packed);
+      return packed;
     }
 
     /** One line on its way to forms. */
