@@ -718,7 +718,7 @@ public final class Decoder {
     } else {
       f.immediate = value;
     }
-    set(i, OperandKind.IMMEDIATE, size, 0);
+    set(i, OperandKind.IMMEDIATE, signed ? f.operandSize : size, 0);
   }
 
   /** VSIB addressing (SDM vol. 2, ch. 2.3.12): the index is a vector register, even number 4. */

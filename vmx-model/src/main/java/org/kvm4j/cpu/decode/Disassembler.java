@@ -160,7 +160,7 @@ public final class Disassembler {
           break;
         }
         boolean second = n > 0 && kind(i, n - 1) == OperandKind.IMMEDIATE;
-        hex(out, second ? i.immediate2 : truncate(i.immediate, immediateSize(i, n)));
+        hex(out, second ? i.immediate2 : truncate(i.immediate, size));
         break;
       case OperandKind.RELATIVE:
         long target = i.length + i.immediate;
@@ -215,17 +215,6 @@ public final class Disassembler {
   private static boolean isFixedTop(Instruction i, int n) {
     boolean toTop = i.opcodeByte != 0xdc && i.opcodeByte != 0xde;
     return toTop == (n == 0);
-  }
-
-  /** The size in which an immediate is shown: that of the first operand if it is a value. */
-  private static int immediateSize(Instruction i, int n) {
-    if (n == 0) {
-      return i.opcode == Opcode.PUSH ? i.operandSize : size(i, n);
-    }
-    if (i.opcode == Opcode.IMUL || i.opcodeByte >= 0x80 && i.opcodeByte <= 0x83) {
-      return i.size0;
-    }
-    return Math.max(size(i, n), i.kind1 == OperandKind.IMMEDIATE && size(i, n) > 1 ? i.size0 : 1);
   }
 
   private static long truncate(long value, int size) {

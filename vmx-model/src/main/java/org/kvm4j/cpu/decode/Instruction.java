@@ -42,7 +42,10 @@ public final class Instruction {
   /** The kind of the first operand: a constant of {@link OperandKind}. */
   public final int kind0;
 
-  /** The size of the first operand in bytes; 0 where it has none, as for LEA and INVLPG. */
+  /**
+   * The size of the first operand in bytes; 0 where it has none, as for LEA and INVLPG. That of an
+   * immediate is the size in which it is used: the operand size where it is sign-extended to that.
+   */
   public final int size0;
 
   /** The register number of the first operand. */
