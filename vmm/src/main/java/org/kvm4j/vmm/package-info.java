@@ -1,4 +1,6 @@
-/** The reference VMM: boot protocols, devices, lifecycle. */
+/**
+ * The reference VMM: a machine made of a kernel's VM and vCPUs, memory and devices, and its life.
+ */
 @NullMarked
 package org.kvm4j.vmm;
 

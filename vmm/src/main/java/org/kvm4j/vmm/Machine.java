@@ -1,0 +1,390 @@
+package org.kvm4j.vmm;
+
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.CpuidEntry;
+import org.kvm4j.kvm.Kvm;
+import org.kvm4j.kvm.KvmException;
+import org.kvm4j.kvm.MappedMemory;
+import org.kvm4j.kvm.Regs;
+import org.kvm4j.kvm.Sregs;
+import org.kvm4j.kvm.Statistic;
+import org.kvm4j.kvm.Vcpu;
+import org.kvm4j.kvm.Vm;
+import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.uapi.Caps;
+import org.kvm4j.kvm.uapi.Uapi;
+import org.kvm4j.vmm.boot.BootState;
+import org.kvm4j.vmm.device.AcpiPowerManagement;
+import org.kvm4j.vmm.device.CmosRtc;
+import org.kvm4j.vmm.device.DebugConsolePort;
+import org.kvm4j.vmm.device.DebugExitPort;
+import org.kvm4j.vmm.device.EchoDevice;
+import org.kvm4j.vmm.device.InterruptLine;
+import org.kvm4j.vmm.device.KeyboardController;
+import org.kvm4j.vmm.device.MmioBus;
+import org.kvm4j.vmm.device.PciConfigPorts;
+import org.kvm4j.vmm.device.PciHostBridge;
+import org.kvm4j.vmm.device.Pit8254;
+import org.kvm4j.vmm.device.PortBus;
+import org.kvm4j.vmm.device.PostPort;
+import org.kvm4j.vmm.device.SystemControlPortA;
+import org.kvm4j.vmm.device.SystemControlPortB;
+import org.kvm4j.vmm.device.Uart16550;
+import org.kvm4j.vmm.device.VmClock;
+import org.kvm4j.vmm.memory.GuestRam;
+
+/**
+ * The reference machine: memory, processors and the devices of a small PC, on a kernel's {@code
+ * /dev/kvm}.
+ *
+ * <p>Its life: construct it, load a guest into {@link #memory}, {@link #boot}, {@link #run}, {@link
+ * #close}. {@link #end} stops it from any thread.
+ */
+public final class Machine implements AutoCloseable {
+
+  /** Where Intel hosts have three pages and one for real-mode guests: below the end of 4 GB. */
+  private static final int TSS_ADDRESS = 0xfffb_d000;
+
+  private static final long IDENTITY_MAP_ADDRESS = 0xfffb_c000L;
+
+  private static final int COM1_IRQ = 4;
+
+  /** The name under which the emulated kernel gives the instructions that a vCPU retired. */
+  private static final String INSTRUCTIONS = "instructions";
+
+  private final MachineConfig config;
+  private final boolean chips;
+  private final Deque<AutoCloseable> open = new ArrayDeque<>();
+  private final Vm vm;
+  private final GuestRam memory;
+  private final List<Vcpu> vcpus = new ArrayList<>();
+  private final PortBus ports = new PortBus();
+  private final MmioBus mmio = new MmioBus();
+  private final Uart16550 serial;
+  private final PostPort post = new PostPort();
+  private final List<ExitStatistics> statistics = new ArrayList<>();
+
+  private final AtomicReference<@Nullable Ending> ending = new AtomicReference<>();
+  private final AtomicInteger runningCpus = new AtomicInteger();
+  private final CountDownLatch ended = new CountDownLatch(1);
+  private volatile @Nullable Throwable failure;
+  private long wallNanos;
+
+  /**
+   * Makes the machine.
+   *
+   * @param kernel stays open when the machine is closed
+   * @throws KvmException if the kernel refuses any of it
+   */
+  public Machine(Kernel kernel, MachineConfig config) {
+    this.config = config;
+    boolean made = false;
+    try {
+      Kvm kvm = opened(Kvm.open(kernel));
+      vm = opened(kvm.createVm());
+      chips = config.kernelChips() && kvm.checkExtension(Caps.KVM_CAP_IRQCHIP) > 0;
+      if (kvm.checkExtension(Caps.KVM_CAP_SET_TSS_ADDR) > 0) {
+        vm.setTssAddr(TSS_ADDRESS);
+      }
+      if (kvm.checkExtension(Caps.KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0) {
+        vm.setIdentityMapAddr(IDENTITY_MAP_ADDRESS);
+      }
+      if (chips) {
+        vm.createIrqchip();
+      }
+      memory = makeMemory(kernel);
+      boolean kernelTimer = chips && kvm.checkExtension(Caps.KVM_CAP_PIT2) > 0;
+      if (kernelTimer) {
+        vm.createPit2(Uapi.KVM_PIT_SPEAKER_DUMMY);
+      }
+      makeVcpus(kvm);
+      serial = new Uart16550(config.serial(), chips ? line(COM1_IRQ) : InterruptLine.NONE);
+      attachDevices(kernelTimer);
+      made = true;
+    } finally {
+      if (!made) {
+        close();
+      }
+    }
+  }
+
+  private <T extends AutoCloseable> T opened(T resource) {
+    open.push(resource);
+    return resource;
+  }
+
+  private GuestRam makeMemory(Kernel kernel) {
+    long lowSize = GuestRam.lowSize(config.memorySize());
+    long highSize = GuestRam.highSize(config.memorySize());
+    MappedMemory low = opened(MappedMemory.allocate(kernel, lowSize));
+    vm.setUserMemoryRegion(0, 0, 0, lowSize, low.address());
+    if (highSize == 0) {
+      return new GuestRam(low.memory(), null);
+    }
+    MappedMemory high = opened(MappedMemory.allocate(kernel, highSize));
+    vm.setUserMemoryRegion(1, 0, GuestRam.HOLE_END, highSize, high.address());
+    return new GuestRam(low.memory(), high.memory());
+  }
+
+  private void makeVcpus(Kvm kvm) {
+    List<CpuidEntry> supported = kvm.getSupportedCpuid();
+    for (int i = 0; i < config.cpus(); i++) {
+      Vcpu vcpu = opened(vm.createVcpu(i));
+      vcpu.setCpuid2(GuestCpuid.of(supported, i, config.cpus(), chips));
+      vcpus.add(vcpu);
+    }
+  }
+
+  private InterruptLine line(int irq) {
+    return level -> vm.irqLine(irq, level ? 1 : 0);
+  }
+
+  private void attachDevices(boolean kernelTimer) {
+    VmClock clock = config.virtualClock() ? () -> vm.getClock().clock : VmClock.host();
+    Runnable reset = () -> end(Ending.of(Ending.Kind.RESET, "the guest reset the machine"));
+    Runnable powerOff = () -> end(Ending.of(Ending.Kind.POWERED_OFF, "the guest powered off"));
+
+    ports.attach(Uart16550.COM1, Uart16550.PORTS, serial, "serial port");
+    ports.attach(DebugConsolePort.PORT, 1, new DebugConsolePort(config.serial()), "debug console");
+    ports.attach(
+        DebugExitPort.PORT,
+        DebugExitPort.PORTS,
+        new DebugExitPort(
+            code ->
+                end(new Ending(Ending.Kind.DEBUG_EXIT, code, "the guest ended with code " + code))),
+        "debug exit");
+    ports.attach(PostPort.PORT, 1, post, "POST codes");
+    KeyboardController keyboard = new KeyboardController(reset);
+    ports.attach(KeyboardController.DATA_PORT, 1, keyboard.dataPort(), "keyboard");
+    ports.attach(KeyboardController.COMMAND_PORT, 1, keyboard.commandPort(), "keyboard");
+    ports.attach(SystemControlPortA.PORT, 1, new SystemControlPortA(reset), "A20 and reset");
+    ports.attach(
+        CmosRtc.PORT,
+        CmosRtc.PORTS,
+        new CmosRtc(clock, config.bootTime(), memory.lowSize(), memory.highSize()),
+        "CMOS");
+    if (!kernelTimer) {
+      Pit8254 timer = new Pit8254(clock);
+      ports.attach(Pit8254.PORT, Pit8254.PORTS, timer, "timer");
+      ports.attach(SystemControlPortB.PORT, 1, new SystemControlPortB(timer, clock), "timer gate");
+    }
+    PciConfigPorts pci = new PciConfigPorts(reset);
+    pci.attach(0, 0, new PciHostBridge());
+    ports.attach(PciConfigPorts.PORT, PciConfigPorts.PORTS, pci, "PCI");
+    ports.attach(
+        AcpiPowerManagement.PORT,
+        AcpiPowerManagement.PORTS,
+        new AcpiPowerManagement(clock, powerOff),
+        "power management");
+    mmio.attach(EchoDevice.ADDRESS, EchoDevice.SIZE, new EchoDevice(), "echo device");
+  }
+
+  /** The guest's memory. */
+  public GuestRam memory() {
+    return memory;
+  }
+
+  /** The machine's serial port, to give it input. */
+  public Uart16550 serial() {
+    return serial;
+  }
+
+  /** The devices behind ports. */
+  public PortBus ports() {
+    return ports;
+  }
+
+  /** The devices in memory. */
+  public MmioBus mmio() {
+    return mmio;
+  }
+
+  /** The last code that the guest wrote to port 0x80; -1 if none. */
+  public int lastPostCode() {
+    return post.lastCode();
+  }
+
+  /** Whether the kernel's interrupt chips are in use. */
+  public boolean kernelChips() {
+    return chips;
+  }
+
+  /** Sets the processors to where the guest starts. */
+  public void boot(BootState state) {
+    for (Vcpu vcpu : vcpus) {
+      if (vcpu.id() > 0 && !config.startAllCpus()) {
+        continue;
+      }
+      Sregs sregs = vcpu.getSregs();
+      state.applyTo(sregs);
+      vcpu.setSregs(sregs);
+      Regs regs = state.regs();
+      regs.rdi = vcpu.id();
+      vcpu.setRegs(regs);
+    }
+  }
+
+  /**
+   * Runs the guest until it ends, or {@link #end} stops it.
+   *
+   * @return why it ended
+   * @throws InterruptedException if this thread is interrupted; the machine is stopped then
+   */
+  public Ending run() throws InterruptedException {
+    List<Thread> threads = new ArrayList<>();
+    ExitHandler handler = new ExitHandler(ports, mmio);
+    long started = System.nanoTime();
+    for (Vcpu vcpu : vcpus) {
+      // Without chips in the kernel nothing can start a processor that waits.
+      if (vcpu.id() > 0 && !config.startAllCpus() && !chips) {
+        continue;
+      }
+      ExitStatistics counters = config.statistics() ? new ExitStatistics() : null;
+      if (counters != null) {
+        statistics.add(counters);
+      }
+      threads.add(
+          new Thread(
+              new VcpuLoop(this, vcpu, handler, counters, config.listener()), "vcpu-" + vcpu.id()));
+    }
+    runningCpus.set(threads.size());
+    threads.forEach(Thread::start);
+    try {
+      ended.await();
+    } catch (InterruptedException e) {
+      end(Ending.of(Ending.Kind.INTERRUPTED, "stopped"));
+      throw e;
+    } finally {
+      join(threads);
+      wallNanos = System.nanoTime() - started;
+    }
+    Ending result = ending.get();
+    if (result == null) {
+      throw new IllegalStateException("ended without an ending");
+    }
+    return result;
+  }
+
+  /** Waits for the vCPUs' threads, and kicks them again should they not come. */
+  private void join(List<Thread> threads) {
+    boolean interrupted = false;
+    for (Thread thread : threads) {
+      while (thread.isAlive()) {
+        try {
+          thread.join(1000);
+          if (thread.isAlive()) {
+            kickAll();
+          }
+        } catch (InterruptedException e) {
+          interrupted = true;
+        }
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  /**
+   * Stops the machine. The first reason given counts.
+   *
+   * @param reason why
+   */
+  public void end(Ending reason) {
+    if (ending.compareAndSet(null, reason)) {
+      kickAll();
+      ended.countDown();
+    }
+  }
+
+  private void kickAll() {
+    for (Vcpu vcpu : vcpus) {
+      try {
+        vcpu.kick();
+      } catch (IllegalStateException e) {
+        // Closed: it does not run.
+      }
+    }
+  }
+
+  /**
+   * Waits until the machine has been told to stop.
+   *
+   * @return false if it has not, when the time is over
+   */
+  public boolean awaitEnd(Duration time) throws InterruptedException {
+    return ended.await(time.toNanos(), TimeUnit.NANOSECONDS);
+  }
+
+  boolean running() {
+    return ending.get() == null;
+  }
+
+  /** A processor halted. When all have, nothing will ever happen again. */
+  void halted() {
+    if (runningCpus.decrementAndGet() == 0) {
+      end(Ending.of(Ending.Kind.HALTED, "the guest halted"));
+    }
+  }
+
+  void failed(Throwable cause) {
+    failure = cause;
+  }
+
+  /** What failed in the VMM, if {@link Ending.Kind#FAILURE} ended the machine. */
+  public @Nullable Throwable failure() {
+    return failure;
+  }
+
+  /** The exits of all processors; all 0 if they were not to be counted. */
+  public ExitStatistics statistics() {
+    ExitStatistics sum = new ExitStatistics();
+    statistics.forEach(sum::add);
+    return sum;
+  }
+
+  /** ns that {@link #run} took. */
+  public long wallNanos() {
+    return wallNanos;
+  }
+
+  /** The instructions that all processors retired, if the kernel counts them. */
+  public OptionalLong instructions() {
+    long sum = 0;
+    boolean known = false;
+    try {
+      for (Vcpu vcpu : vcpus) {
+        for (Statistic statistic : vcpu.readStatistics()) {
+          if (statistic.name().equals(INSTRUCTIONS)) {
+            sum += statistic.value();
+            known = true;
+          }
+        }
+      }
+    } catch (KvmException e) {
+      return OptionalLong.empty(); // no statistics
+    }
+    return known ? OptionalLong.of(sum) : OptionalLong.empty();
+  }
+
+  @Override
+  public void close() {
+    while (!open.isEmpty()) {
+      try {
+        open.pop().close();
+      } catch (Exception e) {
+        throw new IllegalStateException(e);
+      }
+    }
+  }
+}

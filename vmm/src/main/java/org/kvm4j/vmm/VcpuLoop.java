@@ -1,0 +1,151 @@
+package org.kvm4j.vmm;
+
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.Exit;
+import org.kvm4j.kvm.KvmException;
+import org.kvm4j.kvm.RunPage;
+import org.kvm4j.kvm.Vcpu;
+import org.kvm4j.kvm.syscall.Errno;
+import org.kvm4j.kvm.uapi.Exits;
+
+/**
+ * Runs a vCPU on its thread: {@code KVM_RUN}, the exit's handling, and again until the machine
+ * stops.
+ */
+final class VcpuLoop implements Runnable {
+
+  private final Machine machine;
+  private final Vcpu vcpu;
+  private final ExitHandler handler;
+  private final @Nullable ExitStatistics statistics;
+  private final @Nullable ExitListener listener;
+
+  VcpuLoop(
+      Machine machine,
+      Vcpu vcpu,
+      ExitHandler handler,
+      @Nullable ExitStatistics statistics,
+      @Nullable ExitListener listener) {
+    this.machine = machine;
+    this.vcpu = vcpu;
+    this.handler = handler;
+    this.statistics = statistics;
+    this.listener = listener;
+  }
+
+  @Override
+  public void run() {
+    try {
+      if (listener != null) {
+        traced(listener);
+      } else if (statistics != null) {
+        counted(statistics);
+      } else {
+        plain();
+      }
+    } catch (KvmException e) {
+      machine.end(Ending.of(Ending.Kind.INTERNAL_ERROR, e.getMessage() + where()));
+    } catch (RuntimeException | Error e) {
+      machine.end(Ending.of(Ending.Kind.FAILURE, "the VMM failed: " + e));
+      machine.failed(e);
+    }
+  }
+
+  private void plain() {
+    RunPage page = vcpu.runPage();
+    while (machine.running()) {
+      int result = vcpu.runRaw();
+      if (result < 0 ? !interrupted(result) : !handle(page)) {
+        return;
+      }
+    }
+  }
+
+  private void counted(ExitStatistics counters) {
+    RunPage page = vcpu.runPage();
+    long before = System.nanoTime();
+    while (machine.running()) {
+      int result = vcpu.runRaw();
+      long exited = System.nanoTime();
+      boolean goesOn = result < 0 ? interrupted(result) : handle(page);
+      long after = System.nanoTime();
+      if (result < 0) {
+        counters.interrupted(exited - before);
+      } else {
+        counters.exited(page, exited - before, after - exited);
+      }
+      before = after;
+      if (!goesOn) {
+        return;
+      }
+    }
+  }
+
+  private void traced(ExitListener sees) {
+    RunPage page = vcpu.runPage();
+    while (machine.running()) {
+      long before = System.nanoTime();
+      Exit exit = vcpu.run();
+      long exited = System.nanoTime();
+      Outcome outcome = handler.handleExit(exit);
+      sees.exited(vcpu.id(), exit, outcome);
+      if (statistics != null) {
+        if (exit.reason() < 0) {
+          statistics.interrupted(exited - before);
+        } else {
+          statistics.exited(page, exited - before, System.nanoTime() - exited);
+        }
+      }
+      if (!apply(outcome)) {
+        return;
+      }
+    }
+  }
+
+  /** Whether KVM_RUN's error only says to look whether the machine still runs. */
+  private static boolean interrupted(int result) {
+    if (result == Errno.EINTR.result() || result == Errno.EAGAIN.result()) {
+      return true;
+    }
+    throw new KvmException("KVM_RUN", -result, "");
+  }
+
+  /** Handles an exit; false if this vCPU does not run on. */
+  private boolean handle(RunPage page) {
+    switch (page.exitReason()) {
+      case Exits.KVM_EXIT_IO:
+        handler.handlePort(page);
+        return true;
+      case Exits.KVM_EXIT_MMIO:
+        handler.handleMmio(page);
+        return true;
+      default:
+        return apply(handler.handleExit(Exit.of(page)));
+    }
+  }
+
+  private boolean apply(Outcome outcome) {
+    if (outcome instanceof Outcome.PortData read) {
+      vcpu.answerIn(read.data());
+    } else if (outcome instanceof Outcome.MmioData read) {
+      vcpu.answerMmio(read.value());
+    } else if (outcome instanceof Outcome.Halt) {
+      machine.halted();
+      return false;
+    } else if (outcome instanceof Outcome.End end) {
+      Ending ending = end.ending();
+      machine.end(ending.orderly() ? ending : Ending.of(ending.kind(), ending.message() + where()));
+      return false;
+    }
+    return true;
+  }
+
+  /** The processor's state, for a message about what went wrong. */
+  private String where() {
+    try {
+      return "\n" + CpuDump.describe(vcpu);
+    } catch (RuntimeException e) {
+      return "";
+    }
+  }
+}

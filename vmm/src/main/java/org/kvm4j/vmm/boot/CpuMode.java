@@ -1,0 +1,11 @@
+package org.kvm4j.vmm.boot;
+
+/** The mode that a guest's first processor starts in. */
+public enum CpuMode {
+  /** 16-bit real mode. */
+  REAL,
+  /** 32-bit protected mode with flat segments, without paging. */
+  PROTECTED,
+  /** 64-bit mode, the first 4 GB mapped to themselves. */
+  LONG
+}

@@ -1,0 +1,46 @@
+package org.kvm4j.vmm.cli;
+
+import java.io.FileDescriptor;
+import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.kvm4j.kvm.Kernels;
+import org.kvm4j.kvm.syscall.KernelProvider;
+
+/**
+ * What the commands see of the process they run in.
+ *
+ * @param input what the guest's serial port can be given
+ * @param output where a guest's output goes, byte for byte
+ * @param inputTerminal whether input is a terminal
+ * @param outputTerminal whether output is a terminal
+ * @param variables the environment variables
+ * @param providers finds the kernels
+ */
+record Environment(
+    InputStream input,
+    OutputStream output,
+    boolean inputTerminal,
+    boolean outputTerminal,
+    Map<String, String> variables,
+    Supplier<List<KernelProvider>> providers) {
+
+  /** That of this process. */
+  static Environment ofProcess() {
+    return new Environment(
+        new FileInputStream(FileDescriptor.in),
+        new FileOutputStream(FileDescriptor.out),
+        RawTerminal.isTerminal(0),
+        RawTerminal.isTerminal(1),
+        System.getenv(),
+        Kernels::providers);
+  }
+
+  Backends backends() {
+    return new Backends(providers.get());
+  }
+}

@@ -1,0 +1,101 @@
+package org.kvm4j.vmm.cli;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Locale;
+import java.util.OptionalLong;
+import org.kvm4j.vmm.ExitStatistics;
+import org.kvm4j.vmm.Machine;
+
+/** What {@code --stats} prints, in the manner of {@code perf kvm stat}. */
+final class StatisticsReport {
+
+  private static final int PORTS_OF_EACH = 8;
+
+  private StatisticsReport() {}
+
+  static String of(Machine machine, Duration cpuTime) {
+    ExitStatistics statistics = machine.statistics();
+    StringBuilder text = new StringBuilder();
+    List<ExitStatistics.Row> rows = statistics.rows(machine.ports(), PORTS_OF_EACH);
+    long total = 0;
+    long totalNanos = 0;
+    for (ExitStatistics.Row row : rows) {
+      if (!row.detail()) {
+        total += row.count();
+        totalNanos += row.nanos();
+      }
+    }
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "%-34s %12s %7s %10s %7s %9s %9s %9s%n",
+            "Exit",
+            "Samples",
+            "%",
+            "VMM time",
+            "%",
+            "min",
+            "avg",
+            "max"));
+    for (ExitStatistics.Row row : rows) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "%-34s %,12d %6.2f%% %10s %6.2f%% %9s %9s %9s%n",
+              (row.detail() ? "  " : "") + row.name(),
+              row.count(),
+              percent(row.count(), total),
+              time(row.nanos()),
+              percent(row.nanos(), totalNanos),
+              time(row.least()),
+              time(row.average()),
+              time(row.most())));
+    }
+    text.append(String.format(Locale.ROOT, "%-34s %,12d%n", "total", total));
+    long unclaimed = machine.ports().unclaimedAccesses() + machine.mmio().unclaimedAccesses();
+    if (unclaimed > 0) {
+      text.append(String.format(Locale.ROOT, "accesses to no device: %,d%n", unclaimed));
+    }
+    if (machine.lastPostCode() >= 0) {
+      text.append(String.format(Locale.ROOT, "last POST code: 0x%02x%n", machine.lastPostCode()));
+    }
+    text.append(instructions(machine.instructions(), statistics.guestNanos()));
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "time: %s wall, %s CPU; %s in the guest, %s in the VMM%n",
+            time(machine.wallNanos()),
+            time(cpuTime.toNanos()),
+            time(statistics.guestNanos()),
+            time(statistics.vmmNanos())));
+    return text.toString();
+  }
+
+  static String instructions(OptionalLong instructions, long guestNanos) {
+    if (instructions.isEmpty()) {
+      return String.format("instructions: not available from this backend%n");
+    }
+    long count = instructions.getAsLong();
+    double mips = guestNanos == 0 ? 0 : count * 1000.0 / guestNanos;
+    return String.format(Locale.ROOT, "instructions: %,d; %.1f MIPS in the guest%n", count, mips);
+  }
+
+  private static double percent(long part, long whole) {
+    return whole == 0 ? 0 : 100.0 * part / whole;
+  }
+
+  /** A time in the unit that suits it. */
+  static String time(long nanos) {
+    if (nanos < 1_000) {
+      return nanos + " ns";
+    }
+    if (nanos < 1_000_000) {
+      return String.format(Locale.ROOT, "%.2f us", nanos / 1e3);
+    }
+    if (nanos < 1_000_000_000) {
+      return String.format(Locale.ROOT, "%.2f ms", nanos / 1e6);
+    }
+    return String.format(Locale.ROOT, "%.2f s", nanos / 1e9);
+  }
+}
