@@ -14,11 +14,11 @@ final class ExitCodes {
   /** The command line is wrong. */
   static final int USAGE = 2;
 
-  /** A guest's file cannot be used. */
-  static final int GUEST_FILE = 3;
-
   /** The backend cannot be used. */
-  static final int BACKEND = 4;
+  static final int BACKEND = 3;
+
+  /** A guest's file cannot be used. */
+  static final int GUEST_FILE = 4;
 
   /** The guest shut down: a triple fault. */
   static final int SHUTDOWN = 5;
