@@ -11,6 +11,9 @@ public final class TlbSpace {
   /** Slots in each array. */
   public static final int SIZE = 1024;
 
+  /** Slots in which nothing is ever cached: who looks here takes the slow path each time. */
+  public static final TlbEntry[] EMPTY = newArray();
+
   /** Supervisor-mode accesses without EFLAGS.AC, and implicit ones. */
   public final TlbEntry[] supervisor = newArray();
 

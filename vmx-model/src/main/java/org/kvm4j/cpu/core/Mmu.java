@@ -53,7 +53,10 @@ public final class Mmu {
   /** VPID of the current operation; 0 in root operation. */
   public int vpid;
 
-  /** Explicit data accesses of the current privilege. */
+  /**
+   * Explicit data accesses of the current privilege; {@link TlbSpace#EMPTY} while alignment is
+   * checked, so that each access comes to the slow path.
+   */
   private TlbEntry[] data;
 
   /** Access bits of explicit data accesses: USER and AC as they stand. */
@@ -118,7 +121,8 @@ public final class Mmu {
     boolean user = cpu.cpl == 3;
     TlbEntry[] d;
     if (user) {
-      d = s.user;
+      boolean aligned = (cpu.flagsRest & Flags.AC) != 0 && (cpu.cr0 & ControlBits.CR0_AM) != 0;
+      d = aligned ? TlbSpace.EMPTY : s.user;
       dataAccess = Access.USER;
       fetchAccess = Access.FETCH | Access.USER;
     } else if (c.smap && (cpu.flagsRest & Flags.AC) != 0) {
@@ -279,6 +283,9 @@ public final class Mmu {
   public void probeWrite(long linear, int size) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + size - 1 & PAGE) != e.writeTag) {
+      if (data == TlbSpace.EMPTY) {
+        checkAlignment(linear, size);
+      }
       probe(linear, size, dataAccess | Access.WRITE);
     }
   }
@@ -287,8 +294,34 @@ public final class Mmu {
   public void probeRead(long linear, int size) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + size - 1 & PAGE) != e.readTag) {
+      if (data == TlbSpace.EMPTY) {
+        checkAlignment(linear, size);
+      }
       probe(linear, size, dataAccess);
     }
+  }
+
+  /**
+   * Whether RAM is behind all of these bytes, so that a locked update can be made of a read and
+   * {@link #compareAndExchange}. With a device behind them it is one read and one write.
+   *
+   * @param linear already probed for writing
+   */
+  public boolean isRam(long linear, int size) {
+    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) == e.writeTag) {
+      return true;
+    }
+    int first = Math.min(size, 0x1000 - ((int) linear & 0xfff));
+    translate(wrap(linear), dataAccess | Access.WRITE);
+    if (!memory.isBacked(translation.hpa, first)) {
+      return false;
+    }
+    if (first == size) {
+      return true;
+    }
+    translate(wrap(linear + first), dataAccess | Access.WRITE);
+    return memory.isBacked(translation.hpa, size - first);
   }
 
   /**
@@ -375,6 +408,145 @@ public final class Mmu {
       }
       return found;
     }
+  }
+
+  /** What {@link #compareAndExchange16} found. */
+  public long foundLow;
+
+  /** What {@link #compareAndExchange16} found. */
+  public long foundHigh;
+
+  /**
+   * Compare-and-exchange of 16 bytes; what was there is in {@link #foundLow} and {@link
+   * #foundHigh}. It is atomic against other such accesses and loses no other locked update of
+   * either half, but others may see one half exchanged before the other.
+   *
+   * @param linear a multiple of 16, already probed for writing
+   * @return whether the exchange happened
+   */
+  public boolean compareAndExchange16(
+      long linear, long expectedLow, long expectedHigh, long low, long high) {
+    if (!isRam(linear, 16)) {
+      foundLow = read64(linear);
+      foundHigh = read64(linear + 8);
+      boolean equal = foundLow == expectedLow && foundHigh == expectedHigh;
+      write64(linear, equal ? low : foundLow);
+      write64(linear + 8, equal ? high : foundHigh);
+      return equal;
+    }
+    synchronized (memory) {
+      foundLow = read64(linear);
+      foundHigh = read64(linear + 8);
+      while (foundLow == expectedLow && foundHigh == expectedHigh) {
+        foundLow = compareAndExchange(linear, 8, expectedLow, low);
+        if (foundLow != expectedLow) {
+          return false;
+        }
+        foundHigh = compareAndExchange(linear + 8, 8, expectedHigh, high);
+        if (foundHigh == expectedHigh) {
+          return true;
+        }
+        // The upper half was changed in between: take the lower one back, unless that was too.
+        compareAndExchange(linear, 8, low, expectedLow);
+      }
+      return false;
+    }
+  }
+
+  // ---- runs of bytes ----
+
+  /**
+   * Copies as a loop of element moves with ascending addresses does, if both ranges are ordinary
+   * memory that the TLB knows. Each range is within one page.
+   *
+   * @param size of an element: whole elements are copied
+   * @return bytes copied, from the lowest address up: less than {@code length} if the destination
+   *     overlaps what is to be read, 0 if nothing can be done at once
+   */
+  public int moveUp(long to, long from, int length, int size) {
+    TlbEntry s = data[(int) (from >>> 12) & INDEX];
+    TlbEntry d = data[(int) (to >>> 12) & INDEX];
+    if ((from & PAGE) != s.readTag || (to & PAGE) != d.writeTag) {
+      return 0;
+    }
+    int source = s.offset + ((int) from & 0xfff);
+    int target = d.offset + ((int) to & 0xfff);
+    int distance = target - source;
+    if (s.bank == d.bank && distance > 0 && distance < length) {
+      // Elements that are written here are read later on: copy no further than to the first.
+      length = distance & -size;
+    }
+    copy(d.bank, target, s.bank, source, length);
+    return length;
+  }
+
+  /**
+   * Copies as a loop of element moves with descending addresses does, if both ranges are ordinary
+   * memory that the TLB knows and do not overlap so that what was written would be read. Each range
+   * is within one page.
+   *
+   * @return whether it was done
+   */
+  public boolean moveDown(long to, long from, int length) {
+    TlbEntry s = data[(int) (from >>> 12) & INDEX];
+    TlbEntry d = data[(int) (to >>> 12) & INDEX];
+    if ((from & PAGE) != s.readTag || (to & PAGE) != d.writeTag) {
+      return false;
+    }
+    int source = s.offset + ((int) from & 0xfff);
+    int target = d.offset + ((int) to & 0xfff);
+    int distance = source - target;
+    if (s.bank == d.bank && distance > 0 && distance < length) {
+      return false;
+    }
+    d.bank.put(target, s.bank, source, length);
+    return true;
+  }
+
+  /** Below this a loop beats the set-up of a bulk copy. */
+  private static final int SHORT_COPY = 64;
+
+  /** Copies ranges of which the target is not within the rest of the source. */
+  private static void copy(ByteBuffer to, int target, ByteBuffer from, int source, int length) {
+    if (length >= SHORT_COPY) {
+      to.put(target, from, source, length);
+      return;
+    }
+    int k = 0;
+    for (; k <= length - 8; k += 8) {
+      to.putLong(target + k, from.getLong(source + k));
+    }
+    for (; k < length; k++) {
+      to.put(target + k, from.get(source + k));
+    }
+  }
+
+  /**
+   * Fills a range of one page, if it is ordinary memory that the TLB knows.
+   *
+   * @param pattern eight bytes, repeated from the range's start on
+   * @return whether it was done
+   */
+  public boolean fill(long to, int length, long pattern) {
+    TlbEntry d = data[(int) (to >>> 12) & INDEX];
+    if ((to & PAGE) != d.writeTag) {
+      return false;
+    }
+    ByteBuffer bank = d.bank;
+    int start = d.offset + ((int) to & 0xfff);
+    int k = 0;
+    for (; k <= length - 8 && k < 256; k += 8) {
+      bank.putLong(start + k, pattern);
+    }
+    while (k < length && k >= 256) {
+      int more = Math.min(k, length - k);
+      bank.put(start + k, bank, start, more);
+      k += more;
+    }
+    for (; k < length; k++) {
+      bank.put(start + k, (byte) (pattern >>> (k & 7) * 8));
+    }
+    return true;
   }
 
   // ---- implicit supervisor accesses ----
@@ -509,6 +681,19 @@ public final class Mmu {
     }
   }
 
+  /**
+   * Alignment of explicit accesses at CPL 3, which is checked before translation. SDM Vol. 3,
+   * "Interrupt 17—Alignment Check Exception (#AC)".
+   */
+  private void checkAlignment(long linear, int size) {
+    if ((linear & size - 1) != 0) {
+      if (cpu.codeSize == 8 && !cpu.isCanonical(linear)) {
+        throw cpu.nonCanonical();
+      }
+      throw cpu.exception(Vector.AC, 0);
+    }
+  }
+
   private long wrap(long linear) {
     return cpu.longMode ? linear : linear & 0xffffffffL;
   }
@@ -539,6 +724,10 @@ public final class Mmu {
   }
 
   private long readSlow(long linear, int size, TlbEntry[] which, int access) {
+    if (which == TlbSpace.EMPTY) {
+      checkAlignment(linear, size);
+      which = space.user;
+    }
     int inPage = (int) linear & 0xfff;
     if (inPage + size > 0x1000) {
       int first = 0x1000 - inPage;
@@ -568,6 +757,10 @@ public final class Mmu {
   }
 
   private void writeSlow(long linear, int size, long value, TlbEntry[] which, int access) {
+    if (which == TlbSpace.EMPTY) {
+      checkAlignment(linear, size);
+      which = space.user;
+    }
     int inPage = (int) linear & 0xfff;
     if (inPage + size > 0x1000) {
       int first = 0x1000 - inPage;
