@@ -12,6 +12,20 @@ public final class Handlers {
 
   static {
     java.util.Arrays.fill(TABLE, (Handler) Handlers::undefined);
+    Arithmetic.register();
+    Logic.register();
+    Shifts.register();
+    MultiplyDivide.register();
+    BitManipulation.register();
+    Bmi.register();
+    DataTransfer.register();
+    Stack.register();
+    Strings.register();
+    ControlTransfer.register();
+    FlagControl.register();
+    Decimal.register();
+    Atomics.register();
+    Miscellaneous.register();
     SystemGroups.register();
   }
 

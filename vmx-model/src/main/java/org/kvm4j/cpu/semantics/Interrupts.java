@@ -54,7 +54,6 @@ final class Interrupts {
   private static void bound(Cpu cpu, Instruction i) {
     int size = i.operandSize;
     long at = Operands.linear(cpu, i, 2 * size, false);
-    cpu.mmu.probeRead(at, 2 * size);
     long index = Operands.signExtend(cpu.r[i.reg0], size);
     long lower = Operands.signExtend(cpu.mmu.read(at, size), size);
     long upper = Operands.signExtend(cpu.mmu.read(at + size & 0xffffffffL, size), size);

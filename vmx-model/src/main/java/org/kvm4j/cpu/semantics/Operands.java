@@ -62,7 +62,7 @@ public final class Operands {
       case OperandKind.GPR_HIGH:
         return cpu.r[reg] >>> 8 & 0xff;
       case OperandKind.IMMEDIATE:
-        return truncate(i.immediate, size);
+        return i.immediate;
       case OperandKind.MEMORY:
         return cpu.mmu.read(linear(cpu, i, size, false), size);
       default:
@@ -91,12 +91,12 @@ public final class Operands {
     return read(cpu, i, i.kind0, i.reg0, i.size0);
   }
 
-  /** Operand 1, zero-extended; an immediate is truncated to its size. */
+  /** Operand 1, zero-extended; an immediate as the instruction extends it, to 64 bits. */
   public static long read1(Cpu cpu, Instruction i) {
     return read(cpu, i, i.kind1, i.reg1, i.size1);
   }
 
-  /** Operand 2, zero-extended. */
+  /** Operand 2, zero-extended; an immediate as the instruction extends it, to 64 bits. */
   public static long read2(Cpu cpu, Instruction i) {
     return read(cpu, i, i.kind2, i.reg2, i.size2);
   }
