@@ -4,32 +4,29 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.function.Executable;
-import org.junit.jupiter.params.Parameter;
-import org.junit.jupiter.params.ParameterizedClass;
-import org.junit.jupiter.params.provider.MethodSource;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.KvmException;
 import org.kvm4j.kvm.syscall.Errno;
 import org.kvm4j.kvm.syscall.Kernel;
 
-/** The base of the contract suites: each test runs over each backend, on a kernel of its own. */
-@ParameterizedClass(name = "{0}")
-@MethodSource("org.kvm4j.conformance.kvm.Backends#all")
+/**
+ * The base of the contract suites: tests with {@link EachBackend} run over each backend, on a
+ * kernel of their own.
+ */
 @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-@SuppressWarnings("NullAway.Init") // JUnit fills the fields.
+@SuppressWarnings("NullAway.Init") // Set before each test.
 abstract class KvmContract {
 
-  @Parameter Backend backend;
-
+  Backend backend;
   Kernel kernel;
   Kvm kvm;
 
-  @BeforeEach
-  void openKernel() {
-    kernel = backend.open();
+  /** Opens the kernel that the test runs on, or skips the test with the reason. */
+  final void open(Backend over) {
+    backend = over;
+    kernel = over.open();
     kvm = Kvm.open(kernel);
   }
 

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
 import static org.kvm4j.conformance.kvm.RealModeGuest.HOLE;
 
-import org.junit.jupiter.api.Test;
 import org.kvm4j.kvm.Bytes;
 import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.Regs;
@@ -14,7 +13,7 @@ import org.kvm4j.kvm.Regs;
 /** Exits of a guest in real mode that reaches for ports, device memory, and HLT. */
 class PortAndMmioExitTests extends KvmContract {
 
-  @Test
+  @EachBackend
   void outGivesPortSizeAndData() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -35,7 +34,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(CODE + 18, guest.rip(), "past HLT");
   }
 
-  @Test
+  @EachBackend
   void inTakesTheAnswerOnTheNextRun() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -53,7 +52,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(0x89abcdefL, guest.vcpu.getRegs().rax);
   }
 
-  @Test
+  @EachBackend
   void repOutsGivesAnExitForEachElement() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -74,7 +73,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(0x2006, regs.rsi);
   }
 
-  @Test
+  @EachBackend
   void repInsGivesOneExitWithItsCount() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -93,7 +92,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(0x2005, guest.vcpu.getRegs().rdi);
   }
 
-  @Test
+  @EachBackend
   void repInsAsksForAtMost1024AtOnce() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -124,7 +123,7 @@ class PortAndMmioExitTests extends KvmContract {
     }
   }
 
-  @Test
+  @EachBackend
   void aWriteToAHoleGivesAddressLengthAndDataWithTheInstructionDone() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -139,7 +138,7 @@ class PortAndMmioExitTests extends KvmContract {
     guest.run(Exit.Hlt.class);
   }
 
-  @Test
+  @EachBackend
   void aReadFromAHoleTakesTheAnswerOnTheNextRun() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -153,7 +152,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(0xcafebabeL, guest.vcpu.getRegs().rax);
   }
 
-  @Test
+  @EachBackend
   void aReadModifyWriteGivesAReadAndThenAWrite() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -167,7 +166,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(1, guest.vcpu.getRegs().rflags & 1, "carry");
   }
 
-  @Test
+  @EachBackend
   void aWriteAcrossAPageIsSplitAtThePage() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -180,7 +179,7 @@ class PortAndMmioExitTests extends KvmContract {
     guest.run(Exit.Hlt.class);
   }
 
-  @Test
+  @EachBackend
   void aReadAcrossAPageIsSplitAtThePage() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -195,7 +194,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(0x44332211L, guest.vcpu.getRegs().rax);
   }
 
-  @Test
+  @EachBackend
   void anAccessFromMemoryIntoAHoleReachesBoth() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -208,7 +207,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(0x5678, guest.memory.getShort(0xfffe));
   }
 
-  @Test
+  @EachBackend
   void movsFromAHoleToMemoryReadsEachElement() {
     RealModeGuest guest =
         new RealModeGuest(
@@ -226,7 +225,7 @@ class PortAndMmioExitTests extends KvmContract {
     assertEquals(0x22221111, guest.memory.getInt(0x2000));
   }
 
-  @Test
+  @EachBackend
   void hltExitsEachTime() {
     RealModeGuest guest = new RealModeGuest(kvm, 0xf4, 0xf4);
     guest.run(Exit.Hlt.class);
