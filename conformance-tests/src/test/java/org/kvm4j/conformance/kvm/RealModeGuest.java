@@ -13,13 +13,20 @@ import org.kvm4j.kvm.Vm;
 
 /**
  * A VM with 64 KB of memory at 0 and one vCPU about to execute code at 0x1000 in real mode, all
- * segments at 0, the stack below 0x8000, interrupts off.
+ * segments at 0, the stack below 0x8000, interrupts off. Every interrupt vector has a handler that
+ * writes the vector to {@link #STRAY_PORT} and halts, so that a guest that goes astray is soon
+ * known.
  */
 final class RealModeGuest {
 
   static final int CODE = 0x1000;
   static final int STACK = 0x8000;
   static final int MEMORY_SIZE = 0x10000;
+
+  /** Where handlers that a test did not set tell of themselves. */
+  static final int STRAY_PORT = 0xee;
+
+  private static final int STRAY_HANDLERS = 0x500;
 
   /** Guest-physical addresses from here on are a hole. */
   static final long HOLE = 0x20000;
@@ -41,6 +48,11 @@ final class RealModeGuest {
     memory = new GuestMemory(vm);
     memory.add(0, 0, MEMORY_SIZE, slotFlags);
     vcpu = vm.createVcpu(0);
+    for (int vector = 0; vector < 256; vector++) {
+      int handler = STRAY_HANDLERS + 5 * vector;
+      memory.putInt(4L * vector, handler);
+      load(handler, 0xb0, vector, 0xe6, STRAY_PORT, 0xf4); // mov al, vector; out port, al; hlt
+    }
     load(CODE, code);
     Sregs sregs = vcpu.getSregs();
     sregs.cs.setRealMode(0);
@@ -95,6 +107,11 @@ final class RealModeGuest {
 
   <T extends Exit> T run(Class<T> kind) {
     return assertInstanceOf(kind, vcpu.run());
+  }
+
+  /** Whether an exit is that of a handler that no test expects. */
+  static boolean isStray(Exit exit, int vector) {
+    return exit instanceof Exit.IoOut out && out.port() == STRAY_PORT && out.value() == vector;
   }
 
   long rip() {
