@@ -84,6 +84,24 @@ public final class Mmu {
 
   private @Nullable Watch watch;
 
+  /**
+   * Guest-physical memory that stands for devices, where a hypervisor emulates an instruction:
+   * asked for what the nested page tables do not map.
+   */
+  public interface DeviceMemory {
+    /** Whether an access to this guest-physical address is the devices'. */
+    boolean claims(long gpa, boolean write);
+
+    /** Reads 1 to 8 bytes within a page, zero-extended. */
+    long read(long gpa, int size);
+
+    /** Writes 1 to 8 bytes within a page. */
+    void write(long gpa, int size, long value);
+  }
+
+  /** Devices behind unmapped guest-physical memory; null on a processor that runs a guest. */
+  public @Nullable DeviceMemory devices;
+
   Mmu(Cpu cpu, PhysicalMemory memory) {
     this.cpu = cpu;
     this.memory = memory;
@@ -385,12 +403,12 @@ public final class Mmu {
   private long compareAndExchangeSlow(long linear, int size, long expected, long value) {
     probe(linear, size, dataAccess | Access.WRITE);
     if ((linear & 0xfff) + size <= 0x1000) {
-      translate(wrap(linear), dataAccess | Access.WRITE);
+      boolean ram = translate(wrap(linear), dataAccess | Access.WRITE);
       long hpa = translation.hpa;
       if (watch != null) {
         watched(wrap(linear), size, true, data, dataAccess);
       }
-      ByteBuffer bank = memory.bank(hpa);
+      ByteBuffer bank = ram ? memory.bank(hpa) : null;
       if (bank != null) {
         long found =
             compareAndExchange(bank, (int) hpa & PhysicalMemory.BANK_MASK, size, expected, value);
@@ -664,21 +682,38 @@ public final class Mmu {
   // ---- slow paths ----
 
   /**
-   * A walk that throws what it finds: #PF, or {@link NestedFault}. Truncates to 32 bits outside of
-   * 64-bit mode.
+   * A walk that throws what it finds: #PF, or {@link NestedFault}.
+   *
+   * @return true if memory was found; false if {@link #devices} claim the guest-physical address
    */
-  private void translate(long linear, int access) {
+  private boolean translate(long linear, int access) {
     if (cpu.codeSize == 8 && !cpu.isCanonical(linear)) {
       throw cpu.nonCanonical();
     }
-    if (!walk.walk(context, linear, access, translation)) {
-      if (translation.outcome == Translation.PAGE_FAULT) {
-        tlb.pageFault(space, linear);
-        throw cpu.pf(linear, translation.errorCode);
-      }
-      nestedFault.linear = linear;
-      throw nestedFault;
+    if (walk.walk(context, linear, access, translation)) {
+      return true;
     }
+    if (translation.outcome == Translation.PAGE_FAULT) {
+      tlb.pageFault(space, linear);
+      throw cpu.pf(linear, translation.errorCode);
+    }
+    DeviceMemory d = devices;
+    if (d != null
+        && !translation.pagingStructureAccess
+        && (access & Access.FETCH) == 0
+        && d.claims(translation.gpa, (access & Access.WRITE) != 0)) {
+      return false;
+    }
+    nestedFault.linear = linear;
+    throw nestedFault;
+  }
+
+  private DeviceMemory devices() {
+    DeviceMemory d = devices;
+    if (d == null) {
+      throw new IllegalStateException("no devices");
+    }
+    return d;
   }
 
   /**
@@ -710,17 +745,33 @@ public final class Mmu {
       case 1 -> bank.put(at, (byte) value);
       case 2 -> bank.putShort(at, (short) value);
       case 4 -> bank.putInt(at, (int) value);
-      default -> bank.putLong(at, value);
+      case 8 -> bank.putLong(at, value);
+      default -> {
+        for (int k = 0; k < size; k++) {
+          bank.put(at + k, (byte) (value >>> k * 8));
+        }
+      }
     }
   }
 
+  /** 1 to 8 bytes, zero-extended. */
   private static long load(ByteBuffer bank, int at, int size) {
-    return switch (size) {
-      case 1 -> bank.get(at);
-      case 2 -> bank.getShort(at);
-      case 4 -> bank.getInt(at);
-      default -> bank.getLong(at);
-    };
+    switch (size) {
+      case 1:
+        return bank.get(at) & 0xff;
+      case 2:
+        return bank.getShort(at) & 0xffff;
+      case 4:
+        return bank.getInt(at) & 0xffffffffL;
+      case 8:
+        return bank.getLong(at);
+      default:
+        long value = 0;
+        for (int k = 0; k < size; k++) {
+          value |= (bank.get(at + k) & 0xffL) << k * 8;
+        }
+        return value;
+    }
   }
 
   private long readSlow(long linear, int size, TlbEntry[] which, int access) {
@@ -735,15 +786,17 @@ public final class Mmu {
       // Both halves are translated before either is read, the lower one first.
       translate(wrap(linear), access);
       translate(nextPage, access);
-      long value = 0;
-      for (int k = 0; k < size; k++) {
-        long at = k < first ? linear + k : nextPage + (k - first);
-        value |= (readSlow(at, 1, which, access) & 0xff) << k * 8;
-      }
-      return value;
+      long low = readWithin(wrap(linear), first, which, access);
+      return low | readWithin(nextPage, size - first, which, access) << first * 8;
     }
-    linear = wrap(linear);
-    translate(linear, access);
+    return readWithin(wrap(linear), size, which, access);
+  }
+
+  /** Reads 1 to 8 bytes within a page, zero-extended. */
+  private long readWithin(long linear, int size, TlbEntry[] which, int access) {
+    if (!translate(linear, access)) {
+      return devices().read(translation.gpa, size);
+    }
     long hpa = translation.hpa;
     tlb.fill(space, which, linear, translation, memory);
     if (watch != null) {
@@ -767,14 +820,19 @@ public final class Mmu {
       long nextPage = wrap((linear | 0xfff) + 1);
       translate(wrap(linear), access | Access.WRITE);
       translate(nextPage, access | Access.WRITE);
-      for (int k = 0; k < size; k++) {
-        long at = k < first ? linear + k : nextPage + (k - first);
-        writeSlow(at, 1, value >>> k * 8, which, access);
-      }
+      writeWithin(wrap(linear), first, value, which, access);
+      writeWithin(nextPage, size - first, value >>> first * 8, which, access);
       return;
     }
-    linear = wrap(linear);
-    translate(linear, access | Access.WRITE);
+    writeWithin(wrap(linear), size, value, which, access);
+  }
+
+  /** Writes 1 to 8 bytes within a page. */
+  private void writeWithin(long linear, int size, long value, TlbEntry[] which, int access) {
+    if (!translate(linear, access | Access.WRITE)) {
+      devices().write(translation.gpa, size, value);
+      return;
+    }
     long hpa = translation.hpa;
     tlb.fill(space, which, linear, translation, memory);
     if (watch != null) {
@@ -785,13 +843,7 @@ public final class Mmu {
       cpu.platform.deviceWrite(hpa, size, value);
       return;
     }
-    int at = (int) hpa & PhysicalMemory.BANK_MASK;
-    switch (size) {
-      case 1 -> bank.put(at, (byte) value);
-      case 2 -> bank.putShort(at, (short) value);
-      case 4 -> bank.putInt(at, (int) value);
-      default -> bank.putLong(at, value);
-    }
+    store(bank, (int) hpa & PhysicalMemory.BANK_MASK, size, value);
     if (memory.holdsCode(hpa)) {
       codeWrites.codeWritten(hpa, size);
     }

@@ -167,7 +167,7 @@ public final class CpuProfiles {
     if (change.charAt(0) == '-') {
       return profile.without(feature);
     }
-    CpuProfile whole = PROFILES.get(DEFAULT);
+    CpuProfile whole = defaultProfile();
     if (!whole.has(feature) && !OPTIONAL.has(feature)) {
       throw new IllegalArgumentException(
           "CPU feature '%s' is not built".formatted(change.substring(1)));
