@@ -14,12 +14,12 @@ module org.kvm4j.kvm {
   exports org.kvm4j.kvm.module.emulate to
       org.kvm4j.bench,
       org.kvm4j.conformance;
-  exports org.kvm4j.kvm.module.mmu to
-      org.kvm4j.bench,
-      org.kvm4j.conformance;
   exports org.kvm4j.kvm.module.vendor to
       org.kvm4j.bench,
       org.kvm4j.conformance;
 
   uses org.kvm4j.kvm.syscall.KernelProvider;
+
+  provides org.kvm4j.kvm.syscall.KernelProvider with
+      org.kvm4j.kvm.module.EmulatedKernelProvider;
 }

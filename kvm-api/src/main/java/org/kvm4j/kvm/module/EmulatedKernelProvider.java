@@ -1,0 +1,83 @@
+package org.kvm4j.kvm.module;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.CpuProfiles;
+import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.KernelOptions;
+import org.kvm4j.kvm.syscall.KernelProvider;
+
+/** Offers the emulated kernel: on every machine that runs a JVM. */
+public final class EmulatedKernelProvider implements KernelProvider {
+  private static final List<String> ENGINES = List.of("interpreter");
+
+  @Override
+  public String name() {
+    return "emulated";
+  }
+
+  @Override
+  public Optional<Unavailable> unavailable() {
+    return Optional.empty();
+  }
+
+  @Override
+  public Kernel open() {
+    return new EmulatedKernel();
+  }
+
+  @Override
+  public Kernel open(KernelOptions options) {
+    CpuModel model = CpuProfiles.defaultProfile();
+    MachineClock clock = MachineClock.HOST;
+    for (Map.Entry<String, String> option : options.asMap().entrySet()) {
+      String value = option.getValue();
+      switch (option.getKey()) {
+        case KernelOptions.CPU -> model = CpuProfiles.named(value);
+        case KernelOptions.CLOCK ->
+            clock =
+                Arrays.stream(MachineClock.values())
+                    .filter(c -> c.name().toLowerCase(Locale.ROOT).equals(value))
+                    .findFirst()
+                    .orElseThrow(() -> unknown("clock", value));
+        case KernelOptions.ENGINE -> {
+          if (!ENGINES.contains(value)) {
+            throw unknown("engine", value);
+          }
+        }
+        default ->
+            throw new IllegalArgumentException(
+                "the emulated kernel has no option \"" + option.getKey() + "\"");
+      }
+    }
+    return new EmulatedKernel(new HostMachine(model, clock));
+  }
+
+  private IllegalArgumentException unknown(String option, String value) {
+    return new IllegalArgumentException(
+        "unknown "
+            + option
+            + " \""
+            + value
+            + "\"; known: "
+            + String.join(", ", optionValues(option)));
+  }
+
+  @Override
+  public List<String> optionValues(String option) {
+    return switch (option) {
+      case KernelOptions.CPU -> List.copyOf(CpuProfiles.names());
+      case KernelOptions.CPU_FEATURE ->
+          Arrays.stream(Feature.values()).map(f -> f.name().toLowerCase(Locale.ROOT)).toList();
+      case KernelOptions.CLOCK ->
+          Arrays.stream(MachineClock.values()).map(c -> c.name().toLowerCase(Locale.ROOT)).toList();
+      case KernelOptions.ENGINE -> ENGINES;
+      default -> List.of();
+    };
+  }
+}

@@ -1,0 +1,35 @@
+package org.kvm4j.kvm.module;
+
+import org.kvm4j.kvm.syscall.Kernel;
+
+/**
+ * What a file descriptor of the emulated kernel stands for. Results are Linux's: negative errors.
+ */
+abstract class FileObject {
+
+  /** ioctl(2) on this file. */
+  int ioctl(int request, long argument) {
+    return Results.ENOTTY;
+  }
+
+  /** mmap(2) of this file: an address, or a negative error. */
+  long mmap(long length, long offset) {
+    return Results.ENODEV;
+  }
+
+  long read(long buffer, long count) {
+    return Results.EINVAL;
+  }
+
+  long write(long buffer, long count) {
+    return Results.EINVAL;
+  }
+
+  /** The poll(2) events that are ready now. */
+  int ready() {
+    return Kernel.POLLIN | Kernel.POLLOUT;
+  }
+
+  /** The last descriptor was closed. */
+  void release() {}
+}

@@ -1,0 +1,63 @@
+package org.kvm4j.kvm.module;
+
+import java.util.concurrent.atomic.AtomicInteger;
+import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.CpuProfiles;
+import org.kvm4j.ept.memory.FrameAllocator;
+import org.kvm4j.ept.memory.PhysicalMemory;
+
+/**
+ * The emulated physical machine that the kernel runs on: memory, the processors' model, the clock.
+ * Each virtual CPU has a logical processor of its own, so a machine has as many as are asked for.
+ */
+public final class HostMachine {
+  private final PhysicalMemory memory;
+  private final FrameAllocator frames;
+  private final CpuModel model;
+  private final MachineClock clock;
+  private final long epoch = System.nanoTime();
+  private final AtomicInteger nextVpid = new AtomicInteger();
+
+  /** A machine of the default model on the host's clock. */
+  public HostMachine() {
+    this(CpuProfiles.defaultProfile(), MachineClock.HOST);
+  }
+
+  public HostMachine(CpuModel model, MachineClock clock) {
+    this.model = model;
+    this.clock = clock;
+    this.memory = new PhysicalMemory(model.physicalAddressBits());
+    this.frames = new FrameAllocator(memory);
+  }
+
+  public PhysicalMemory memory() {
+    return memory;
+  }
+
+  /** Frames for the kernel's own structures. */
+  public FrameAllocator frames() {
+    return frames;
+  }
+
+  public CpuModel model() {
+    return model;
+  }
+
+  public MachineClock clock() {
+    return clock;
+  }
+
+  /**
+   * Nanoseconds since the machine was made, and with them the host's time-stamp counter.
+   *
+   * @param retired instructions of the processor that asks
+   */
+  long nanoTime(long retired) {
+    return clock == MachineClock.HOST ? System.nanoTime() - epoch : retired;
+  }
+
+  /** A VPID for a new virtual CPU: 1 to 65535, then again from 1. */
+  int newVpid() {
+    return 1 + nextVpid.getAndIncrement() % 65535;
+  }
+}

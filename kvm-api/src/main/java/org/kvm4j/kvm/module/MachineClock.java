@@ -1,0 +1,20 @@
+package org.kvm4j.kvm.module;
+
+/**
+ * The clock that a machine is made with. All time of the machine comes from here.
+ *
+ * <p>The time-stamp counter runs at {@link #TSC_KHZ}: one tick a nanosecond.
+ */
+public enum MachineClock {
+  /** The host's monotonic clock. */
+  HOST,
+
+  /**
+   * One nanosecond for each instruction that the processor asking has retired: a run is
+   * reproducible bit for bit.
+   */
+  VIRTUAL;
+
+  /** Frequency of the emulated processor's time-stamp counter, in kHz. */
+  public static final int TSC_KHZ = 1_000_000;
+}

@@ -1,0 +1,351 @@
+package org.kvm4j.kvm.module;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Map;
+import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.ept.memory.OutOfPhysicalMemoryException;
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.kvm.syscall.UserMemory;
+
+/**
+ * The address space of the one process that uses the emulated kernel. User addresses are
+ * host-physical addresses plus {@link #BASE}, and only ranges that were mapped are valid: whatever
+ * else an ioctl names is {@code EFAULT}.
+ */
+final class UserSpace {
+  /** What is added to a host-physical address to give the user address of a mapped page. */
+  static final long BASE = 0x1000_0000_0000L;
+
+  /** The first address that is not a user address. */
+  static final long LIMIT = 0x7fff_ffff_f000L;
+
+  static final int PAGE = 4096;
+
+  /** Told before a range of user memory goes away, like a KVM MMU notifier. */
+  interface Notifier {
+    void unmapped(long address, long length);
+  }
+
+  /** One mmap. */
+  static final class Mapping {
+    final long address;
+    final long length;
+
+    /** Whether the physical memory goes with the mapping (anonymous memory). */
+    final boolean owned;
+
+    volatile boolean alive = true;
+
+    /** Host-physical address of each page, for a file's; null if address less BASE is it. */
+    final long @Nullable [] pages;
+
+    Mapping(long address, long length, boolean owned, long @Nullable [] pages) {
+      this.address = address;
+      this.length = length;
+      this.owned = owned;
+      this.pages = pages;
+    }
+
+    /** The host-physical address, or -1 if the page is past the end of the file. */
+    long physical(long at) {
+      if (pages == null) {
+        return at - BASE;
+      }
+      int page = (int) (at - address >>> 12);
+      return page < pages.length ? pages[page] + (at & 0xfff) : -1;
+    }
+  }
+
+  private final PhysicalMemory memory;
+  private final ConcurrentSkipListMap<Long, Mapping> mappings = new ConcurrentSkipListMap<>();
+  private final CopyOnWriteArrayList<Notifier> notifiers = new CopyOnWriteArrayList<>();
+  private volatile @Nullable Mapping last;
+
+  /** Above every address of anonymous memory. */
+  private long nextFileAddress = 0x6000_0000_0000L;
+
+  UserSpace(PhysicalMemory memory) {
+    this.memory = memory;
+  }
+
+  PhysicalMemory memory() {
+    return memory;
+  }
+
+  void addNotifier(Notifier n) {
+    notifiers.add(n);
+  }
+
+  void removeNotifier(Notifier n) {
+    notifiers.remove(n);
+  }
+
+  // ---- mappings ----
+
+  /** Maps anonymous memory; the address or a negative error. */
+  long mapAnonymous(long length) {
+    if (length <= 0) {
+      return Results.EINVAL;
+    }
+    long rounded = length + PAGE - 1 & -PAGE;
+    try {
+      long hpa = memory.map(rounded);
+      Mapping m = new Mapping(hpa + BASE, rounded, true, null);
+      mappings.put(m.address, m);
+      return m.address;
+    } catch (OutOfPhysicalMemoryException | IllegalArgumentException e) {
+      return Results.ENOMEM;
+    }
+  }
+
+  /**
+   * Makes pages of a file visible to the user, at addresses that are no anonymous memory's.
+   *
+   * @param length pages of the mapping; those after the file's end cannot be touched
+   */
+  synchronized long mapPages(long[] pages, int length) {
+    long address = nextFileAddress;
+    nextFileAddress += (length + 1) * (long) PAGE;
+    mappings.put(address, new Mapping(address, length * (long) PAGE, false, pages));
+    return address;
+  }
+
+  /** munmap(2) of whole mappings. */
+  synchronized int unmap(long address, long length) {
+    if ((address & PAGE - 1) != 0 || length <= 0) {
+      return Results.EINVAL;
+    }
+    Mapping m = mappings.get(address);
+    if (m == null) {
+      return find(address) == null ? 0 : Results.EINVAL;
+    }
+    if ((length + PAGE - 1 & -PAGE) < m.length && m.owned) {
+      return Results.EINVAL;
+    }
+    drop(m);
+    return 0;
+  }
+
+  private void drop(Mapping m) {
+    m.alive = false;
+    mappings.remove(m.address);
+    last = null;
+    for (Notifier n : notifiers) {
+      n.unmapped(m.address, m.length);
+    }
+    if (m.owned) {
+      memory.unmap(m.address - BASE);
+    }
+  }
+
+  /** Takes a file's pages from the user, as the file goes away. */
+  synchronized void unmapPages(long firstPage) {
+    for (Mapping m : new ArrayList<>(mappings.values())) {
+      if (m.pages != null && m.pages[0] == firstPage) {
+        drop(m);
+      }
+    }
+  }
+
+  synchronized void close() {
+    for (Mapping m : new ArrayList<>(mappings.values())) {
+      drop(m);
+    }
+  }
+
+  private @Nullable Mapping find(long address) {
+    Mapping m = last;
+    if (m != null && m.alive && address >= m.address && address - m.address < m.length) {
+      return m;
+    }
+    Map.Entry<Long, Mapping> e = mappings.floorEntry(address);
+    if (e == null || address - e.getKey() >= e.getValue().length) {
+      return null;
+    }
+    m = e.getValue();
+    last = m;
+    return m;
+  }
+
+  /**
+   * The host-physical address of a user address.
+   *
+   * @return -1 if any of the bytes is not mapped
+   */
+  long physical(long address, long length) {
+    Mapping m = find(address);
+    if (m == null || length < 0 || length > m.length - (address - m.address)) {
+      return -1;
+    }
+    if (m.pages == null) {
+      return address - BASE;
+    }
+    long first = m.physical(address);
+    for (long at = (address & -PAGE) + PAGE; at < address + length; at += PAGE) {
+      if (first < 0 || m.physical(at) != first + (at - address)) {
+        return -1;
+      }
+    }
+    return first;
+  }
+
+  // ---- copies ----
+
+  /** Copies a struct in; null if it cannot be read. */
+  @Nullable ByteBuffer copyIn(long address, int length) {
+    long hpa = physical(address, length);
+    if (hpa < 0) {
+      return null;
+    }
+    byte[] bytes = new byte[length];
+    memory.read(hpa, bytes);
+    return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+  }
+
+  /** Copies a struct out; false if it cannot be written. */
+  boolean copyOut(long address, ByteBuffer source) {
+    return copyOut(address, source.array(), source.capacity());
+  }
+
+  boolean copyOut(long address, byte[] source, int length) {
+    long hpa = physical(address, length);
+    if (hpa < 0) {
+      return false;
+    }
+    memory.deviceWrite(hpa, source, 0, length);
+    return true;
+  }
+
+  static ByteBuffer struct(int length) {
+    return ByteBuffer.allocate(length).order(ByteOrder.LITTLE_ENDIAN);
+  }
+
+  // ---- views ----
+
+  UserMemory view(long address, long length) {
+    Mapping m = find(address);
+    if (m == null || length < 0 || length > m.length - (address - m.address)) {
+      throw new IllegalArgumentException(
+          "not mapped: " + Long.toHexString(address) + " length " + Long.toHexString(length));
+    }
+    return m.pages == null
+        ? new View(memory, m, address, length)
+        : new PagedView(memory, m, address, length);
+  }
+
+  /** Stores go by the device-write path, so that decoded code they hit is dropped. */
+  private static final class View implements UserMemory {
+    private final PhysicalMemory memory;
+    private final Mapping mapping;
+    private final long address;
+    private final long hpa;
+    private final long size;
+
+    View(PhysicalMemory memory, Mapping mapping, long address, long size) {
+      this.memory = memory;
+      this.mapping = mapping;
+      this.address = address;
+      this.hpa = address - BASE;
+      this.size = size;
+    }
+
+    private long at(long offset, long length) {
+      if (offset < 0 || length < 0 || offset > size - length) {
+        throw new IndexOutOfBoundsException(
+            "offset " + offset + " length " + length + " of " + size + " bytes");
+      }
+      if (!mapping.alive) {
+        throw new IllegalStateException("unmapped: " + Long.toHexString(address));
+      }
+      return hpa + offset;
+    }
+
+    @Override
+    public long address() {
+      return address;
+    }
+
+    @Override
+    public long size() {
+      return size;
+    }
+
+    @Override
+    public byte getByte(long offset) {
+      return memory.readByte(at(offset, 1));
+    }
+
+    @Override
+    public short getShort(long offset) {
+      return memory.readShort(at(offset, 2));
+    }
+
+    @Override
+    public int getInt(long offset) {
+      return memory.readInt(at(offset, 4));
+    }
+
+    @Override
+    public long getLong(long offset) {
+      return memory.readLong(at(offset, 8));
+    }
+
+    @Override
+    public void putByte(long offset, byte value) {
+      memory.deviceWriteByte(at(offset, 1), value);
+    }
+
+    @Override
+    public void putShort(long offset, short value) {
+      memory.deviceWriteShort(at(offset, 2), value);
+    }
+
+    @Override
+    public void putInt(long offset, int value) {
+      memory.deviceWriteInt(at(offset, 4), value);
+    }
+
+    @Override
+    public void putLong(long offset, long value) {
+      memory.deviceWriteLong(at(offset, 8), value);
+    }
+
+    @Override
+    public int getIntAcquire(long offset) {
+      int value = memory.readInt(at(offset, 4));
+      java.lang.invoke.VarHandle.acquireFence();
+      return value;
+    }
+
+    @Override
+    public void putIntRelease(long offset, int value) {
+      java.lang.invoke.VarHandle.releaseFence();
+      memory.deviceWriteInt(at(offset, 4), value);
+    }
+
+    @Override
+    public void read(long offset, byte[] target, int targetOffset, int length) {
+      memory.read(at(offset, length), target, targetOffset, length);
+    }
+
+    @Override
+    public void write(long offset, byte[] source, int sourceOffset, int length) {
+      memory.deviceWrite(at(offset, length), source, sourceOffset, length);
+    }
+
+    @Override
+    public void fill(long offset, long length, byte value) {
+      memory.deviceFill(at(offset, length), length, value);
+    }
+
+    @Override
+    public UserMemory slice(long offset, long length) {
+      at(offset, length);
+      return new View(memory, mapping, address + offset, length);
+    }
+  }
+}

@@ -1,0 +1,256 @@
+package org.kvm4j.kvm.module;
+
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.ControlBits;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.kvm.uapi.KvmCpuidEntry2;
+
+/**
+ * The CPUID of a virtual CPU: the table that user space set, and what follows control registers.
+ * Source: Linux 6.1 arch/x86/kvm/cpuid.c.
+ */
+final class VcpuCpuid {
+  /** KVM_MAX_CPUID_ENTRIES. */
+  static final int MAX_ENTRIES = 256;
+
+  /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX. */
+  private static final int SIGNIFICANT_INDEX = 1;
+
+  /** A leaf as in {@code struct kvm_cpuid_entry2}. */
+  static final class Entry {
+    int function;
+    int index;
+    int flags;
+    int eax;
+    int ebx;
+    int ecx;
+    int edx;
+
+    boolean sameAs(Entry o) {
+      return function == o.function
+          && index == o.index
+          && flags == o.flags
+          && eax == o.eax
+          && ebx == o.ebx
+          && ecx == o.ecx
+          && edx == o.edx;
+    }
+  }
+
+  private Entry[] entries = new Entry[0];
+
+  Entry[] entries() {
+    return entries;
+  }
+
+  void set(Entry[] now) {
+    entries = now;
+  }
+
+  @Nullable Entry find(int function, int index) {
+    for (Entry e : entries) {
+      if (e.function == function && ((e.flags & SIGNIFICANT_INDEX) == 0 || e.index == index)) {
+        return e;
+      }
+    }
+    return null;
+  }
+
+  /** MAXPHYADDR of the guest. */
+  int physicalBits() {
+    Entry e = find(0x80000008, 0);
+    return e == null ? 36 : e.eax & 0xff;
+  }
+
+  /**
+   * The CPUID instruction of the guest: leaves out of range give the highest basic leaf on Intel,
+   * zeros on AMD.
+   */
+  void execute(Cpu cpu, long cr4, long xcr0) {
+    int function = (int) cpu.r[Cpu.RAX];
+    int index = (int) cpu.r[Cpu.RCX];
+    Entry e = find(function, index);
+    if (e == null) {
+      e = outOfRange(function, index);
+    }
+    int eax = 0;
+    int ebx = 0;
+    int ecx = 0;
+    int edx = 0;
+    if (e != null) {
+      eax = e.eax;
+      ebx = e.ebx;
+      ecx = e.ecx;
+      edx = e.edx;
+      if (e.function == 1) {
+        ecx = bit(ecx, 27, (cr4 & ControlBits.CR4_OSXSAVE) != 0);
+      } else if (e.function == 7 && e.index == 0) {
+        ecx = bit(ecx, 4, (cr4 & ControlBits.CR4_PKE) != 0 && (ecx & 8) != 0);
+      } else if (e.function == 0xd && e.index == 0) {
+        ebx = xsaveSize(xcr0);
+      }
+    }
+    cpu.r[Cpu.RAX] = eax & 0xffffffffL;
+    cpu.r[Cpu.RBX] = ebx & 0xffffffffL;
+    cpu.r[Cpu.RCX] = ecx & 0xffffffffL;
+    cpu.r[Cpu.RDX] = edx & 0xffffffffL;
+  }
+
+  private @Nullable Entry outOfRange(int function, int index) {
+    Entry basic = find(function & 0x80000000, 0);
+    Entry vendor = find(0, 0);
+    if (vendor == null || vendor.ebx != 0x756e6547) {
+      return null;
+    }
+    if (basic != null && Integer.compareUnsigned(function, basic.eax) <= 0) {
+      return null;
+    }
+    return find(vendor.eax, index);
+  }
+
+  private static int bit(int word, int bit, boolean on) {
+    return on ? word | 1 << bit : word & ~(1 << bit);
+  }
+
+  /** Bytes of the standard-format XSAVE area for these components. */
+  static int xsaveSize(long xcr0) {
+    return (xcr0 & 4) != 0 ? 832 : 576;
+  }
+
+  static long supportedXcr0(CpuModel model) {
+    long bits = 1;
+    if (model.has(Feature.SSE)) {
+      bits |= 2;
+    }
+    if (model.has(Feature.AVX)) {
+      bits |= 4;
+    }
+    return bits;
+  }
+
+  /** KVM_GET_SUPPORTED_CPUID: the model's own leaves, VMX not passed on, and the leaves of KVM. */
+  static Entry[] supported(CpuModel model) {
+    List<Entry> list = new ArrayList<>();
+    int maxBasic = leaf(list, model, 0, 0, 0).eax;
+    for (int f = 1; f <= maxBasic; f++) {
+      switch (f) {
+        case 2, 3, 5, 6, 9, 0xa, 1 -> leaf(list, model, f, 0, 0);
+        case 4 -> {
+          for (int i = 0; i < 8; i++) {
+            if ((leaf(list, model, f, i, SIGNIFICANT_INDEX).eax & 0x1f) == 0) {
+              break;
+            }
+          }
+        }
+        case 7 -> {
+          int max = leaf(list, model, f, 0, SIGNIFICANT_INDEX).eax;
+          for (int i = 1; i <= Math.min(max, 2); i++) {
+            leaf(list, model, f, i, SIGNIFICANT_INDEX);
+          }
+        }
+        case 0xb -> {
+          leaf(list, model, f, 0, SIGNIFICANT_INDEX);
+          leaf(list, model, f, 1, SIGNIFICANT_INDEX);
+        }
+        case 0xd -> {
+          leaf(list, model, f, 0, SIGNIFICANT_INDEX);
+          leaf(list, model, f, 1, SIGNIFICANT_INDEX);
+          for (int i = 2; i < 63; i++) {
+            Entry e = leaf(list, model, f, i, SIGNIFICANT_INDEX);
+            if (e.eax == 0) {
+              list.remove(list.size() - 1);
+            }
+          }
+        }
+        default -> leaf(list, model, f, 0, 0);
+      }
+    }
+    Entry kvm = new Entry();
+    kvm.function = 0x40000000;
+    kvm.eax = 0x40000001;
+    kvm.ebx = 0x4b4d564b;
+    kvm.ecx = 0x564b4d56;
+    kvm.edx = 0x4d;
+    list.add(kvm);
+    Entry features = new Entry();
+    features.function = 0x40000001;
+    // NOP_IO_DELAY; the other paravirtual features are not built.
+    features.eax = 1 << 1;
+    list.add(features);
+    int maxExtended = leaf(list, model, 0x80000000, 0, 0).eax;
+    for (int f = 0x80000001; Integer.compareUnsigned(f, maxExtended) <= 0; f++) {
+      leaf(list, model, f, 0, 0);
+    }
+    for (Entry e : list) {
+      if (e.function == 1) {
+        // No nested virtualization; the bit that says "running under a hypervisor" is ours.
+        e.ecx = e.ecx & ~(1 << 5) | 1 << 31;
+        e.ecx &= ~(1 << 27);
+      }
+    }
+    return list.toArray(new Entry[0]);
+  }
+
+  /** KVM_GET_EMULATED_CPUID: MOVBE is emulated whatever the processor has. */
+  static Entry[] emulated() {
+    Entry one = new Entry();
+    one.function = 1;
+    one.ecx = 1 << 22;
+    Entry zero = new Entry();
+    zero.eax = 7;
+    Entry seven = new Entry();
+    seven.function = 7;
+    seven.flags = SIGNIFICANT_INDEX;
+    return new Entry[] {zero, one, seven};
+  }
+
+  private static Entry leaf(List<Entry> list, CpuModel model, int f, int index, int flags) {
+    int[] out = new int[4];
+    model.cpuid(f, index, out);
+    Entry e = new Entry();
+    e.function = f;
+    e.index = index;
+    e.flags = flags;
+    e.eax = out[0];
+    e.ebx = out[1];
+    e.ecx = out[2];
+    e.edx = out[3];
+    list.add(e);
+    return e;
+  }
+
+  static void write(Entry[] entries, ByteBuffer out, int offset) {
+    for (Entry e : entries) {
+      out.putInt(offset + KvmCpuidEntry2.FUNCTION, e.function);
+      out.putInt(offset + KvmCpuidEntry2.INDEX, e.index);
+      out.putInt(offset + KvmCpuidEntry2.FLAGS, e.flags);
+      out.putInt(offset + KvmCpuidEntry2.EAX, e.eax);
+      out.putInt(offset + KvmCpuidEntry2.EBX, e.ebx);
+      out.putInt(offset + KvmCpuidEntry2.ECX, e.ecx);
+      out.putInt(offset + KvmCpuidEntry2.EDX, e.edx);
+      offset += KvmCpuidEntry2.SIZEOF;
+    }
+  }
+
+  static Entry[] read(ByteBuffer in, int count) {
+    Entry[] entries = new Entry[count];
+    for (int i = 0; i < count; i++) {
+      int at = i * KvmCpuidEntry2.SIZEOF;
+      Entry e = new Entry();
+      e.function = in.getInt(at + KvmCpuidEntry2.FUNCTION);
+      e.index = in.getInt(at + KvmCpuidEntry2.INDEX);
+      e.flags = in.getInt(at + KvmCpuidEntry2.FLAGS);
+      e.eax = in.getInt(at + KvmCpuidEntry2.EAX);
+      e.ebx = in.getInt(at + KvmCpuidEntry2.EBX);
+      e.ecx = in.getInt(at + KvmCpuidEntry2.ECX);
+      e.edx = in.getInt(at + KvmCpuidEntry2.EDX);
+      entries[i] = e;
+    }
+    return entries;
+  }
+}

@@ -1,0 +1,399 @@
+package org.kvm4j.kvm.module;
+
+import java.nio.ByteBuffer;
+import org.kvm4j.cpu.core.ControlBits;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Msrs;
+import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.kvm.module.vendor.VendorVcpu;
+import org.kvm4j.kvm.uapi.KvmMsrEntry;
+import org.kvm4j.kvm.uapi.KvmMsrs;
+
+/**
+ * The MSRs of a virtual CPU. Source: Linux 6.1 kvm_get_msr_common, kvm_set_msr_common,
+ * msrs_to_save.
+ */
+final class VcpuMsrs {
+  /** How an access ended. */
+  static final int OK = 0;
+
+  /** The MSR exists and refuses the value: KVM_MSR_EXIT_REASON_INVAL. */
+  static final int INVALID = 1;
+
+  /** There is no such MSR: KVM_MSR_EXIT_REASON_UNKNOWN. */
+  static final int UNKNOWN = 2;
+
+  static final int TSC = 0x10;
+  static final int APIC_BASE = 0x1b;
+  static final int FEATURE_CONTROL = 0x3a;
+  static final int TSC_ADJUST = 0x3b;
+  static final int SPEC_CTRL = 0x48;
+  static final int PRED_CMD = 0x49;
+  static final int BIOS_UPDT_TRIG = 0x79;
+  static final int BIOS_SIGN_ID = 0x8b;
+  static final int MTRR_CAP = 0xfe;
+  static final int ARCH_CAPABILITIES = 0x10a;
+  static final int SYSENTER_CS = 0x174;
+  static final int SYSENTER_ESP = 0x175;
+  static final int SYSENTER_EIP = 0x176;
+  static final int MCG_CAP = 0x179;
+  static final int MCG_STATUS = 0x17a;
+  static final int MISC_ENABLE = 0x1a0;
+  static final int DEBUGCTL = 0x1d9;
+  static final int PAT = 0x277;
+  static final int MTRR_DEF_TYPE = 0x2ff;
+  static final int XSS = 0xda0;
+  static final int EFER = 0xc0000080;
+  static final int STAR = 0xc0000081;
+  static final int LSTAR = 0xc0000082;
+  static final int CSTAR = 0xc0000083;
+  static final int FMASK = 0xc0000084;
+  static final int FS_BASE = 0xc0000100;
+  static final int GS_BASE = 0xc0000101;
+  static final int KERNEL_GS_BASE = 0xc0000102;
+  static final int TSC_AUX = 0xc0000103;
+
+  /** IA32_MTRR_PHYSBASE0 and the fixed-range registers in their order. */
+  private static final int MTRR_PHYS = 0x200;
+
+  private static final int[] MTRR_FIXED = {
+    0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f
+  };
+
+  private static final int VARIABLE_MTRRS = 8;
+
+  private static final int[] SAVED = {
+    SYSENTER_CS,
+    SYSENTER_ESP,
+    SYSENTER_EIP,
+    STAR,
+    CSTAR,
+    KERNEL_GS_BASE,
+    FMASK,
+    LSTAR,
+    TSC,
+    PAT,
+    EFER,
+    FS_BASE,
+    GS_BASE,
+    TSC_AUX,
+    TSC_ADJUST,
+    APIC_BASE,
+    MISC_ENABLE,
+    MTRR_DEF_TYPE,
+    DEBUGCTL,
+    SPEC_CTRL,
+    BIOS_SIGN_ID,
+    MCG_STATUS,
+    XSS,
+  };
+
+  private static final int[] FEATURES = {BIOS_SIGN_ID, ARCH_CAPABILITIES};
+
+  private VcpuMsrs() {}
+
+  /** KVM_GET_MSR_INDEX_LIST. */
+  static int[] savedIndices() {
+    return SAVED.clone();
+  }
+
+  /** KVM_GET_MSR_FEATURE_INDEX_LIST. */
+  static int[] featureIndices() {
+    return FEATURES.clone();
+  }
+
+  /** An MSR of the system: what the host supports. */
+  static int readFeature(HostMachine machine, int index, long[] out) {
+    switch (index) {
+      case BIOS_SIGN_ID:
+        out[0] = 0x1_0000_0000L;
+        return OK;
+      case ARCH_CAPABILITIES:
+        out[0] = machine.model().msrs().getOrDefault(ARCH_CAPABILITIES, 0L);
+        return OK;
+      default:
+        return UNKNOWN;
+    }
+  }
+
+  /** One access of KVM_GET_MSRS or KVM_SET_MSRS. */
+  interface Access {
+    /** {@link #OK}, or why not. */
+    int apply(int index, long[] value);
+  }
+
+  /** KVM_GET_MSRS: how many entries were done, or an error. */
+  static int copyMsrs(UserSpace user, long argument, Access access) {
+    return each(user, argument, access, true);
+  }
+
+  /** KVM_SET_MSRS. */
+  static int setMsrs(UserSpace user, long argument, Access access) {
+    return each(user, argument, access, false);
+  }
+
+  private static int each(UserSpace user, long argument, Access access, boolean copyBack) {
+    ByteBuffer head = user.copyIn(argument, KvmMsrs.SIZEOF);
+    if (head == null) {
+      return Results.EFAULT;
+    }
+    int n = head.getInt(KvmMsrs.NMSRS);
+    // MAX_IO_MSRS.
+    if (Integer.compareUnsigned(n, 256) >= 0) {
+      return Results.E2BIG;
+    }
+    ByteBuffer entries = user.copyIn(argument + KvmMsrs.SIZEOF, n * KvmMsrEntry.SIZEOF);
+    if (entries == null) {
+      return Results.EFAULT;
+    }
+    long[] value = new long[1];
+    int done = 0;
+    for (; done < n; done++) {
+      int at = done * KvmMsrEntry.SIZEOF;
+      value[0] = entries.getLong(at + KvmMsrEntry.DATA);
+      if (access.apply(entries.getInt(at + KvmMsrEntry.INDEX), value) != OK) {
+        break;
+      }
+      entries.putLong(at + KvmMsrEntry.DATA, value[0]);
+    }
+    if (copyBack && done > 0 && !user.copyOut(argument + KvmMsrs.SIZEOF, entries)) {
+      return Results.EFAULT;
+    }
+    return done;
+  }
+
+  private static int fixedIndex(int index) {
+    for (int i = 0; i < MTRR_FIXED.length; i++) {
+      if (MTRR_FIXED[i] == index) {
+        return i;
+      }
+    }
+    return -1;
+  }
+
+  /** Reads an MSR of a virtual CPU. */
+  static int read(VirtualCpu v, int index, long[] out) {
+    VendorVcpu vendor = v.vendor();
+    if (vendor.isSwitchedMsr(index)) {
+      out[0] = vendor.switchedMsr(index);
+      return OK;
+    }
+    Cpu cpu = vendor.cpu();
+    Msrs m = cpu.msr;
+    switch (index) {
+      case TSC -> out[0] = v.guestTsc();
+      case TSC_ADJUST -> out[0] = m.tscAdjust;
+      case APIC_BASE -> out[0] = v.apicBase();
+      case EFER -> out[0] = vendor.efer();
+      case STAR -> out[0] = m.star;
+      case LSTAR -> out[0] = m.lstar;
+      case CSTAR -> out[0] = m.cstar;
+      case FMASK -> out[0] = m.fmask;
+      case KERNEL_GS_BASE -> out[0] = m.kernelGsBase;
+      case TSC_AUX -> out[0] = m.tscAux;
+      case MISC_ENABLE -> out[0] = m.miscEnable;
+      case SPEC_CTRL -> out[0] = m.spec;
+      case BIOS_SIGN_ID -> out[0] = 0x1_0000_0000L;
+      case MTRR_CAP -> out[0] = 0x500 | VARIABLE_MTRRS;
+      case MTRR_DEF_TYPE -> out[0] = m.mtrrDefType;
+      case MCG_CAP, MCG_STATUS, BIOS_UPDT_TRIG -> out[0] = 0;
+      case XSS -> out[0] = cpu.xss;
+      // Platform identification and a few that Linux reads as 0: IA32_PLATFORM_ID, EBL_CR_POWERON,
+      // IA32_SMI_COUNT, LASTBRANCH*, IA32_PERF_STATUS and the like.
+      case 0x17, 0x2a, 0x34, 0x1db, 0x1dc, 0x1dd, 0x1de, 0x198, 0x19a, 0x19c, 0xce, 0x140 ->
+          out[0] = index == 0x198 ? 1000 | 4L << 40 : 0;
+      case ARCH_CAPABILITIES -> {
+        return readFeature(v.machine(), index, out);
+      }
+      default -> {
+        int fixed = fixedIndex(index);
+        if (fixed >= 0) {
+          out[0] = m.mtrrFixed[fixed];
+          return OK;
+        }
+        int variable = index - MTRR_PHYS;
+        if (variable >= 0 && variable < 2 * VARIABLE_MTRRS) {
+          out[0] = (variable & 1) == 0 ? m.mtrrBase[variable / 2] : m.mtrrMask[variable / 2];
+          return OK;
+        }
+        return UNKNOWN;
+      }
+    }
+    return OK;
+  }
+
+  private static boolean validType(long type) {
+    return type == 0 || type == 1 || type == 4 || type == 5 || type == 6;
+  }
+
+  private static boolean validPat(long value) {
+    for (int i = 0; i < 64; i += 8) {
+      long type = value >>> i & 0xff;
+      if (!validType(type) && type != 7) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private static boolean validFixed(long value) {
+    for (int i = 0; i < 64; i += 8) {
+      if (!validType(value >>> i & 0xff)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /**
+   * Writes an MSR of a virtual CPU.
+   *
+   * @param host whether user space writes, which may do more than the guest
+   */
+  static int write(VirtualCpu v, int index, long value, boolean host) {
+    VendorVcpu vendor = v.vendor();
+    Cpu cpu = vendor.cpu();
+    Msrs m = cpu.msr;
+    switch (index) {
+      case FS_BASE, GS_BASE, KERNEL_GS_BASE, LSTAR, CSTAR, SYSENTER_ESP, SYSENTER_EIP -> {
+        if (value << 16 >> 16 != value) {
+          // Host writes of non-canonical values are made canonical for SYSENTER_*; others refuse.
+          if (index != SYSENTER_ESP && index != SYSENTER_EIP) {
+            return INVALID;
+          }
+          value = value << 16 >> 16;
+        }
+        switch (index) {
+          case KERNEL_GS_BASE -> m.kernelGsBase = value;
+          case LSTAR -> m.lstar = value;
+          case CSTAR -> m.cstar = value;
+          default -> vendor.setSwitchedMsr(index, value);
+        }
+        return OK;
+      }
+      case PAT -> {
+        if (!validPat(value)) {
+          return INVALID;
+        }
+        vendor.setSwitchedMsr(index, value);
+        return OK;
+      }
+      case DEBUGCTL -> {
+        if ((value & ~3L) != 0) {
+          return INVALID;
+        }
+        vendor.setSwitchedMsr(index, value & 3);
+        return OK;
+      }
+      case SYSENTER_CS -> {
+        vendor.setSwitchedMsr(index, value);
+        return OK;
+      }
+      case TSC -> {
+        v.setGuestTsc(value);
+        return OK;
+      }
+      case TSC_ADJUST -> {
+        if (!host) {
+          v.setGuestTsc(v.guestTsc() + value - m.tscAdjust);
+        }
+        m.tscAdjust = value;
+        return OK;
+      }
+      case APIC_BASE -> {
+        return v.setApicBase(value) ? OK : INVALID;
+      }
+      case EFER -> {
+        return writeEfer(v, value, host);
+      }
+      case STAR -> m.star = value;
+      case FMASK -> m.fmask = value & 0xffffffffL;
+      case TSC_AUX -> {
+        if (value >>> 32 != 0) {
+          return INVALID;
+        }
+        m.tscAux = value;
+      }
+      case MISC_ENABLE -> m.miscEnable = value;
+      case SPEC_CTRL -> {
+        if ((value & ~7L) != 0) {
+          return INVALID;
+        }
+        m.spec = value;
+      }
+      case PRED_CMD -> {
+        if ((value & ~1L) != 0) {
+          return INVALID;
+        }
+      }
+      case BIOS_SIGN_ID, BIOS_UPDT_TRIG, MCG_STATUS -> {}
+      case MTRR_DEF_TYPE -> {
+        if ((value & ~0xcffL) != 0 || !validType(value & 0xff)) {
+          return INVALID;
+        }
+        m.mtrrDefType = value;
+      }
+      case XSS -> {
+        if (value != 0) {
+          return INVALID;
+        }
+        cpu.xss = value;
+      }
+      case 0xce, 0x140, 0x198 -> {
+        return host ? OK : INVALID;
+      }
+      default -> {
+        int fixed = fixedIndex(index);
+        if (fixed >= 0) {
+          if (!validFixed(value)) {
+            return INVALID;
+          }
+          m.mtrrFixed[fixed] = value;
+          return OK;
+        }
+        int variable = index - MTRR_PHYS;
+        if (variable >= 0 && variable < 2 * VARIABLE_MTRRS) {
+          long reserved = -1L << v.machine().model().physicalAddressBits();
+          if ((variable & 1) == 0) {
+            if (!validType(value & 0xff) || (value & (0xf00 | reserved)) != 0) {
+              return INVALID;
+            }
+            m.mtrrBase[variable / 2] = value;
+          } else {
+            if ((value & (0x7ff | reserved)) != 0) {
+              return INVALID;
+            }
+            m.mtrrMask[variable / 2] = value;
+          }
+          return OK;
+        }
+        return UNKNOWN;
+      }
+    }
+    return OK;
+  }
+
+  private static int writeEfer(VirtualCpu v, long value, boolean host) {
+    VendorVcpu vendor = v.vendor();
+    long allowed = ControlBits.EFER_SCE | ControlBits.EFER_LME | ControlBits.EFER_LMA;
+    if (v.machine().model().has(Feature.NX)) {
+      allowed |= ControlBits.EFER_NXE;
+    }
+    if ((value & ~allowed) != 0) {
+      return INVALID;
+    }
+    long old = vendor.efer();
+    if (!host) {
+      if ((vendor.cr0() & ControlBits.CR0_PG) != 0
+          && (old & ControlBits.EFER_LME) != (value & ControlBits.EFER_LME)) {
+        return INVALID;
+      }
+      value = value & ~ControlBits.EFER_LMA | old & ControlBits.EFER_LMA;
+    }
+    vendor.setEfer(value);
+    if (((old ^ value) & ControlBits.EFER_NXE) != 0) {
+      vendor.flushGuest();
+    }
+    return OK;
+  }
+}

@@ -1,0 +1,360 @@
+package org.kvm4j.kvm.module;
+
+import static org.kvm4j.kvm.uapi.Caps.*;
+import static org.kvm4j.kvm.uapi.Ioctls.*;
+
+import java.nio.ByteBuffer;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.uapi.KvmClearDirtyLog;
+import org.kvm4j.kvm.uapi.KvmCoalescedMmioZone;
+import org.kvm4j.kvm.uapi.KvmCreateDevice;
+import org.kvm4j.kvm.uapi.KvmDirtyLog;
+import org.kvm4j.kvm.uapi.KvmEnableCap;
+import org.kvm4j.kvm.uapi.KvmIoeventfd;
+import org.kvm4j.kvm.uapi.KvmUserspaceMemoryRegion;
+import org.kvm4j.kvm.uapi.Uapi;
+
+/**
+ * A virtual machine: its memory slots, virtual CPUs and VM ioctls. Source: Linux 6.1 kvm_vm_ioctl.
+ */
+final class VmFile extends FileObject {
+  private static final int KVM_MSR_EXIT_REASON_MASK = 7;
+
+  final EmulatedKernel kernel;
+  final UserSpace user;
+  final MemorySlots slots;
+  final NestedMemory memory;
+  final IoBus bus;
+  final CopyOnWriteArrayList<VirtualCpu> vcpus = new CopyOnWriteArrayList<>();
+
+  /** The VM lives as long as its descriptor or one of its vCPUs'. */
+  private int references = 1;
+
+  private boolean vcpuCreated;
+  private boolean manualProtect;
+  private boolean initiallySet;
+  private final UserSpace.Notifier notifier;
+
+  /** KVM_CAP_X86_USER_SPACE_MSR: which MSR faults go to user space. */
+  volatile int userSpaceMsr;
+
+  volatile @Nullable MsrFilter msrFilter;
+  volatile boolean exceptionPayload;
+  volatile boolean tripleFaultEvent;
+  volatile boolean exitOnEmulationFailure;
+  volatile long disabledQuirks;
+  volatile int defaultTscKhz = MachineClock.TSC_KHZ;
+
+  /** The VM's ring of coalesced accesses: a page that every vCPU maps. */
+  private final long ringPage;
+
+  final ByteBuffer ring;
+
+  private VmFile(EmulatedKernel kernel) {
+    this.kernel = kernel;
+    this.user = kernel.user();
+    this.slots = new MemorySlots(kernel.machine().model().physicalAddressBits());
+    this.memory = new NestedMemory(kernel.machine(), user, slots, this::flushAll);
+    this.bus = new IoBus(kernel);
+    this.ringPage = kernel.machine().memory().map(4096);
+    this.ring = kernel.machine().memory().slice(ringPage, 4096);
+    this.notifier = memory::unmapped;
+    user.addNotifier(notifier);
+  }
+
+  static int create(EmulatedKernel kernel) {
+    return kernel.install(new VmFile(kernel));
+  }
+
+  long ringPage() {
+    return ringPage;
+  }
+
+  /** Makes every vCPU drop what it cached of the nested tables, and waits until none uses it. */
+  private void flushAll() {
+    for (VirtualCpu v : vcpus) {
+      v.requestFlush();
+    }
+    for (VirtualCpu v : vcpus) {
+      v.awaitFlush();
+    }
+  }
+
+  @Override
+  int ioctl(int request, long argument) {
+    switch (request) {
+      case KVM_CREATE_VCPU:
+        return createVcpu(argument);
+      case KVM_CHECK_EXTENSION:
+        return Capabilities.value(argument);
+      case KVM_SET_USER_MEMORY_REGION:
+        return setMemory(argument);
+      case KVM_GET_DIRTY_LOG:
+        return getDirtyLog(argument);
+      case KVM_CLEAR_DIRTY_LOG:
+        return clearDirtyLog(argument);
+      case KVM_ENABLE_CAP:
+        return enableCap(argument);
+      case KVM_IOEVENTFD:
+        {
+          ByteBuffer a = user.copyIn(argument, KvmIoeventfd.SIZEOF);
+          return a == null ? Results.EFAULT : bus.ioeventfd(a);
+        }
+      case KVM_REGISTER_COALESCED_MMIO:
+        {
+          ByteBuffer a = user.copyIn(argument, KvmCoalescedMmioZone.SIZEOF);
+          return a == null ? Results.EFAULT : bus.register(a);
+        }
+      case KVM_UNREGISTER_COALESCED_MMIO:
+        {
+          ByteBuffer a = user.copyIn(argument, KvmCoalescedMmioZone.SIZEOF);
+          return a == null ? Results.EFAULT : bus.unregister(a);
+        }
+      case KVM_X86_SET_MSR_FILTER:
+        {
+          MsrFilter.Parsed p = MsrFilter.parse(user, argument);
+          if (p.error() == 0) {
+            msrFilter = p.filter();
+            for (VirtualCpu v : vcpus) {
+              v.msrFilterChanged();
+            }
+          }
+          return p.error();
+        }
+      case KVM_SET_TSS_ADDR:
+        // Unrestricted guests need no TSS of the hypervisor's: the address is checked and kept.
+        return Long.compareUnsigned(argument & 0xffffffffL, 0xffffffffL - 3 * 4096) > 0
+            ? Results.EINVAL
+            : 0;
+      case KVM_SET_IDENTITY_MAP_ADDR:
+        if (vcpuCreated) {
+          return Results.EINVAL;
+        }
+        return user.physical(argument, 8) < 0 ? Results.EFAULT : 0;
+      case KVM_SET_BOOT_CPU_ID:
+        return vcpuCreated ? Results.EBUSY : 0;
+      case KVM_CREATE_DEVICE:
+        {
+          ByteBuffer a = user.copyIn(argument, KvmCreateDevice.SIZEOF);
+          return a == null ? Results.EFAULT : Results.ENODEV;
+        }
+      case KVM_SET_TSC_KHZ:
+        return setTscKhz(argument);
+      case KVM_GET_TSC_KHZ:
+        return defaultTscKhz;
+      case KVM_GET_STATS_FD:
+        return kernel.install(StatsFile.of(this, user));
+      // Interrupt chips are not built yet: a VM is always one without.
+      case KVM_CREATE_IRQCHIP:
+        return vcpuCreated ? Results.EINVAL : Results.ENOTTY;
+      case KVM_IRQ_LINE:
+      case KVM_IRQ_LINE_STATUS:
+        return user.physical(argument, 8) < 0 ? Results.EFAULT : Results.ENXIO;
+      case KVM_GET_IRQCHIP:
+      case KVM_SET_IRQCHIP:
+      case KVM_GET_PIT2:
+      case KVM_SET_PIT2:
+      case KVM_GET_PIT:
+      case KVM_SET_PIT:
+      case KVM_REINJECT_CONTROL:
+        return Results.ENXIO;
+      case KVM_CREATE_PIT:
+      case KVM_CREATE_PIT2:
+        return Results.ENOENT;
+      case KVM_SIGNAL_MSI:
+      case KVM_IRQFD:
+      case KVM_SET_GSI_ROUTING:
+        return Results.EINVAL;
+      default:
+        return Results.ENOTTY;
+    }
+  }
+
+  private synchronized int createVcpu(long id) {
+    if (Long.compareUnsigned(id, Capabilities.MAX_VCPU_ID) >= 0) {
+      return Results.EINVAL;
+    }
+    if (vcpus.size() >= Capabilities.MAX_VCPUS) {
+      return Results.EINVAL;
+    }
+    for (VirtualCpu v : vcpus) {
+      if (v.id() == (int) id) {
+        return Results.EEXIST;
+      }
+    }
+    VirtualCpu v = new VirtualCpu(this, (int) id);
+    int fd = kernel.install(v);
+    if (fd < 0) {
+      v.destroy();
+      return fd;
+    }
+    vcpus.add(v);
+    references++;
+    vcpuCreated = true;
+    return fd;
+  }
+
+  private int setMemory(long argument) {
+    ByteBuffer a = user.copyIn(argument, KvmUserspaceMemoryRegion.SIZEOF);
+    if (a == null) {
+      return Results.EFAULT;
+    }
+    int slot = a.getInt(KvmUserspaceMemoryRegion.SLOT);
+    int flags = a.getInt(KvmUserspaceMemoryRegion.FLAGS);
+    int r =
+        slots.set(
+            slot,
+            flags,
+            a.getLong(KvmUserspaceMemoryRegion.GUEST_PHYS_ADDR),
+            a.getLong(KvmUserspaceMemoryRegion.MEMORY_SIZE),
+            a.getLong(KvmUserspaceMemoryRegion.USERSPACE_ADDR),
+            memory);
+    if (r == 0 && initiallySet && (flags & Uapi.KVM_MEM_LOG_DIRTY_PAGES) != 0) {
+      MemorySlot s = slots.byId(slot);
+      if (s != null) {
+        NestedMemory.setAll(s);
+      }
+    }
+    return r;
+  }
+
+  private int getDirtyLog(long argument) {
+    ByteBuffer a = user.copyIn(argument, KvmDirtyLog.SIZEOF);
+    if (a == null) {
+      return Results.EFAULT;
+    }
+    int slot = a.getInt(KvmDirtyLog.SLOT);
+    if (slot >>> 16 != 0 || (slot & 0xffff) >= MemorySlots.COUNT) {
+      return Results.EINVAL;
+    }
+    MemorySlot s = slots.byId(slot);
+    if (s == null || !s.logsDirty()) {
+      return Results.ENOENT;
+    }
+    long target = a.getLong(KvmDirtyLog.DIRTY_BITMAP);
+    int bytes = s.dirty.length * 8;
+    if (user.physical(target, bytes) < 0) {
+      return Results.EFAULT;
+    }
+    long[] bits = memory.takeDirty(s, !manualProtect);
+    ByteBuffer out = UserSpace.struct(bytes);
+    for (int i = 0; i < bits.length; i++) {
+      out.putLong(i * 8, bits[i]);
+    }
+    return user.copyOut(target, out) ? 0 : Results.EFAULT;
+  }
+
+  private int clearDirtyLog(long argument) {
+    ByteBuffer a = user.copyIn(argument, KvmClearDirtyLog.SIZEOF);
+    if (a == null) {
+      return Results.EFAULT;
+    }
+    int slot = a.getInt(KvmClearDirtyLog.SLOT);
+    if (slot >>> 16 != 0 || (slot & 0xffff) >= MemorySlots.COUNT) {
+      return Results.EINVAL;
+    }
+    long first = a.getLong(KvmClearDirtyLog.FIRST_PAGE);
+    long count = a.getInt(KvmClearDirtyLog.NUM_PAGES) & 0xffffffffL;
+    if ((first & 63) != 0) {
+      return Results.EINVAL;
+    }
+    MemorySlot s = slots.byId(slot);
+    if (s == null || !s.logsDirty()) {
+      return Results.ENOENT;
+    }
+    if (Long.compareUnsigned(first, s.pages()) > 0
+        || count > s.pages() - first
+        || (count < s.pages() - first && (count & 63) != 0)) {
+      return Results.EINVAL;
+    }
+    int words = (int) ((count + 63) / 64);
+    ByteBuffer in = user.copyIn(a.getLong(KvmClearDirtyLog.DIRTY_BITMAP), words * 8);
+    if (in == null) {
+      return Results.EFAULT;
+    }
+    long[] bits = new long[words];
+    for (int i = 0; i < words; i++) {
+      bits[i] = in.getLong(i * 8);
+    }
+    memory.clearDirty(s, first, bits);
+    return 0;
+  }
+
+  private int enableCap(long argument) {
+    ByteBuffer a = user.copyIn(argument, KvmEnableCap.SIZEOF);
+    if (a == null) {
+      return Results.EFAULT;
+    }
+    if (a.getInt(KvmEnableCap.FLAGS) != 0) {
+      return Results.EINVAL;
+    }
+    long arg = a.getLong(KvmEnableCap.ARGS);
+    switch (a.getInt(KvmEnableCap.CAP)) {
+      case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+        if ((arg & ~3L) != 0 || arg == 2) {
+          return Results.EINVAL;
+        }
+        manualProtect = (arg & 1) != 0;
+        initiallySet = (arg & 2) != 0;
+        return 0;
+      case KVM_CAP_X86_USER_SPACE_MSR:
+        if ((arg & ~(long) KVM_MSR_EXIT_REASON_MASK) != 0) {
+          return Results.EINVAL;
+        }
+        userSpaceMsr = (int) arg;
+        return 0;
+      case KVM_CAP_EXCEPTION_PAYLOAD:
+        exceptionPayload = arg != 0;
+        return 0;
+      case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+        tripleFaultEvent = arg != 0;
+        return 0;
+      case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+        exitOnEmulationFailure = arg != 0;
+        return 0;
+      case KVM_CAP_DISABLE_QUIRKS:
+        disabledQuirks = arg;
+        return 0;
+      case KVM_CAP_SPLIT_IRQCHIP:
+        // Not built; the order of the kernel's checks up to there.
+        if (Long.compareUnsigned(arg, 24) > 0) {
+          return Results.EINVAL;
+        }
+        return vcpuCreated ? Results.EEXIST : Results.EINVAL;
+      default:
+        return Results.EINVAL;
+    }
+  }
+
+  /** Only the host's own frequency: scaling is not built. */
+  private int setTscKhz(long argument) {
+    int khz = (int) argument;
+    if (khz == 0) {
+      khz = MachineClock.TSC_KHZ;
+    }
+    if (khz != MachineClock.TSC_KHZ) {
+      return Results.EINVAL;
+    }
+    defaultTscKhz = khz;
+    return 0;
+  }
+
+  synchronized void release(VirtualCpu v) {
+    vcpus.remove(v);
+    unreference();
+  }
+
+  @Override
+  synchronized void release() {
+    unreference();
+  }
+
+  private void unreference() {
+    if (--references == 0) {
+      user.removeNotifier(notifier);
+      memory.close();
+      kernel.machine().memory().unmap(ringPage);
+    }
+  }
+}

@@ -1,0 +1,160 @@
+package org.kvm4j.kvm.module.vendor;
+
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Segment;
+
+/**
+ * One virtual CPU on one vendor's virtualization hardware: what the module above asks of VT-x or
+ * AMD-V. The counterpart of Linux's {@code kvm_x86_ops}. Nothing above knows which vendor it is.
+ *
+ * <p>Guest state lives in the VMCS (or VMCB) and is read and written there; general registers, x87
+ * and vector state, debug address registers and the MSRs that hardware does not switch stay in the
+ * logical processor, as they do on hardware between an exit and the next entry.
+ */
+public interface VendorVcpu extends AutoCloseable {
+
+  /** The logical processor that runs this virtual CPU. */
+  Cpu cpu();
+
+  /** Puts the guest's switched state to what it is after reset. */
+  void reset();
+
+  // ---- state ----
+
+  long rip();
+
+  void setRip(long rip);
+
+  long rsp();
+
+  void setRsp(long rsp);
+
+  long rflags();
+
+  void setRflags(long rflags);
+
+  /** As the guest would read it. */
+  long cr0();
+
+  long cr3();
+
+  /** As the guest would read it. */
+  long cr4();
+
+  long efer();
+
+  void setCr0(long cr0);
+
+  void setCr3(long cr3);
+
+  void setCr4(long cr4);
+
+  void setEfer(long efer);
+
+  /** The guest's PAE page-directory-pointer-table registers. */
+  long pdpte(int index);
+
+  void setPdpte(int index, long value);
+
+  /**
+   * @param s {@link Cpu#ES} to {@link Cpu#TR}
+   */
+  void segment(int s, Segment out);
+
+  void setSegment(int s, Segment in);
+
+  long gdtBase();
+
+  int gdtLimit();
+
+  void setGdt(long base, int limit);
+
+  long idtBase();
+
+  int idtLimit();
+
+  void setIdt(long base, int limit);
+
+  long dr7();
+
+  void setDr7(long dr7);
+
+  /** An MSR that hardware switches with the guest: SYSENTER_*, FS_BASE, GS_BASE, PAT, DEBUGCTL. */
+  long switchedMsr(int index);
+
+  void setSwitchedMsr(int index, long value);
+
+  /** Whether an MSR is one of {@link #switchedMsr}. */
+  boolean isSwitchedMsr(int index);
+
+  /** {@link Cpu#SHADOW_STI}, {@link Cpu#SHADOW_MOV_SS} or 0. */
+  int interruptShadow();
+
+  void setInterruptShadow(int shadow);
+
+  boolean nmiMasked();
+
+  void setNmiMasked(boolean masked);
+
+  /** Pending debug exceptions of the guest. */
+  long pendingDebug();
+
+  void setPendingDebug(long value);
+
+  /** What is added to the host's time-stamp counter. */
+  void setTscOffset(long offset);
+
+  // ---- controls ----
+
+  /** Which exceptions exit, a bit for each vector. */
+  void setExceptionBitmap(int bitmap);
+
+  void setInterruptWindow(boolean exiting);
+
+  void setNmiWindow(boolean exiting);
+
+  void setDebugRegisterExiting(boolean exiting);
+
+  /** Whether reads and writes of an MSR exit. */
+  void setMsrExiting(int index, boolean read, boolean write);
+
+  void setHltExiting(boolean exiting);
+
+  void setPauseExiting(boolean exiting);
+
+  void setMwaitExiting(boolean exiting);
+
+  /** The pointer to the nested page tables: EPTP, or nested CR3. */
+  void setNestedPointer(long pointer);
+
+  /** Drops what the processor cached of the nested page tables (INVEPT). */
+  void flushNested();
+
+  /** Drops what the processor cached of the guest's own page tables (INVVPID). */
+  void flushGuest();
+
+  // ---- entry and exit ----
+
+  /** The event to be delivered by the next entry; it is dropped when the entry is done. */
+  void inject(int type, int vector, boolean hasErrorCode, int errorCode, int instructionLength);
+
+  /** Whether an event is waiting for the next entry. */
+  boolean injecting();
+
+  /** Takes back what {@link #inject} set. */
+  void cancelInjection();
+
+  /**
+   * Enters the guest and runs it until it exits.
+   *
+   * @param budget instructions at most
+   * @param exit what is known of the exit
+   */
+  void run(long budget, VmExit exit);
+
+  /** Words on why the last entry failed. */
+  String entryFailure();
+
+  @Override
+  void close();
+}
