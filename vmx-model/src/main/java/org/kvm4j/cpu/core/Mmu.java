@@ -718,10 +718,10 @@ public final class Mmu {
 
   /**
    * Alignment of explicit accesses at CPL 3, which is checked before translation. SDM Vol. 3,
-   * "Interrupt 17—Alignment Check Exception (#AC)".
+   * "Interrupt 17—Alignment Check Exception (#AC)". Areas of other sizes have no alignment here.
    */
   private void checkAlignment(long linear, int size) {
-    if ((linear & size - 1) != 0) {
+    if ((linear & size - 1) != 0 && size <= 16 && (size & size - 1) == 0) {
       if (cpu.codeSize == 8 && !cpu.isCanonical(linear)) {
         throw cpu.nonCanonical();
       }

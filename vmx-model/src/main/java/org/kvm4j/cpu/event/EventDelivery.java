@@ -11,7 +11,7 @@ import org.kvm4j.cpu.segment.Descriptor;
 import org.kvm4j.cpu.segment.DescriptorTables;
 import org.kvm4j.cpu.segment.InnerStack;
 import org.kvm4j.cpu.segment.SegmentLoader;
-import org.kvm4j.cpu.segment.Stack;
+import org.kvm4j.cpu.segment.StackAccess;
 
 /**
  * Delivery of exceptions and interrupts. SDM Vol. 3, ch. "Interrupt and Exception Handling"; Vol.
@@ -327,7 +327,7 @@ public final class EventDelivery {
 
   /** Pushes FLAGS, CS and IP on the current stack. */
   private static void push16(Cpu cpu, int flags, long returnRip, int error) {
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     stack.reserve(3, 2, error);
     stack.push(2, flags);
     stack.push(2, cpu.seg[Cpu.CS].selector);
@@ -421,7 +421,7 @@ public final class EventDelivery {
     int count = hasErrorCode ? 4 : 3;
     Segment ss = cpu.seg[Cpu.SS];
     Segment newSs = ss;
-    Stack stack;
+    StackAccess stack;
     if (inner) {
       InnerStack from = InnerStack.read(cpu, cpl, ext);
       if (DescriptorTables.isNull(from.selector)) {
@@ -430,7 +430,7 @@ public final class EventDelivery {
       Descriptor d = SegmentLoader.stack(cpu, from.selector, cpl, Vector.TS, ext);
       newSs = new Segment();
       d.load(newSs, from.selector);
-      stack = Stack.of(cpu, newSs, from.sp, cpl);
+      stack = StackAccess.of(cpu, newSs, from.sp, cpl);
       count += v86 ? 6 : 2;
       stack.reserve(count, size, from.selector & 0xfffc | ext);
       if (offset > code.limit()) {
@@ -439,7 +439,7 @@ public final class EventDelivery {
       DescriptorTables.probeAccessed(cpu, code);
       DescriptorTables.setAccessed(cpu, d);
     } else {
-      stack = Stack.current(cpu);
+      stack = StackAccess.current(cpu);
       stack.reserve(count, size, ext);
       if (offset > code.limit()) {
         throw cpu.gp(ext);
@@ -544,7 +544,7 @@ public final class EventDelivery {
     if (inner || ist != 0) {
       rsp = InnerStack.read64(cpu, ist != 0 ? ist * 8 + 28 : cpl * 8 + 4, ext);
     }
-    Stack stack = Stack.of64(cpu, rsp & ~15, cpl);
+    StackAccess stack = StackAccess.of64(cpu, rsp & ~15, cpl);
     stack.reserve(hasErrorCode ? 6 : 5, 8, ext);
     if (!cpu.isCanonical(rip)) {
       throw cpu.gp(ext);

@@ -11,7 +11,7 @@ import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.segment.Descriptor;
 import org.kvm4j.cpu.segment.DescriptorTables;
 import org.kvm4j.cpu.segment.SegmentLoader;
-import org.kvm4j.cpu.segment.Stack;
+import org.kvm4j.cpu.segment.StackAccess;
 import org.kvm4j.ept.paging.PagingMode;
 
 /**
@@ -250,7 +250,7 @@ public final class TaskSwitch {
       throw cpu.gp(ext);
     }
     if (hasErrorCode) {
-      Stack stack = Stack.current(cpu);
+      StackAccess stack = StackAccess.current(cpu);
       stack.reserve(1, size, ext);
       stack.push(size, errorCode);
       cpu.r[Cpu.RSP] = stack.sp;

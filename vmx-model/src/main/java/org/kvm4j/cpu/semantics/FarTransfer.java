@@ -12,7 +12,7 @@ import org.kvm4j.cpu.segment.Descriptor;
 import org.kvm4j.cpu.segment.DescriptorTables;
 import org.kvm4j.cpu.segment.InnerStack;
 import org.kvm4j.cpu.segment.SegmentLoader;
-import org.kvm4j.cpu.segment.Stack;
+import org.kvm4j.cpu.segment.StackAccess;
 
 /**
  * Far CALL, JMP and RET. SDM Vol. 2, "CALL—Call Procedure", "JMP—Jump", "RET—Return From
@@ -37,7 +37,6 @@ final class FarTransfer {
       selector = (int) i.immediate2 & 0xffff;
     } else {
       long at = Operands.linear(cpu, i, size + 2, false);
-      cpu.mmu.probeRead(at, size + 2);
       offset = cpu.mmu.read(at, size);
       long second = at + size;
       selector = cpu.mmu.read16(cpu.codeSize == 8 ? second : second & 0xffffffffL);
@@ -59,7 +58,7 @@ final class FarTransfer {
 
   /** Real-address and virtual-8086 mode. */
   private static void transferReal(Cpu cpu, int size, int selector, long offset, boolean call) {
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     if (call) {
       stack.reserve(2, size, 0);
     }
@@ -83,7 +82,7 @@ final class FarTransfer {
   }
 
   /** Pushes CS and the return address on the reserved stack, which becomes the current one. */
-  private static void push(Cpu cpu, Stack stack, int size) {
+  private static void push(Cpu cpu, StackAccess stack, int size) {
     stack.push(size, cpu.seg[Cpu.CS].selector);
     stack.push(size, cpu.rip);
     cpu.r[Cpu.RSP] = stack.sp;
@@ -103,7 +102,7 @@ final class FarTransfer {
     if (!code.isPresent()) {
       throw DescriptorTables.fault(cpu, Vector.NP, selector, 0);
     }
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     if (call) {
       stack.reserve(2, size, 0);
     }
@@ -182,7 +181,7 @@ final class FarTransfer {
     long offset = size == 2 ? gate.gateOffset() & 0xffff : gate.gateOffset();
     boolean inner = call && !code.isConforming() && code.dpl() < cpu.cpl;
     if (!inner) {
-      Stack stack = gateStack(cpu);
+      StackAccess stack = gateStack(cpu);
       if (call) {
         stack.reserve(2, size, 0);
       }
@@ -200,8 +199,8 @@ final class FarTransfer {
   }
 
   /** The stack of a call through a gate to the same level: in IA-32e mode the code is 64-bit. */
-  private static Stack gateStack(Cpu cpu) {
-    return cpu.longMode ? Stack.of64(cpu, cpu.r[Cpu.RSP], cpu.cpl) : Stack.current(cpu);
+  private static StackAccess gateStack(Cpu cpu) {
+    return cpu.longMode ? StackAccess.of64(cpu, cpu.r[Cpu.RSP], cpu.cpl) : StackAccess.current(cpu);
   }
 
   private static void inner(Cpu cpu, Descriptor code, long offset, int size, int parameters) {
@@ -213,10 +212,10 @@ final class FarTransfer {
     Descriptor d = SegmentLoader.stack(cpu, from.selector, cpl, Vector.TS, 0);
     Segment newSs = new Segment();
     d.load(newSs, from.selector);
-    Stack stack = Stack.of(cpu, newSs, from.sp, cpl);
+    StackAccess stack = StackAccess.of(cpu, newSs, from.sp, cpl);
     stack.reserve(4 + parameters, size, from.selector & 0xfffc);
     checkTarget(cpu, code, offset);
-    Stack old = Stack.current(cpu);
+    StackAccess old = StackAccess.current(cpu);
     long[] copies = new long[parameters];
     for (int k = 0; k < parameters; k++) {
       copies[k] = old.pop(size);
@@ -236,7 +235,7 @@ final class FarTransfer {
 
   private static void inner64(Cpu cpu, Descriptor code, long offset) {
     int cpl = code.dpl();
-    Stack stack = Stack.of64(cpu, InnerStack.read64(cpu, cpl * 8 + 4, 0), cpl);
+    StackAccess stack = StackAccess.of64(cpu, InnerStack.read64(cpu, cpl * 8 + 4, 0), cpl);
     stack.reserve(4, 8, 0);
     checkTarget(cpu, code, offset);
     DescriptorTables.setAccessed(cpu, code);
@@ -252,7 +251,7 @@ final class FarTransfer {
   private static void ret(Cpu cpu, Instruction i) {
     int size = i.operandSize;
     int extra = i.kind0 == OperandKind.IMMEDIATE ? (int) i.immediate & 0xffff : 0;
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     long rip = stack.pop(size);
     int selector = (int) stack.pop(size) & 0xffff;
     if (!cpu.protectedMode) {

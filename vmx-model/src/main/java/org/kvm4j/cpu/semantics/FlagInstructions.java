@@ -5,7 +5,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
-import org.kvm4j.cpu.segment.Stack;
+import org.kvm4j.cpu.segment.StackAccess;
 
 /**
  * PUSHF, POPF, CLI, STI, CLAC, STAC. SDM Vol. 2, each instruction's page; Vol. 3, "Virtual
@@ -46,7 +46,7 @@ final class FlagInstructions {
       image |= Flags.IOPL;
       image = (image & Flags.VIF) != 0 ? image | Flags.IF : image & ~Flags.IF;
     }
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     stack.reserve(1, size, 0);
     stack.push(size, image);
     cpu.r[Cpu.RSP] = stack.sp;
@@ -58,7 +58,7 @@ final class FlagInstructions {
     if (virtual) {
       checkVme(cpu, size);
     }
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     int image = (int) stack.pop(size);
     int mask = USER;
     if (virtual) {

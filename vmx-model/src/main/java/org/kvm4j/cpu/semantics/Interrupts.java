@@ -11,7 +11,7 @@ import org.kvm4j.cpu.event.TaskSwitch;
 import org.kvm4j.cpu.segment.Descriptor;
 import org.kvm4j.cpu.segment.DescriptorTables;
 import org.kvm4j.cpu.segment.SegmentLoader;
-import org.kvm4j.cpu.segment.Stack;
+import org.kvm4j.cpu.segment.StackAccess;
 
 /**
  * INT n, INT3, INTO, INT1, BOUND and IRET. SDM Vol. 2, "INT n/INTO/INT3/INT1—Call to Interrupt
@@ -83,7 +83,7 @@ final class Interrupts {
     if (virtual && ((cpu.cr4 & ControlBits.CR4_VME) == 0 || size != 2)) {
       throw cpu.gp(0);
     }
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     long rip = stack.pop(size);
     int selector = (int) stack.pop(size) & 0xffff;
     int image = (int) stack.pop(size);
@@ -131,7 +131,7 @@ final class Interrupts {
       TaskSwitch.returnToPrevious(cpu);
       return;
     }
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     long rip = stack.pop(size);
     int selector = (int) stack.pop(size) & 0xffff;
     int image = (int) stack.pop(size);
@@ -180,7 +180,7 @@ final class Interrupts {
     return mask;
   }
 
-  private static void iretToV86(Cpu cpu, Stack stack, long rip, int cs, int image) {
+  private static void iretToV86(Cpu cpu, StackAccess stack, long rip, int cs, int image) {
     long rsp = stack.pop(4);
     int[] selectors = new int[6];
     for (int s : new int[] {Cpu.SS, Cpu.ES, Cpu.DS, Cpu.FS, Cpu.GS}) {

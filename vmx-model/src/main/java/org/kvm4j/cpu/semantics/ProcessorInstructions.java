@@ -255,7 +255,6 @@ final class ProcessorInstructions {
     }
     long type = Operands.gpr(cpu, i.reg0, i.size0);
     long at = Operands.linear(cpu, i, 16, false);
-    cpu.mmu.probeRead(at, 16);
     long low = cpu.mmu.read64(at);
     long linear = cpu.mmu.read64(cpu.codeSize == 8 ? at + 8 : at + 8 & LOW32);
     int pcid = (int) low & 0xfff;

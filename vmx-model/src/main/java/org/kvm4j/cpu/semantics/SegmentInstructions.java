@@ -59,7 +59,6 @@ final class SegmentInstructions {
   private static void loadFarPointer(Cpu cpu, Instruction i, int s) {
     int size = i.operandSize;
     long at = Operands.linear(cpu, i, size + 2, false);
-    cpu.mmu.probeRead(at, size + 2);
     long offset = cpu.mmu.read(at, size);
     int selector = cpu.mmu.read16(after(cpu, at, size));
     SegmentLoader.load(cpu, s, selector);
@@ -250,7 +249,6 @@ final class SegmentInstructions {
     }
     int size = i.codeSize == 8 ? 8 : 4;
     long at = Operands.linear(cpu, i, size + 2, false);
-    cpu.mmu.probeRead(at, size + 2);
     int limit = cpu.mmu.read16(at);
     long base = cpu.mmu.read(after(cpu, at, 2), size);
     if (size == 8) {
@@ -278,9 +276,11 @@ final class SegmentInstructions {
     boolean gdt = i.opcode == Opcode.SGDT;
     int size = i.codeSize == 8 ? 8 : 4;
     long at = Operands.linear(cpu, i, size + 2, true);
-    cpu.mmu.probeWrite(at, size + 2);
+    long base = after(cpu, at, 2);
+    cpu.mmu.probeWrite(at, 2);
+    cpu.mmu.probeWrite(base, size);
     cpu.mmu.write16(at, gdt ? cpu.gdtLimit : cpu.idtLimit);
-    cpu.mmu.write(after(cpu, at, 2), size, gdt ? cpu.gdtBase : cpu.idtBase);
+    cpu.mmu.write(base, size, gdt ? cpu.gdtBase : cpu.idtBase);
   }
 
   // ---- FS and GS bases ----

@@ -4,7 +4,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.segment.SegmentLoader;
-import org.kvm4j.cpu.segment.Stack;
+import org.kvm4j.cpu.segment.StackAccess;
 
 /**
  * The forms of MOV, PUSH and POP with a segment, control or debug register: the handlers of these
@@ -55,7 +55,7 @@ public final class SystemMoves {
    * processors do (SDM Vol. 2, "PUSH").
    */
   public static void push(Cpu cpu, Instruction i) {
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     int size = i.operandSize;
     if (size == 4) {
       stack.skip(-2);
@@ -68,7 +68,7 @@ public final class SystemMoves {
 
   /** POP of a segment register. */
   public static void pop(Cpu cpu, Instruction i) {
-    Stack stack = Stack.current(cpu);
+    StackAccess stack = StackAccess.current(cpu);
     int selector = (int) stack.peek(0, 2);
     stack.skip(i.operandSize);
     loadSegment(cpu, i.reg0, selector);

@@ -9,7 +9,7 @@ import org.kvm4j.cpu.core.Vector;
  * nothing has changed if a push would fault: {@link #reserve} first makes every check. Also pops
  * that do not move the stack pointer until their caller says so.
  */
-public final class Stack {
+public final class StackAccess {
   private final Cpu cpu;
   private final Segment segment;
   private final int cpl;
@@ -22,7 +22,8 @@ public final class Stack {
   /** The stack pointer as it becomes with what was pushed or popped. */
   public long sp;
 
-  private Stack(Cpu cpu, Segment segment, long sp, int cpl, boolean long64, boolean explicit) {
+  private StackAccess(
+      Cpu cpu, Segment segment, long sp, int cpl, boolean long64, boolean explicit) {
     this.cpu = cpu;
     this.segment = segment;
     this.sp = sp;
@@ -33,18 +34,18 @@ public final class Stack {
   }
 
   /** The current stack. */
-  public static Stack current(Cpu cpu) {
-    return new Stack(cpu, cpu.seg[Cpu.SS], cpu.r[Cpu.RSP], cpu.cpl, cpu.codeSize == 8, true);
+  public static StackAccess current(Cpu cpu) {
+    return new StackAccess(cpu, cpu.seg[Cpu.SS], cpu.r[Cpu.RSP], cpu.cpl, cpu.codeSize == 8, true);
   }
 
   /** The stack of another privilege level, 16- or 32-bit by its segment. */
-  public static Stack of(Cpu cpu, Segment segment, long sp, int cpl) {
-    return new Stack(cpu, segment, sp, cpl, false, false);
+  public static StackAccess of(Cpu cpu, Segment segment, long sp, int cpl) {
+    return new StackAccess(cpu, segment, sp, cpl, false, false);
   }
 
   /** A stack in 64-bit mode. */
-  public static Stack of64(Cpu cpu, long sp, int cpl) {
-    return new Stack(cpu, cpu.seg[Cpu.SS], sp, cpl, true, false);
+  public static StackAccess of64(Cpu cpu, long sp, int cpl) {
+    return new StackAccess(cpu, cpu.seg[Cpu.SS], sp, cpl, true, false);
   }
 
   /** The stack segment. */
@@ -78,21 +79,25 @@ public final class Stack {
     long low = sp - total & mask;
     if (long64 || low + total - 1 <= mask) {
       check(low, total, error);
-      probe(linear(low), total);
+      probe(linear(low), total, size);
       return;
     }
     for (int k = 1; k <= count; k++) {
       long at = sp - (long) k * size & mask;
       check(at, size, error);
-      probe(linear(at), size);
+      probe(linear(at), size, size);
     }
   }
 
-  private void probe(long linear, int size) {
-    if (explicit) {
-      cpu.mmu.probeWrite(linear, size);
-    } else {
-      cpu.mmu.probeWriteAs(cpl, linear, size);
+  /** Probes a run of values; their alignment is that of the lowest. */
+  private void probe(long linear, int total, int size) {
+    if (!explicit) {
+      cpu.mmu.probeWriteAs(cpl, linear, total);
+      return;
+    }
+    cpu.mmu.probeWrite(linear, size);
+    if (total > size) {
+      cpu.mmu.probeWriteAs(cpl, linear, total);
     }
   }
 
