@@ -327,11 +327,10 @@ public final class PhysicalMemory {
     if (bank != null && bank.covers(offset, length)) {
       return true;
     }
-    long last = hpa + length - 1;
-    if (last < hpa) {
+    if (hpa + length - 1 >>> physicalAddressBits != 0) {
       return false;
     }
-    for (long page = hpa & -PAGE_SIZE; page <= last; page += PAGE_SIZE) {
+    for (long page = hpa & -PAGE_SIZE; page < hpa + length; page += PAGE_SIZE) {
       if (bank(page) == null) {
         return false;
       }
@@ -625,14 +624,17 @@ public final class PhysicalMemory {
    * slow store path calls this; the {@code deviceWrite} methods do it by themselves.
    */
   public void notifyCodeWrite(long hpa, int length) {
-    long end = hpa + length;
-    for (long at = hpa; at < end; at = (at & -PAGE_SIZE) + PAGE_SIZE) {
+    long at = hpa;
+    int left = length;
+    while (left > 0) {
+      int part = (int) Math.min(left, PAGE_SIZE - (at & PAGE_SIZE - 1));
       if (holdsCode(at)) {
-        int part = (int) (Math.min(end, (at & -PAGE_SIZE) + PAGE_SIZE) - at);
         for (CodeWriteListener listener : listeners) {
           listener.codeWritten(at, part);
         }
       }
+      at += part;
+      left -= part;
     }
   }
 
@@ -669,8 +671,8 @@ public final class PhysicalMemory {
   /** Sets bytes to a value and tells the listeners of the pages among them that hold code. */
   public void deviceFill(long hpa, long length, byte value) {
     fill(hpa, length, value);
-    for (long at = hpa; at < hpa + length; at += BANK_SIZE) {
-      notifyCodeWrite(at, (int) Math.min(BANK_SIZE, hpa + length - at));
+    for (long done = 0; done < length; done += BANK_SIZE) {
+      notifyCodeWrite(hpa + done, (int) Math.min(BANK_SIZE, length - done));
     }
   }
 }

@@ -90,4 +90,26 @@ public final class GuestEntry {
   public static long reservedPdpte(PagingContext context) {
     return ~0L << context.physicalBits | 0x1e6;
   }
+
+  /**
+   * For messages: {@code "P RW US A D"}.
+   *
+   * @param leaf whether the entry maps a page
+   * @param wide whether it has 8 bytes
+   */
+  public static String describe(long entry, boolean leaf, boolean wide) {
+    if ((entry & PRESENT) == 0) {
+      return "not present";
+    }
+    StringBuilder text = new StringBuilder("P");
+    text.append((entry & WRITABLE) != 0 ? " RW" : " RO");
+    text.append((entry & USER) != 0 ? " US" : " S");
+    text.append((entry & WRITE_THROUGH) != 0 ? " PWT" : "");
+    text.append((entry & CACHE_DISABLE) != 0 ? " PCD" : "");
+    text.append((entry & ACCESSED) != 0 ? " A" : "");
+    text.append(leaf && (entry & DIRTY) != 0 ? " D" : "");
+    text.append(leaf && (entry & GLOBAL) != 0 ? " G" : "");
+    text.append(wide && entry < 0 ? " XD" : "");
+    return text.append(leaf ? ", page" : "").toString();
+  }
 }

@@ -1,0 +1,328 @@
+package org.kvm4j.ept.walk;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.nested.EptEntry;
+import org.kvm4j.ept.nested.EptMisconfiguration;
+import org.kvm4j.ept.nested.EptPointer;
+import org.kvm4j.ept.nested.EptViolation;
+import org.kvm4j.ept.paging.Access;
+import org.kvm4j.ept.paging.GuestEntry;
+import org.kvm4j.ept.paging.PageFault;
+import org.kvm4j.ept.paging.PagingContext;
+import org.kvm4j.ept.paging.PagingMode;
+import org.kvm4j.ept.paging.Translation;
+
+/**
+ * A walk told entry by entry, for error messages: where each entry is, its value, what its bits
+ * mean, and why the walk ends where it does. It changes nothing in memory.
+ */
+public final class WalkTrace {
+  /** Whose paging structure an entry belongs to. */
+  public enum Dimension {
+    /** The guest's paging. */
+    GUEST,
+    /** EPT. */
+    EPT
+  }
+
+  /**
+   * One entry.
+   *
+   * @param dimension whose entry it is
+   * @param name its name in the SDM: PML4E, PDPTE, PDE, PTE
+   * @param shift log2 of what it covers
+   * @param address where it is: guest-physical for the guest's, host-physical for EPT's
+   * @param value what it holds
+   * @param meaning its bits in words
+   */
+  public record Step(
+      Dimension dimension, String name, int shift, long address, long value, String meaning) {}
+
+  private final PhysicalMemory memory;
+  private final PagingContext context;
+  private final List<Step> steps = new ArrayList<>();
+  private final StringBuilder text = new StringBuilder();
+  private final Translation result = new Translation();
+  private String conclusion = "";
+  private long eptRights;
+
+  private WalkTrace(PhysicalMemory memory, PagingContext context) {
+    this.memory = memory;
+    this.context = context;
+  }
+
+  /**
+   * Traces the translation of a linear address.
+   *
+   * @param access bits of {@link Access}
+   */
+  public static WalkTrace of(
+      PhysicalMemory memory, PagingContext context, long linear, int access) {
+    WalkTrace trace = new WalkTrace(memory, context);
+    trace.header("linear %#x".formatted(linear), access);
+    new TwoDimensionalWalk(memory)
+        .walk(context, linear, access | Access.NO_SIDE_EFFECTS, trace.result);
+    trace.guest(linear, access);
+    trace.conclude();
+    return trace;
+  }
+
+  /** Traces the translation of a guest-physical address through EPT. */
+  public static WalkTrace ofGuestPhysical(
+      PhysicalMemory memory, PagingContext context, long gpa, int access) {
+    WalkTrace trace = new WalkTrace(memory, context);
+    trace.header("guest-physical %#x".formatted(gpa), access);
+    new TwoDimensionalWalk(memory)
+        .nested(context, gpa, access | Access.NO_SIDE_EFFECTS, trace.result);
+    trace.ept(gpa);
+    trace.conclude();
+    return trace;
+  }
+
+  /** The entries in the order in which a processor reads them. */
+  public List<Step> steps() {
+    return List.copyOf(steps);
+  }
+
+  /** What the walk comes to, as if no accessed or dirty flag were left to be set. */
+  public Translation result() {
+    return result;
+  }
+
+  /** The last line of the text: what the walk comes to, and why. */
+  public String conclusion() {
+    return conclusion;
+  }
+
+  /** The whole trace, one line for each entry. */
+  @Override
+  public String toString() {
+    return text.toString();
+  }
+
+  // ---- The guest's paging
+
+  private void guest(long linear, int access) {
+    if (context.mode == PagingMode.NONE) {
+      ept(linear);
+      return;
+    }
+    boolean wide = context.mode != PagingMode.BITS32;
+    long table;
+    int shift;
+    switch (context.mode) {
+      case BITS32 -> {
+        table = context.cr3 & 0xffff_f000L;
+        shift = 22;
+      }
+      case PAE -> {
+        int index = (int) (linear >>> 30) & 3;
+        long pdpte = context.pdpte[index];
+        line(
+            "  PDPTE%d register = %#018x (%s)",
+            index, pdpte, (pdpte & GuestEntry.PRESENT) != 0 ? "P" : "not present");
+        if ((pdpte & GuestEntry.PRESENT) == 0) {
+          return;
+        }
+        table = pdpte & addressMask();
+        shift = 21;
+      }
+      default -> {
+        table = context.cr3 & addressMask();
+        shift = context.mode == PagingMode.LEVEL5 ? 48 : 39;
+      }
+    }
+    while (true) {
+      int width = wide ? 9 : 10;
+      long gpa = table + (linear >>> shift & (1L << width) - 1) * (wide ? 8 : 4);
+      long hpa = ept(gpa);
+      if (hpa < 0) {
+        return;
+      }
+      long entry = wide ? memory.readLong(hpa) : memory.readInt(hpa) & 0xffff_ffffL;
+      boolean leaf = isLeaf(entry, shift);
+      String meaning =
+          GuestEntry.describe(entry, leaf, wide)
+              + problem(entry, shift, leaf)
+              + marks(entry, leaf, access);
+      String name = name(shift);
+      steps.add(new Step(Dimension.GUEST, name, shift, gpa, entry, meaning));
+      line(
+          "  %-5s at %s %#x = %s (%s)",
+          name,
+          context.eptp != 0 ? "gpa" : "hpa",
+          gpa,
+          wide ? "%#018x".formatted(entry) : "%#010x".formatted(entry),
+          meaning);
+      if ((entry & GuestEntry.PRESENT) == 0 || reservedBits(entry, shift, leaf) != 0) {
+        return;
+      }
+      if (leaf) {
+        if (result.outcome != Translation.PAGE_FAULT) {
+          ept(result.gpa);
+        }
+        return;
+      }
+      table = wide ? entry & GuestEntry.ADDRESS : entry & 0xffff_f000L;
+      shift = wide ? shift - 9 : 12;
+    }
+  }
+
+  private long addressMask() {
+    return GuestEntry.ADDRESS & (1L << context.physicalBits) - 1;
+  }
+
+  private boolean isLeaf(long entry, int shift) {
+    boolean pageSize = (entry & GuestEntry.PAGE_SIZE) != 0;
+    return switch (shift) {
+      case 12 -> true;
+      case 21 -> pageSize;
+      case 22 -> pageSize && context.pse;
+      case 30 -> pageSize && context.pages1g;
+      default -> false;
+    };
+  }
+
+  private long reservedBits(long entry, int shift, boolean leaf) {
+    if (context.mode == PagingMode.BITS32) {
+      return leaf && shift == 22 ? entry & GuestEntry.reserved4m(context) : 0;
+    }
+    return entry & GuestEntry.reserved(context, shift, leaf);
+  }
+
+  private String problem(long entry, int shift, boolean leaf) {
+    if ((entry & GuestEntry.PRESENT) == 0) {
+      return "";
+    }
+    long reserved = reservedBits(entry, shift, leaf);
+    return reserved == 0 ? "" : "; RESERVED BITS SET: %#x".formatted(reserved);
+  }
+
+  /** What a processor would have to write to the entry. */
+  private String marks(long entry, boolean leaf, int access) {
+    if ((entry & GuestEntry.PRESENT) == 0 || (access & Access.NO_SIDE_EFFECTS) != 0) {
+      return "";
+    }
+    boolean accessed = (entry & GuestEntry.ACCESSED) == 0;
+    boolean dirty = leaf && (access & Access.WRITE) != 0 && (entry & GuestEntry.DIRTY) == 0;
+    if (!accessed && !dirty) {
+      return "";
+    }
+    return "; to be set:"
+        + (accessed ? " A" : "")
+        + (dirty ? " D" : "")
+        + (context.eptp != 0 && (eptRights & EptEntry.WRITE) == 0
+            ? ", WHICH EPT DOES NOT ALLOW"
+            : "");
+  }
+
+  // ---- EPT
+
+  /** Traces one translation; the host-physical address, or -1 where there is none. */
+  private long ept(long gpa) {
+    if (context.eptp == 0) {
+      return gpa;
+    }
+    eptRights = 0;
+    int shift = 12 + 9 * (EptPointer.levels(context.eptp) - 1);
+    if (gpa >>> shift + 9 != 0) {
+      line(
+          "      gpa %#x is beyond what the EPT page-walk length of %d reaches",
+          gpa, EptPointer.levels(context.eptp));
+      return -1;
+    }
+    long table = EptPointer.root(context.eptp);
+    long rights = -1;
+    while (true) {
+      long where = table + (gpa >>> shift & 0x1ff) * 8;
+      long entry = memory.readLong(where);
+      boolean present = EptEntry.isPresent(entry, context.modeBasedExecute);
+      EptMisconfiguration broken = present ? EptMisconfiguration.of(entry, shift, context) : null;
+      String meaning =
+          EptEntry.describe(entry, shift, context.modeBasedExecute)
+              + (memory.isBacked(where, 8) ? "" : "; NO MEMORY THERE")
+              + (broken == null ? "" : "; MISCONFIGURED: " + broken.text());
+      String name = name(shift);
+      steps.add(new Step(Dimension.EPT, name, shift, where, entry, meaning));
+      line("      EPT %-5s at hpa %#x = %#018x (%s)", name, where, entry, meaning);
+      if (!present || broken != null) {
+        return -1;
+      }
+      rights &= entry;
+      if (EptEntry.isLeaf(entry, shift)) {
+        eptRights = rights;
+        long offset = (1L << shift) - 1;
+        long hpa = entry & EptEntry.ADDRESS & ~offset | gpa & offset;
+        line(
+            "      gpa %#x is hpa %#x, %s%s%s%s%s",
+            gpa,
+            hpa,
+            (rights & EptEntry.READ) != 0 ? "r" : "-",
+            (rights & EptEntry.WRITE) != 0 ? "w" : "-",
+            (rights & EptEntry.EXECUTE) != 0 ? "x" : "-",
+            !context.modeBasedExecute ? "" : (rights & EptEntry.EXECUTE_USER) != 0 ? "u" : "-",
+            memory.isBacked(hpa, 1) ? "" : ", no memory there");
+        return hpa;
+      }
+      table = entry & EptEntry.ADDRESS;
+      shift -= 9;
+    }
+  }
+
+  // ---- Text
+
+  private static String name(int shift) {
+    return switch (shift) {
+      case 48 -> "PML5E";
+      case 39 -> "PML4E";
+      case 30 -> "PDPTE";
+      case 21, 22 -> "PDE";
+      default -> "PTE";
+    };
+  }
+
+  private void header(String what, int access) {
+    line(
+        "%s, %s, paging %s%s%s%s%s%s%s%s%s%s",
+        what,
+        Access.describe(access),
+        context.mode,
+        context.mode == PagingMode.NONE ? "" : ", CR3 %#x".formatted(context.cr3),
+        flag(context.wp, "WP"),
+        flag(context.smep, "SMEP"),
+        flag(context.smap, "SMAP"),
+        flag(context.nxe, "NXE"),
+        context.pke ? ", PKRU %#x".formatted(context.pkru) : "",
+        context.pks ? ", PKRS %#x".formatted(context.pkrs) : "",
+        context.eptp == 0 ? ", no EPT" : ", EPTP %#x".formatted(context.eptp),
+        flag(context.modeBasedExecute, "mode-based execute"));
+  }
+
+  private static String flag(boolean set, String name) {
+    return set ? ", " + name : "";
+  }
+
+  private void conclude() {
+    String backed =
+        result.outcome == Translation.OK && !memory.isBacked(result.hpa, 1)
+            ? ", where there is no memory"
+            : "";
+    conclusion =
+        switch (result.outcome) {
+          case Translation.EPT_VIOLATION ->
+              "EPT violation at gpa %#x, qualification %s"
+                  .formatted(result.gpa, EptViolation.describe(result.qualification));
+          case Translation.PAGE_FAULT ->
+              "page fault, error code " + PageFault.describe(result.errorCode);
+          default -> result + backed;
+        };
+    line("  => %s", conclusion);
+  }
+
+  private void line(String format, @Nullable Object... arguments) {
+    text.append(format.formatted(arguments)).append('\n');
+  }
+}
