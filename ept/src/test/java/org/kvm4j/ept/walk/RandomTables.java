@@ -56,8 +56,8 @@ final class RandomTables {
     context.pge = random.nextBoolean();
     context.pke = random.nextBoolean();
     context.pks = random.nextBoolean();
-    context.pkru = random.nextInt() & random.nextInt() & random.nextInt();
-    context.pkrs = random.nextInt() & random.nextInt() & random.nextInt();
+    context.pkru = sparseBits();
+    context.pkrs = sparseBits();
     context.physicalBits = WIDTHS[random.nextInt(WIDTHS.length)];
     context.pse36 = random.nextBoolean();
     context.pages1g = random.nextBoolean();
@@ -82,6 +82,15 @@ final class RandomTables {
       case LEVEL5 -> 5;
       default -> 4;
     };
+  }
+
+  /** A register that denies little: each bit is set with probability 1/8. */
+  private int sparseBits() {
+    int bits = -1;
+    for (int i = 0; i < 3; i++) {
+      bits &= random.nextInt();
+    }
+    return bits;
   }
 
   boolean chance(int percent) {
