@@ -26,16 +26,17 @@ _start:
         leaq    holds(%rip), %rsi
         call    print
         movl    COUNT(%rbp), %eax
+        movl    %eax, %r8d
         call    print_hex
+        leaq    line(%rip), %rdi
+1:      movb    DATA(%rbp), %al         # byte for byte
+        stosb
+        decl    %r8d
+        jnz     1b
         leaq    bytes(%rip), %rsi
         call    print
-        movw    $COM1, %dx
-1:      movb    DATA(%rbp), %al         # byte for byte
-        outb    %al, %dx
-        cmpl    $0, COUNT(%rbp)
-        jne     1b
-        movb    $'\n', %al
-        outb    %al, %dx
+        leaq    line(%rip), %rsi
+        call    print
 
         movl    $41, DATA(%rbp)
         incl    DATA(%rbp)              # a read, then a write
@@ -59,3 +60,5 @@ newline:
         .asciz  ".\n"
 word:   .long   0
         .byte   0
+line:   .skip   9
+        .asciz  "\n"

@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -39,6 +40,17 @@ final class RawTerminal implements AutoCloseable {
       }
     }
     return terminal;
+  }
+
+  /** How many characters a line of the terminal has. */
+  static OptionalInt width() {
+    String[] size = stty("size").split(" ");
+    try {
+      int columns = size.length == 2 ? Integer.parseInt(size[1]) : 0;
+      return columns >= 60 ? OptionalInt.of(Math.min(columns, 200)) : OptionalInt.empty();
+    } catch (NumberFormatException e) {
+      return OptionalInt.empty();
+    }
   }
 
   private static String stty(String... arguments) {

@@ -1,0 +1,252 @@
+package org.kvm4j.vmm.cli;
+
+import java.io.PrintWriter;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.doctor.BackendReport;
+import org.kvm4j.kvm.doctor.Doctor;
+import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.KernelOptions;
+import org.kvm4j.kvm.syscall.KernelProvider;
+import org.kvm4j.vmm.demo.DemoGuest;
+import org.kvm4j.vmm.demo.DemoRun;
+import org.kvm4j.vmm.demo.DemoRunner;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
+
+/** {@code kvm4j demo}. */
+@Command(
+    name = "demo",
+    description =
+        "Runs small guests through the KVM API on the emulated CPU, and where this machine has a usable"
+            + " /dev/kvm on that too, and shows their output and VM exits side by side.",
+    mixinStandardHelpOptions = true,
+    versionProvider = Version.class,
+    sortOptions = false,
+    exitCodeListHeading = "%nExit codes:%n",
+    exitCodeList = {
+      "0:every guest did what it should, where it could run",
+      "1:kvm4j or the system below it failed",
+      "2:the command line is wrong",
+      "3:a backend that was asked for cannot be used on this machine",
+      "9:a guest did not do what it should"
+    })
+final class DemoCommand implements Callable<Integer> {
+
+  private static final int DEFAULT_WIDTH = 100;
+  private static final Duration DOCTOR_LIMIT = Duration.ofSeconds(2);
+
+  private enum Backend {
+    both,
+    emulated,
+    native_ {
+      @Override
+      public String toString() {
+        return Backends.NATIVE;
+      }
+    }
+  }
+
+  @Spec
+  @SuppressWarnings("NullAway.Init") // set by picocli
+  private CommandSpec spec;
+
+  @ParentCommand
+  @SuppressWarnings("NullAway.Init") // set by picocli
+  private Main main;
+
+  @Parameters(
+      paramLabel = "GUEST",
+      arity = "0..*",
+      description = "Which guests (default: all; --list names them).")
+  private List<String> names = new ArrayList<>();
+
+  @Option(
+      names = {"-b", "--backend"},
+      paramLabel = "KERNEL",
+      defaultValue = "both",
+      description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
+  @SuppressWarnings("NullAway.Init") // has a default
+  private Backend backend;
+
+  @Option(names = "--list", description = "Lists the guests.")
+  private boolean list;
+
+  @Option(names = "--json", description = "Prints JSON, for programs.")
+  private boolean json;
+
+  @Option(
+      names = "--timeout",
+      paramLabel = "SECONDS",
+      defaultValue = "30",
+      description = "How long each guest may take (default: ${DEFAULT-VALUE}).")
+  private double timeout;
+
+  @Override
+  public Integer call() throws InterruptedException {
+    PrintWriter out = spec.commandLine().getOut();
+    if (list) {
+      for (DemoGuest guest : DemoGuest.all()) {
+        out.printf("%-15s %s%n", guest.name(), guest.title());
+      }
+      out.flush();
+      return ExitCodes.OK;
+    }
+    if (!(timeout > 0 && timeout < 1e6)) {
+      throw new CommandException(
+          ExitCodes.USAGE, "--timeout must be a number of seconds greater than 0");
+    }
+    List<DemoGuest> guests = guests();
+    Map<String, @Nullable String> unavailable = new LinkedHashMap<>();
+    List<KernelProvider> providers = providers(unavailable);
+    DemoReport report =
+        new DemoReport(
+            new Styles(spec.commandLine().getColorScheme().ansi().enabled()), lineWidth());
+    if (!json) {
+      unavailable.forEach((name, reason) -> out.println(name + ": " + reason + "\n"));
+    }
+    List<DemoRun> runs = new ArrayList<>();
+    List<Kernel> kernels = new ArrayList<>();
+    try {
+      for (KernelProvider provider : providers) {
+        kernels.add(Backends.open(provider, KernelOptions.NONE));
+      }
+      for (DemoGuest guest : guests) {
+        if (kernels.isEmpty()) {
+          break;
+        }
+        List<DemoRun> sideBySide = new ArrayList<>();
+        for (Kernel kernel : kernels) {
+          sideBySide.add(
+              new DemoRunner(kernel, Duration.ofNanos((long) (timeout * 1e9))).run(guest));
+        }
+        runs.addAll(sideBySide);
+        if (!json) {
+          out.println(report.title(guest));
+          out.print(report.heads(sideBySide.stream().map(DemoRun::backend).toList()));
+          out.println(report.runs(sideBySide));
+          out.flush();
+        }
+      }
+    } finally {
+      kernels.forEach(Kernel::close);
+    }
+    if (json) {
+      out.print(DemoReport.json(runs, unavailable));
+    } else {
+      summary(out, runs, providers);
+    }
+    out.flush();
+    if (runs.stream().anyMatch(this::failed)) {
+      return ExitCodes.DEMO_FAILED;
+    }
+    boolean missing =
+        backend == Backend.both
+            ? unavailable.containsKey(Backends.EMULATED)
+            : !unavailable.isEmpty();
+    return missing ? ExitCodes.BACKEND : ExitCodes.OK;
+  }
+
+  /** The emulated backend must run every guest; the machine's own may be of a kind that cannot. */
+  private boolean failed(DemoRun run) {
+    return run.result() == DemoRun.Result.WRONG
+        || run.result() == DemoRun.Result.CANNOT_RUN && !run.backend().equals(Backends.NATIVE);
+  }
+
+  private List<DemoGuest> guests() {
+    if (names.isEmpty()) {
+      return DemoGuest.all();
+    }
+    List<String> known = DemoGuest.all().stream().map(DemoGuest::name).toList();
+    List<DemoGuest> chosen = new ArrayList<>();
+    for (String name : names) {
+      if (!known.contains(name)) {
+        throw new CommandException(
+            ExitCodes.USAGE, "no guest is called '" + name + "'" + Nearest.hint(name, known));
+      }
+      chosen.add(DemoGuest.all().get(known.indexOf(name)));
+    }
+    return chosen;
+  }
+
+  /** The backends to run on; why others are not among them goes into the map. */
+  private List<KernelProvider> providers(Map<String, @Nullable String> unavailable) {
+    Backends backends = main.environment().backends();
+    List<String> wanted =
+        backend == Backend.both
+            ? List.of(Backends.EMULATED, Backends.NATIVE)
+            : List.of(backend.toString());
+    List<KernelProvider> usable = new ArrayList<>();
+    for (String name : wanted) {
+      Optional<KernelProvider> provider = backends.find(name);
+      if (provider.isEmpty()) {
+        unavailable.put(name, "not in this build");
+        continue;
+      }
+      Optional<KernelProvider.Unavailable> why = provider.get().unavailable();
+      if (why.isPresent()) {
+        unavailable.put(name, "not usable here: " + why.get().reason() + "; " + why.get().remedy());
+      } else {
+        usable.add(provider.get());
+      }
+    }
+    return usable;
+  }
+
+  private void summary(PrintWriter out, List<DemoRun> runs, List<KernelProvider> providers) {
+    for (KernelProvider provider : providers) {
+      String name = provider.name();
+      List<DemoRun> of = runs.stream().filter(r -> r.backend().equals(name)).toList();
+      long good = of.stream().filter(r -> r.result() == DemoRun.Result.AS_EXPECTED).count();
+      List<String> cannot =
+          of.stream()
+              .filter(r -> r.result() == DemoRun.Result.CANNOT_RUN)
+              .map(r -> r.guest().name())
+              .toList();
+      List<String> wrong =
+          of.stream()
+              .filter(r -> r.result() == DemoRun.Result.WRONG)
+              .map(r -> r.guest().name())
+              .toList();
+      StringBuilder text = new StringBuilder();
+      text.append(name).append(": ").append(good).append(" of ").append(of.size());
+      text.append(" guests did what they should");
+      if (!wrong.isEmpty()) {
+        text.append("; something else did: ").append(String.join(", ", wrong));
+      }
+      if (!cannot.isEmpty()) {
+        text.append("; it cannot run: ").append(String.join(", ", cannot));
+        BackendReport examined =
+            new Doctor(DOCTOR_LIMIT).examine(List.of(provider)).backends().get(0);
+        if (!examined.reason().isEmpty()) {
+          text.append(". ").append(examined.reason()).append(". See 'kvm4j doctor'");
+        }
+      }
+      for (String line : DemoReport.wrap(text.append('.').toString(), lineWidth())) {
+        out.println(line);
+      }
+    }
+  }
+
+  private int lineWidth() {
+    String columns = main.environment().variables().getOrDefault("COLUMNS", "");
+    try {
+      int width = Integer.parseInt(columns);
+      return width >= 60 ? Math.min(width, 200) : DEFAULT_WIDTH;
+    } catch (NumberFormatException e) {
+      return main.environment().outputTerminal()
+          ? RawTerminal.width().orElse(DEFAULT_WIDTH)
+          : DEFAULT_WIDTH;
+    }
+  }
+}
