@@ -353,6 +353,15 @@ public final class Machine implements AutoCloseable {
     return sum;
   }
 
+  /** The processors' registers, in words. For when the machine has stopped. */
+  public String describeCpus() {
+    StringBuilder text = new StringBuilder();
+    for (Vcpu vcpu : vcpus) {
+      text.append(CpuDump.describe(vcpu)).append('\n');
+    }
+    return text.toString();
+  }
+
   /** ns that {@link #run} took. */
   public long wallNanos() {
     return wallNanos;

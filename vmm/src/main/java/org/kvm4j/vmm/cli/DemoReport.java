@@ -108,7 +108,11 @@ final class DemoReport {
   private static List<Line> summary(DemoRun run, int column) {
     String figures =
         String.format(
-            Locale.ROOT, "%,d exit%s, %s", run.exitCount(), run.exitCount() == 1 ? "" : "s", StatisticsReport.time(run.nanos()));
+            Locale.ROOT,
+            "%,d exit%s, %s",
+            run.exitCount(),
+            run.exitCount() == 1 ? "" : "s",
+            StatisticsReport.time(run.nanos()));
     if (run.instructions().isPresent()) {
       figures += String.format(Locale.ROOT, ", %,d instructions", run.instructions().getAsLong());
     }

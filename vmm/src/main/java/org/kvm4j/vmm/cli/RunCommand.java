@@ -543,6 +543,9 @@ final class RunCommand implements Callable<Integer> {
     }
     if (stats) {
       Duration cpu = ProcessHandle.current().info().totalCpuDuration().orElse(Duration.ZERO);
+      if (ending.kind() == Ending.Kind.TIMEOUT || ending.kind() == Ending.Kind.INTERRUPTED) {
+        err.print(machine.describeCpus());
+      }
       err.print(StatisticsReport.of(machine, cpu));
     }
     err.flush();
