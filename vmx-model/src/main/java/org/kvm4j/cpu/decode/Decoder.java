@@ -246,11 +246,12 @@ public final class Decoder {
       }
     } else if (b == 0xc4 || b == 0xc5 || b == 0x62) {
       // Outside 64-bit mode these are LES, LDS and BOUND unless their ModR/M would name a register.
-      if (mode64 || peek() >= 0xc0) {
-        if (b == 0x62 || !vexAllowed) {
-          return null;
-        }
-        return findVex(b == 0xc4, mode64);
+      int next = next();
+      if (mode64 || next >= 0xc0) {
+        return b == 0x62 || !vexAllowed ? null : findVex(b == 0xc4, next, mode64);
+      }
+      if (!pastLimit && !tooLong) {
+        pos--;
       }
     }
     f.opcodeMap = map;
@@ -322,9 +323,9 @@ public final class Decoder {
     }
   }
 
-  private @Nullable Form findVex(boolean three, boolean mode64) {
+  private @Nullable Form findVex(boolean three, int second, boolean mode64) {
     boolean prefixed = f.rex != 0 || f.lock || f.operandSizePrefix || f.rep || f.repne;
-    int b = next();
+    int b = second;
     rexR = (b >> 7 ^ 1) << 3;
     rexX = 0;
     rexB = 0;
@@ -747,15 +748,11 @@ public final class Decoder {
     return nextSlowly();
   }
 
-  private int peek() {
-    int b = next();
-    pos--;
-    return b;
-  }
-
   private int nextSlowly() {
-    int length = pos - start;
-    if (length >= MAXIMUM_LENGTH) {
+    if (pastLimit) {
+      return 0;
+    }
+    if (pos - start >= MAXIMUM_LENGTH) {
       tooLong = true;
       pos++;
       return 0;
@@ -763,7 +760,6 @@ public final class Decoder {
     CodeSource from = source;
     if (from == null) {
       pastLimit = true;
-      pos++;
       return 0;
     }
     int b = from.nextByte() & 0xff;

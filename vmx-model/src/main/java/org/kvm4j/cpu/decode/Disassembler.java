@@ -49,7 +49,8 @@ public final class Disassembler {
       }
     }
     out.append(mnemonic(i));
-    for (int n = 0; i.isValid() && n < 4 && kind(i, n) != OperandKind.NONE; n++) {
+    boolean bare = !i.isValid() || i.opcode == Opcode.NOP && out.length() > 3;
+    for (int n = 0; !bare && n < 4 && kind(i, n) != OperandKind.NONE; n++) {
       out.append(n == 0 ? ' ' : ',');
       operand(out, i, n, address, absolute);
     }
