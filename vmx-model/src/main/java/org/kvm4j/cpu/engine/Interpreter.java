@@ -520,10 +520,8 @@ public final class Interpreter {
       last = op;
       offset += i.length;
     }
-    Instruction tail = instructions.get(n - 1);
-    if (!tail.isBranch && !tail.endsBlock) {
-      last.next = new EndOp(this, offset);
-    }
+    // What a branch that is not taken goes on to, too; what transfers control by itself never gets there.
+    last.next = new EndOp(this, offset);
     b.end = offset;
     page.add(b);
     return b;
