@@ -54,9 +54,14 @@ final class Strings {
     return cpu.linear(ES, Operands.gpr(cpu, RDI, i.addressSize), size, write);
   }
 
+  /** Whether something wants to be looked at after each iteration. */
+  private static boolean watched(Cpu cpu) {
+    return cpu.attention != 0 || DebugUnit.stopsIterations(cpu);
+  }
+
   /** Whether to stop before the next iteration; RIP then is that of the instruction. */
   private static boolean interrupted(Cpu cpu) {
-    if (cpu.attention == 0 && !DebugUnit.stopsIterations(cpu)) {
+    if (!watched(cpu)) {
       return false;
     }
     cpu.rip = cpu.instructionRip;
@@ -116,7 +121,7 @@ final class Strings {
       if (count == 0) {
         return;
       }
-      long done = moveRun(cpu, i, size, step, count);
+      long done = watched(cpu) ? 0 : moveRun(cpu, i, size, step, count);
       if (done == 0) {
         move(cpu, i, size, step);
         done = 1;
@@ -179,7 +184,7 @@ final class Strings {
       if (count == 0) {
         return;
       }
-      long done = storeRun(cpu, i, size, step, count);
+      long done = watched(cpu) ? 0 : storeRun(cpu, i, size, step, count);
       if (done == 0) {
         store(cpu, i, size, step);
         done = 1;
