@@ -31,7 +31,7 @@ public final class RunPage {
     return memory;
   }
 
-  // ---------------------------------------------------------------------- What KVM_RUN is given
+  // --- What KVM_RUN is given
 
   /** Asks for {@code KVM_EXIT_IRQ_WINDOW_OPEN} as soon as the guest takes interrupts. */
   public void setRequestInterruptWindow(boolean request) {
@@ -72,7 +72,7 @@ public final class RunPage {
     memory.putLong(KvmRun.APIC_BASE, value);
   }
 
-  // ------------------------------------------------------------------------- What every exit has
+  // --- What every exit has
 
   /** {@code KVM_EXIT_*}. */
   public int exitReason() {
@@ -94,7 +94,7 @@ public final class RunPage {
     return memory.getShort(KvmRun.FLAGS) & 0xffff;
   }
 
-  // -------------------------------------------------------------------------------------- Ports
+  // --- Ports
 
   /** {@code KVM_EXIT_IO}: whether the guest reads. */
   public boolean ioIsIn() {
@@ -175,7 +175,7 @@ public final class RunPage {
     memory.write(ioDataOffset(), source, offset, ioSize() * ioCount());
   }
 
-  // --------------------------------------------------------------------------------------- MMIO
+  // --- MMIO
 
   /** {@code KVM_EXIT_MMIO}: the guest-physical address. */
   public long mmioAddress() {
@@ -204,7 +204,7 @@ public final class RunPage {
     memory.putLong(KvmRun.MMIO_DATA, value);
   }
 
-  // --------------------------------------------------------------------------------------- MSRs
+  // --- MSRs
 
   /** {@code KVM_EXIT_X86_RDMSR}, {@code WRMSR}: the MSR. */
   public int msrIndex() {
@@ -231,7 +231,7 @@ public final class RunPage {
     memory.putByte(KvmRun.MSR_ERROR, (byte) (error ? 1 : 0));
   }
 
-  // -------------------------------------------------------------------------------------- Debug
+  // --- Debug
 
   /** {@code KVM_EXIT_DEBUG}: the vector, 1 or 3. */
   public int debugException() {
@@ -253,7 +253,7 @@ public final class RunPage {
     return memory.getLong(KvmRun.DEBUG_ARCH_DR7);
   }
 
-  // --------------------------------------------------------------------------------- Hypercalls
+  // --- Hypercalls
 
   /** {@code KVM_EXIT_HYPERCALL}: which. */
   public long hypercallNumber() {
@@ -275,7 +275,7 @@ public final class RunPage {
     memory.putLong(KvmRun.HYPERCALL_RET, value);
   }
 
-  // --------------------------------------------------------------------------- Failures and rest
+  // --- Failures and rest
 
   /** {@code KVM_EXIT_FAIL_ENTRY}: as the hardware has it. */
   public long failEntryReason() {
@@ -367,8 +367,7 @@ public final class RunPage {
     return memory.getLong(KvmRun.MEMORY_FAULT_SIZE);
   }
 
-  // ------------------------------------------------------------------------------
-  // KVM_CAP_SYNC_REGS
+  // --- KVM_CAP_SYNC_REGS
 
   /**
    * Which registers each {@code KVM_RUN} leaves in this page when it returns: {@code

@@ -117,7 +117,7 @@ public final class Vcpu extends Handle {
     return ring;
   }
 
-  // ----------------------------------------------------------------------------------------- Run
+  // --- Run
 
   /**
    * {@code KVM_RUN}: runs the guest until something needs user space.
@@ -308,7 +308,7 @@ public final class Vcpu extends Handle {
     }
   }
 
-  // ------------------------------------------------------------------------------------ Registers
+  // --- Registers
 
   /** {@code KVM_GET_REGS}. */
   public Regs getRegs() {
@@ -574,7 +574,7 @@ public final class Vcpu extends Handle {
     }
   }
 
-  // --------------------------------------------------------------------------------------- Events
+  // --- Events
 
   /**
    * {@code KVM_INTERRUPT}: queues an external interrupt; without in-kernel interrupt chips, or with
@@ -691,7 +691,7 @@ public final class Vcpu extends Handle {
         () -> "IA32_MCG_CAP 0x" + Long.toHexString(mcgCap));
   }
 
-  // ---------------------------------------------------------------------------------------- Other
+  // --- Other
 
   /**
    * {@code KVM_TRANSLATE}: walks the guest's page tables.

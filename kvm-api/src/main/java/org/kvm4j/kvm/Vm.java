@@ -113,7 +113,7 @@ public final class Vm extends Handle {
     EnableCaps.enable(this, arguments, capability, args);
   }
 
-  // ------------------------------------------------------------------------------------- Memory
+  // --- Memory
 
   /**
    * {@code KVM_SET_USER_MEMORY_REGION}: makes, moves, changes or deletes a slot of guest memory.
@@ -360,7 +360,7 @@ public final class Vm extends Handle {
         () -> "it must come before the first vCPU");
   }
 
-  // --------------------------------------------------------------------------------- Interrupts
+  // --- Interrupts
 
   /**
    * {@code KVM_CREATE_IRQCHIP}: two PICs, an I/O APIC, and a local APIC for each vCPU. Needs {@code
@@ -593,7 +593,7 @@ public final class Vm extends Handle {
         () -> String.format("address 0x%x, data 0x%x", address, data));
   }
 
-  // ------------------------------------------------------------------------------------ Devices
+  // --- Devices
 
   /**
    * {@code KVM_IOEVENTFD}: has the kernel write an eventfd instead of exiting when the guest writes
@@ -703,7 +703,7 @@ public final class Vm extends Handle {
     return result >= 0;
   }
 
-  // --------------------------------------------------------------------------------------- Time
+  // --- Time
 
   /**
    * {@code KVM_GET_CLOCK}: the guest's kvmclock. Needs {@code KVM_CAP_ADJUST_CLOCK}, whose value
@@ -748,7 +748,7 @@ public final class Vm extends Handle {
     call(KvmIoctl.KVM_SET_TSC_KHZ, khz, () -> khz + " kHz");
   }
 
-  // -------------------------------------------------------------------------------------- Others
+  // --- Others
 
   /**
    * {@code KVM_X86_SET_MSR_FILTER}: replaces the filter of MSR accesses. Needs {@code

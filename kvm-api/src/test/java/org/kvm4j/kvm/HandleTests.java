@@ -51,7 +51,7 @@ class HandleTests {
     return kernel.memory(address, length);
   }
 
-  // ---------------------------------------------------------------------------------- Life cycle
+  // --- Life cycle
 
   @Test
   void openingTellsWhyItFailed() {
@@ -100,7 +100,7 @@ class HandleTests {
     assertEquals(new Regs(), vcpu.getRegs());
   }
 
-  // -------------------------------------------------------------------------------------- Errors
+  // --- Errors
 
   @Test
   void aFailedIoctlIsNamedWithItsErrno() {
@@ -188,7 +188,7 @@ class HandleTests {
     assertTrue(vm.memorySlots().isEmpty());
   }
 
-  // ------------------------------------------------------------------------------------- Lists
+  // --- Lists
 
   @Test
   void msrListsAskForTheirLengthFirst() {
@@ -288,7 +288,7 @@ class HandleTests {
     assertEquals(new Xsave(), vcpu.getXsave());
   }
 
-  // ---------------------------------------------------------------------------------- Structures
+  // --- Structures
 
   @Test
   void theMsrFilterPointsAtItsBitmaps() {
@@ -397,7 +397,7 @@ class HandleTests {
     assertTrue(vcpu.coalescedRing().isEmpty());
   }
 
-  // ------------------------------------------------------------------------------------- Running
+  // --- Running
 
   @Test
   void errnosOfARunThatAreNoFailuresAreExits() {
@@ -446,7 +446,7 @@ class HandleTests {
     assertEquals(0x123, page.getLong(KvmRun.MSR_DATA));
   }
 
-  // --------------------------------------------------------------------------------- Guest memory
+  // --- Guest memory
 
   @Test
   void guestMemoryIsReadAndWrittenByItsAddress() {

@@ -20,7 +20,9 @@ record Backend(String name, @Nullable KernelProvider provider) {
   /** A new kernel; a skip with its reason if there cannot be one here. */
   Kernel open() {
     if (provider == null) {
-      return abort(name + ": no provider of this kernel on the class path");
+      return isEmulated()
+          ? fail("no provider of the emulated kernel on the class path")
+          : abort(name + ": no provider of this kernel on the class path");
     }
     provider
         .unavailable()

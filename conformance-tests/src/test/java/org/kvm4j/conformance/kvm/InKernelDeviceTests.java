@@ -45,7 +45,7 @@ class InKernelDeviceTests extends KvmContract {
     return guest;
   }
 
-  // ------------------------------------------------------------------------------ coalesced writes
+  // --- Coalesced writes
 
   @EachBackend
   void writesToAZoneAreGatheredInOrder() {
@@ -113,7 +113,7 @@ class InKernelDeviceTests extends KvmContract {
     assertEquals(300 - capacity - 1, drain(guest).size());
   }
 
-  // -------------------------------------------------------------------------------------- eventfds
+  // --- Eventfds
 
   @EachBackend
   void aWriteToAnIoeventfdCountsAndDoesNotExit() {

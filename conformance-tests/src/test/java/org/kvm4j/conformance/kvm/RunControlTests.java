@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
 import static org.kvm4j.conformance.kvm.RealModeGuest.HOLE;
 
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -25,7 +27,7 @@ class RunControlTests extends KvmContract {
 
   private static final int[] SPIN = {0xeb, 0xfe}; // jmp to itself
 
-  // -------------------------------------------------------------------------------- immediate_exit
+  // --- Immediate_exit
 
   @EachBackend
   void immediateExitGivesEintrAndLeavesTheExitReason() {
@@ -67,7 +69,7 @@ class RunControlTests extends KvmContract {
     assertEquals(0x77, regs.rax & 0xff);
   }
 
-  // ----------------------------------------------------------------------------------------- kicks
+  // --- Kicks
 
   @EachBackend
   void aKickEndsAGuestThatNeverExits() throws Exception {
@@ -179,8 +181,33 @@ class RunControlTests extends KvmContract {
     assertEquals(2 * rounds, guest.memory.getShort(0x3000));
   }
 
-  // --------------------------------------------------------------------------- synchronised
-  // registers
+  // --- Allocation
+
+  private static void outs(RealModeGuest guest, int rounds) {
+    Vcpu vcpu = guest.vcpu;
+    for (int i = 0; i < rounds; i++) {
+      if (vcpu.runRaw() != 0
+          || vcpu.runPage().exitReason() != Exits.KVM_EXIT_IO
+          || vcpu.runPage().ioPort() != 0x10) {
+        throw new AssertionError("exit reason " + vcpu.runPage().exitReason());
+      }
+    }
+  }
+
+  @EachBackend
+  void aRunLoopAllocatesNothing() {
+    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    RealModeGuest guest = new RealModeGuest(kvm, 0xe6, 0x10, 0xeb, 0xfc); // out; jmp back
+    int rounds = backend.isEmulated() ? 300_000 : 3_000;
+    outs(guest, rounds);
+    long before = threads.getCurrentThreadAllocatedBytes();
+    outs(guest, rounds);
+    long allocated = threads.getCurrentThreadAllocatedBytes() - before;
+    // A byte for each round would be less than the smallest object for each.
+    assertTrue(allocated < rounds, () -> allocated + " bytes in " + rounds + " rounds");
+  }
+
+  // --- Synchronised registers
 
   @EachBackend
   void registersAreLeftInTheRunPageWhenTheyAreAskedFor() {

@@ -12,9 +12,11 @@ import org.kvm4j.kvm.CpuidEntry;
 import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.MsrEntry;
+import org.kvm4j.kvm.Statistic;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
 import org.kvm4j.kvm.uapi.KvmCap;
+import org.kvm4j.kvm.uapi.Uapi;
 
 /** The system descriptor, and the lives of descriptors. */
 class SystemTests extends KvmContract {
@@ -131,6 +133,23 @@ class SystemTests extends KvmContract {
     two.run(Exit.Hlt.class);
     assertEquals(0x11, one.memory.getByte(0x3000));
     assertEquals(0x22, two.memory.getByte(0x3000));
+  }
+
+  @EachBackend
+  void statisticsCountExits() {
+    backend.needs(kvm, KvmCap.KVM_CAP_BINARY_STATS_FD);
+    RealModeGuest guest = new RealModeGuest(kvm, 0xe6, 0x10, 0xeb, 0xfc); // out; jmp back
+    for (int i = 0; i < 10; i++) {
+      guest.run(Exit.IoOut.class);
+    }
+    Statistic exits =
+        guest.vcpu.readStatistics().stream()
+            .filter(s -> s.name().equals("exits"))
+            .findFirst()
+            .orElseThrow();
+    assertTrue(exits.value() >= 10, exits::toString);
+    assertEquals(Uapi.KVM_STATS_TYPE_CUMULATIVE, exits.type());
+    assertTrue(guest.vm.readStatistics().size() > 1);
   }
 
   @EachBackend

@@ -60,7 +60,7 @@ class UapiReferenceTests {
     return numbers;
   }
 
-  // ------------------------------------------------------------------------------------- ioctls
+  // --- Ioctls
 
   static Stream<Row> ioctls() {
     return ReferenceTable.rows("ioctls.tsv").stream();
@@ -138,7 +138,7 @@ class UapiReferenceTests {
     assertTrue(ioctl.dataFlow() != DataFlow.NONE && ioctl.dataFlow() != DataFlow.VALUE);
   }
 
-  // ------------------------------------------------------------------ capabilities, exits, flags
+  // --- Capabilities, exits, flags
 
   @Test
   void capabilitiesAreThoseOfTheTableAndNoOthers() {
@@ -181,7 +181,7 @@ class UapiReferenceTests {
     assertEquals(numbers("constants.tsv", "", "name", "value"), constants(Uapi.class));
   }
 
-  // ------------------------------------------------------------------------------------- structs
+  // --- Structs
 
   static Stream<String> structs() {
     return ReferenceTable.rows("structs.tsv").stream().map(r -> r.get("struct")).distinct();
@@ -257,7 +257,7 @@ class UapiReferenceTests {
     return field.replaceAll("[.\\[\\]]+", "_").toUpperCase(Locale.ROOT);
   }
 
-  // -------------------------------------------------------------------------------------- errnos
+  // --- Errnos
 
   @Test
   void everyErrorOfTheFactsHasANumber() {

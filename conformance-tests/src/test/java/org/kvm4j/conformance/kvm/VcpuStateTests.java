@@ -46,8 +46,7 @@ class VcpuStateTests extends KvmContract {
     vcpu = vm.createVcpu(0);
   }
 
-  // -------------------------------------------------------------------------------- general
-  // registers
+  // --- General registers
 
   @EachBackend
   void aNewVcpuIsAsAfterReset() {
@@ -90,8 +89,7 @@ class VcpuStateTests extends KvmContract {
     }
   }
 
-  // --------------------------------------------------------------------------------- system
-  // registers
+  // --- System registers
 
   @EachBackend
   void systemRegistersComeBackAsTheyAre() {
@@ -198,8 +196,7 @@ class VcpuStateTests extends KvmContract {
     refused(Errno.EINVAL, () -> vcpu.setSregs2(sregs));
   }
 
-  // ------------------------------------------------------------------------------------ FPU and
-  // XSAVE
+  // --- FPU and XSAVE
 
   @EachBackend
   void theFpuComesBack() {
@@ -259,8 +256,7 @@ class VcpuStateTests extends KvmContract {
     assertEquals(7, vcpu.getXcrs().xcr0());
   }
 
-  // ------------------------------------------------------------------------------- debug registers
-  // etc.
+  // --- Debug registers etc.
 
   @EachBackend
   void debugRegistersComeBack() {
@@ -305,8 +301,7 @@ class VcpuStateTests extends KvmContract {
     assertEquals(1L << 0x31, vcpu.getSregs().interruptBitmap[0]);
   }
 
-  // ------------------------------------------------------------------------------------ CPUID and
-  // MSRs
+  // --- CPUID and MSRs
 
   @EachBackend
   void cpuidComesBack() {
@@ -389,8 +384,7 @@ class VcpuStateTests extends KvmContract {
     assertEquals(1, vcpu.getMsrs(entries));
   }
 
-  // ---------------------------------------------------------------------------------------- Time
-  // etc.
+  // --- Time etc.
 
   @EachBackend
   void theTscFrequencyIsThatOfAMachine() {
