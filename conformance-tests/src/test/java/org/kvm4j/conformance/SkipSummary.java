@@ -80,9 +80,9 @@ public final class SkipSummary implements TestExecutionListener {
         });
     System.out.print(summary);
     try {
-      Path file = Path.of("target", "skips.txt");
-      if (Files.isDirectory(file.getParent())) {
-        Files.writeString(file, names, UTF_8);
+      Path directory = Path.of("target");
+      if (Files.isDirectory(directory)) {
+        Files.writeString(directory.resolve("skips.txt"), names, UTF_8);
       }
     } catch (IOException e) {
       System.out.println("The list of skipped tests could not be written: " + e);

@@ -11,6 +11,7 @@ import org.kvm4j.kvm.uapi.Caps;
 import org.kvm4j.kvm.uapi.KvmCap;
 import org.kvm4j.kvm.uapi.Uapi;
 
+@SuppressWarnings("NullAway.Init") // Set at the start of each test.
 class DirtyLogTests extends KvmContract {
 
   private static final int LOGGED = 1;

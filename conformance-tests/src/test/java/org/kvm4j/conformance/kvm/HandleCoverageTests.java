@@ -29,12 +29,19 @@ class HandleCoverageTests {
           "getDebugregs", "getDebugRegs",
           "setDebugregs", "setDebugRegs");
 
-  private static final Map<FdKind, Class<?>> HANDLES =
-      Map.of(
-          FdKind.SYSTEM, Kvm.class,
-          FdKind.VM, Vm.class,
-          FdKind.VCPU, Vcpu.class,
-          FdKind.DEVICE, Device.class);
+  private static Class<?> handle(FdKind kind) {
+    switch (kind) {
+      case SYSTEM:
+        return Kvm.class;
+      case VM:
+        return Vm.class;
+      case VCPU:
+        return Vcpu.class;
+      case DEVICE:
+        return Device.class;
+    }
+    throw new AssertionError(kind);
+  }
 
   @ParameterizedTest
   @EnumSource(KvmIoctl.class)
@@ -50,8 +57,8 @@ class HandleCoverageTests {
       String name = NAMES.getOrDefault(camel, camel);
       String method = kind == FdKind.DEVICE ? name.replace("DeviceAttr", "Attr") : name;
       assertTrue(
-          Arrays.stream(HANDLES.get(kind).getMethods()).anyMatch(m -> m.getName().equals(method)),
-          () -> HANDLES.get(kind).getSimpleName() + " has no " + method);
+          Arrays.stream(handle(kind).getMethods()).anyMatch(m -> m.getName().equals(method)),
+          () -> handle(kind).getSimpleName() + " has no " + method);
     }
   }
 

@@ -13,6 +13,7 @@ import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
 
 /** Guests in protected and long mode, entered by setting the registers. */
+@SuppressWarnings("NullAway.Init") // Set at the start of each test.
 class ModeTests extends KvmContract {
 
   private static final int PML4 = 0x4000;
