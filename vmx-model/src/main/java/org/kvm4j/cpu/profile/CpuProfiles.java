@@ -145,11 +145,12 @@ public final class CpuProfiles {
     String name = parts[0].trim().toLowerCase(Locale.ROOT);
     CpuProfile profile = PROFILES.get(name);
     if (profile == null) {
+      String near = suggestion(name, PROFILES.keySet());
       throw new IllegalArgumentException(
-          "unknown CPU '%s'%s; known: %s"
+          "unknown CPU '%s'%s known: %s"
               .formatted(
                   parts[0].trim(),
-                  suggestion(name, PROFILES.keySet()),
+                  near.isEmpty() ? ";" : near,
                   String.join(", ", PROFILES.keySet())));
     }
     for (int k = 1; k < parts.length; k++) {

@@ -2,6 +2,7 @@ package org.kvm4j.cpu.testing;
 
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Set;
@@ -91,6 +92,11 @@ public final class SystemMachine {
   public final PhysicalMemory memory = new PhysicalMemory(40);
   public final Cpu cpu;
   private final Decoder decoder;
+  private long initialCr0;
+  private long initialCr3;
+  private long initialCr4;
+  private long initialEfer;
+  private long initialFlags;
 
   /** Port accesses: "in 60/1", "out 80/1=12". */
   public final List<String> ports = new ArrayList<>();
@@ -130,17 +136,31 @@ public final class SystemMachine {
   /** Real-address mode, code at {@link #CODE}. */
   public static SystemMachine real() {
     SystemMachine m = new SystemMachine(CpuProfiles.named("kvm4j-v1,+xsave,+apic"));
-    m.cpu.idtBase = 0;
-    m.cpu.idtLimit = 0x3ff;
-    m.cpu.seg[Cpu.CS].set(CODE >> 4, CODE, 0xffff, Segment.REAL_CODE);
-    m.cpu.seg[Cpu.SS].set(STACK0 >> 4, STACK0, 0xffff, Segment.REAL_DATA);
-    m.cpu.seg[Cpu.DS].set(DATA >> 4, DATA, 0xffff, Segment.REAL_DATA);
-    m.cpu.seg[Cpu.ES].set(DATA >> 4, DATA, 0xffff, Segment.REAL_DATA);
-    m.cpu.r[Cpu.RSP] = 0x1000;
-    m.cpu.rip = 0;
-    m.cpu.instructionRip = 0;
-    m.cpu.updateMode();
-    return m;
+    m.enterReal();
+    return m.made();
+  }
+
+  private void enterReal() {
+    cpu.idtBase = 0;
+    cpu.idtLimit = 0x3ff;
+    cpu.seg[Cpu.CS].set(CODE >> 4, CODE, 0xffff, Segment.REAL_CODE);
+    cpu.seg[Cpu.SS].set(STACK0 >> 4, STACK0, 0xffff, Segment.REAL_DATA);
+    for (int s : new int[] {Cpu.DS, Cpu.ES, Cpu.FS, Cpu.GS}) {
+      cpu.seg[s].set(DATA >> 4, DATA, 0xffff, Segment.REAL_DATA);
+    }
+    cpu.r[Cpu.RSP] = 0x1000;
+    cpu.rip = 0;
+    cpu.instructionRip = 0;
+    cpu.updateMode();
+  }
+
+  private SystemMachine made() {
+    initialCr0 = cpu.cr0;
+    initialCr3 = cpu.cr3;
+    initialCr4 = cpu.cr4;
+    initialEfer = cpu.efer;
+    initialFlags = cpu.rflags();
+    return this;
   }
 
   /** Flat 32-bit protected mode at a privilege level, without paging. */
@@ -149,43 +169,31 @@ public final class SystemMachine {
     m.cpu.cr0 |= ControlBits.CR0_PE;
     m.taskState(false);
     m.flat(cpl, false);
-    return m;
+    return m.made();
   }
 
   /** As above with 32-bit paging. */
   public static SystemMachine paged32(int cpl) {
     SystemMachine m = protected32(cpl);
-    for (int k = 0; k < 1024; k++) {
-      m.memory.writeInt(TABLES + k * 4, 0);
-    }
-    m.memory.writeInt(TABLES, TABLES + 0x1000 | 7);
-    for (int k = 0; k < 1024; k++) {
-      m.memory.writeInt(TABLES + 0x1000 + k * 4, k << 12 | 7);
-    }
     m.cpu.cr3 = TABLES;
     m.cpu.cr0 |= ControlBits.CR0_PG | ControlBits.CR0_WP;
+    m.pageTables();
     m.cpu.updateMode();
-    return m;
+    return m.made();
   }
 
   /** 64-bit mode at a privilege level. */
   public static SystemMachine long64(int cpl) {
     SystemMachine m = new SystemMachine(CpuProfiles.named("kvm4j-v1,+xsave,+apic"));
-    m.memory.writeLong(TABLES, TABLES + 0x1000 | 7);
-    m.memory.writeLong(TABLES + 0x1000, TABLES + 0x2000 | 7);
-    m.memory.writeLong(TABLES + 0x2000, 0x80 | 7);
-    m.memory.writeLong(TABLES + 0x2008, TABLES + 0x3000 | 7);
-    for (int k = 0; k < 512; k++) {
-      m.memory.writeLong(TABLES + 0x3000 + k * 8, PAGES + (k << 12) | 7);
-    }
     m.cpu.cr0 |= ControlBits.CR0_PE | ControlBits.CR0_PG | ControlBits.CR0_WP;
     m.cpu.cr3 = TABLES;
     m.cpu.cr4 = ControlBits.CR4_PAE;
     m.cpu.efer =
         ControlBits.EFER_LME | ControlBits.EFER_LMA | ControlBits.EFER_SCE | ControlBits.EFER_NXE;
+    m.pageTables();
     m.taskState(true);
     m.flat(cpl, true);
-    return m;
+    return m.made();
   }
 
   /** Compatibility mode at a privilege level. */
@@ -198,7 +206,13 @@ public final class SystemMachine {
   /** Virtual-8086 mode, code at {@link #CODE}, with paging off. */
   public static SystemMachine v86(int iopl) {
     SystemMachine m = protected32(3);
-    Cpu c = m.cpu;
+    m.enterV86(iopl);
+    return m.made();
+  }
+
+  private void enterV86(int iopl) {
+    Cpu c = cpu;
+    c.cpl = 3;
     c.flagsRest |= Flags.VM | iopl << 12;
     int[] bases = {DATA, CODE, STACK3 - 0x1000, DATA, DATA, DATA};
     for (int s = 0; s < 6; s++) {
@@ -208,7 +222,66 @@ public final class SystemMachine {
     c.instructionRip = 0;
     c.r[Cpu.RSP] = 0x1000;
     c.updateMode();
-    return m;
+  }
+
+  private void pageTables() {
+    if ((cpu.efer & ControlBits.EFER_LMA) != 0) {
+      memory.writeLong(TABLES, TABLES + 0x1000 | 7);
+      memory.writeLong(TABLES + 0x1000, TABLES + 0x2000 | 7);
+      memory.writeLong(TABLES + 0x2000, 0x80 | 7);
+      memory.writeLong(TABLES + 0x2008, TABLES + 0x3000 | 7);
+      for (int k = 0; k < 512; k++) {
+        memory.writeLong(TABLES + 0x3000 + k * 8, PAGES + (k << 12) | 7);
+      }
+    } else {
+      for (int k = 0; k < 1024; k++) {
+        memory.writeInt(TABLES + k * 4, 0);
+        memory.writeInt(TABLES + 0x1000 + k * 4, k << 12 | 7);
+      }
+      memory.writeInt(TABLES, TABLES + 0x1000 | 7);
+    }
+  }
+
+  /**
+   * Puts tables and registers back to what they were when the machine was made.
+   *
+   * @param cpl privilege level, in the modes that have more than one
+   * @param compatibility compatibility mode instead of 64-bit mode
+   */
+  public void restart(int cpl, boolean compatibility) {
+    Arrays.fill(cpu.r, 0);
+    cpu.cr0 = initialCr0;
+    cpu.cr3 = initialCr3;
+    cpu.cr4 = initialCr4;
+    cpu.efer = initialEfer;
+    cpu.setRflags(initialFlags);
+    cpu.dr7 = 0x400;
+    cpu.shadow = 0;
+    cpu.pendingDebug = 0;
+    cpu.activity = Cpu.ACTIVE;
+    cpu.left = false;
+    cpu.xcr0 = 1;
+    cpu.pkru = 0;
+    cpu.pkrs = 0;
+    cpu.msr.reset();
+    ports.clear();
+    byte[] none = new byte[0x1000];
+    memory.write(TSS2, none);
+    pageTables();
+    cpu.seg[Cpu.LDTR].set(0, 0, 0xffff, 0x82);
+    descriptorTables();
+    if ((initialFlags & Flags.VM) != 0) {
+      taskState(false);
+      enterV86((int) initialFlags >> 12 & 3);
+    } else if ((initialCr0 & ControlBits.CR0_PE) == 0) {
+      cpu.cpl = 0;
+      enterReal();
+    } else {
+      boolean lma = (initialEfer & ControlBits.EFER_LMA) != 0;
+      taskState(lma);
+      flat(cpl, lma && !compatibility);
+    }
+    cpu.mmu.flushAll();
   }
 
   private void flat(int cpl, boolean long64) {
