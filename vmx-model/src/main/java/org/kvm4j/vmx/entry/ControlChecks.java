@@ -175,7 +175,7 @@ final class ControlChecks {
             "CONTROL_TPR_THRESHOLD_RESERVED",
             "If the TPR shadow is used without virtual-interrupt delivery, bits 31:4 of the TPR"
                 + " threshold are 0.")
-        .reads(VmcsField.TPR_THRESHOLD)
+        .reads(VmcsField.TPR_THRESHOLD, VmcsField.CPU_BASED_VM_EXEC_CONTROL)
         .readsSecondary()
         .passes(
             c ->
@@ -187,7 +187,10 @@ final class ControlChecks {
             "CONTROL_TPR_THRESHOLD_VTPR",
             "If the TPR shadow is used without APIC-access virtualization and virtual-interrupt"
                 + " delivery, the TPR threshold is not above bits 7:4 of VTPR.")
-        .reads(VmcsField.TPR_THRESHOLD, VmcsField.VIRTUAL_APIC_PAGE_ADDR)
+        .reads(
+            VmcsField.TPR_THRESHOLD,
+            VmcsField.VIRTUAL_APIC_PAGE_ADDR,
+            VmcsField.CPU_BASED_VM_EXEC_CONTROL)
         .readsSecondary()
         .always()
         .passes(
@@ -212,6 +215,7 @@ final class ControlChecks {
             "If the TPR shadow is not used, virtualize x2APIC mode, APIC-register virtualization and"
                 + " virtual-interrupt delivery are 0.")
         .readsSecondary()
+        .reads(VmcsField.CPU_BASED_VM_EXEC_CONTROL)
         .passes(
             c ->
                 c.primary(Controls.CPU_BASED_TPR_SHADOW)

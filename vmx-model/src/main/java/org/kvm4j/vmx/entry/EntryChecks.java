@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.vmx.vmcs.Controls;
 import org.kvm4j.vmx.vmcs.Vmcs;
 import org.kvm4j.vmx.vmcs.VmcsField;
 
@@ -36,6 +37,9 @@ public final class EntryChecks {
   /** Checks that run at every entry. */
   private static final long[] ALWAYS;
 
+  /** Checks that read a field whose saving may be deferred. */
+  private static final long[] READS_DEFERRABLE;
+
   static {
     List<CheckBuilder> builders = new ArrayList<>();
     ControlChecks.add(builders);
@@ -52,14 +56,22 @@ public final class EntryChecks {
     PREDICATES = new EntryCheck.Predicate[n];
     BY_FIELD = new long[VmcsField.COUNT * WORDS];
     ALWAYS = new long[WORDS];
+    READS_DEFERRABLE = new long[WORDS];
     for (EntryCheck check : ALL) {
       int k = check.order();
+      boolean wholePrimary = builders.get(k).readsWholePrimary;
       PREDICATES[k] = check.predicate();
       if (BY_ID.put(check.id(), check) != null) {
         throw new IllegalStateException("two checks are called " + check.id());
       }
       for (VmcsField field : check.fields()) {
-        BY_FIELD[field.ordinal() * WORDS + (k >> 6)] |= 1L << k;
+        // A change of "activate secondary controls" counts as one of the secondary controls.
+        if (field != VmcsField.CPU_BASED_VM_EXEC_CONTROL || wholePrimary) {
+          BY_FIELD[field.ordinal() * WORDS + (k >> 6)] |= 1L << k;
+        }
+        if (Vmcs.isDeferrable(field.ordinal())) {
+          READS_DEFERRABLE[k >> 6] |= 1L << k;
+        }
       }
       if (check.always()) {
         ALWAYS[k >> 6] |= 1L << k;
@@ -86,7 +98,11 @@ public final class EntryChecks {
    */
   @Nullable EntryCheck run(Vmcs vmcs, EntryContext c) {
     long[] due = this.due;
-    System.arraycopy(ALWAYS, 0, due, 0, WORDS);
+    if (readsOutside(vmcs, c)) {
+      System.arraycopy(ALWAYS, 0, due, 0, WORDS);
+    } else {
+      Arrays.fill(due, 0);
+    }
     long[] dirty = vmcs.dirty;
     for (int w = 0; w < dirty.length; w++) {
       long bits = dirty[w];
@@ -96,6 +112,15 @@ public final class EntryChecks {
         for (int k = 0; k < WORDS; k++) {
           due[k] |= BY_FIELD[field * WORDS + k];
         }
+      }
+    }
+    if (vmcs.isDeferred()) {
+      long reads = 0;
+      for (int w = 0; w < WORDS; w++) {
+        reads |= due[w] & READS_DEFERRABLE[w];
+      }
+      if (reads != 0) {
+        vmcs.complete();
       }
     }
     for (int w = 0; w < WORDS; w++) {
@@ -109,6 +134,14 @@ public final class EntryChecks {
       }
     }
     return null;
+  }
+
+  /** Whether a check of those that always run may find something: memory, or another host mode. */
+  private static boolean readsOutside(Vmcs vmcs, EntryContext c) {
+    return c.v[Vmcs.VMCS_LINK_POINTER] != -1
+        || c.hostLongMode != vmcs.verifiedInLongMode
+        || !c.secondary(Controls.SECONDARY_EXEC_ENABLE_EPT)
+        || c.primary(Controls.CPU_BASED_TPR_SHADOW);
   }
 
   /** Every check that the state fails, in order: for explanation, not for entry. */
@@ -130,6 +163,7 @@ public final class EntryChecks {
     private final String statement;
     private final List<VmcsField> fields = new ArrayList<>();
     private boolean always;
+    private boolean readsWholePrimary;
     private int qualification;
     private EntryCheck.@Nullable Predicate predicate;
     private EntryCheck.@Nullable Remedy remedy;
@@ -143,13 +177,17 @@ public final class EntryChecks {
 
     /** What the predicate reads. */
     CheckBuilder reads(VmcsField... more) {
-      fields.addAll(Arrays.asList(more));
+      List<VmcsField> added = Arrays.asList(more);
+      fields.addAll(added);
+      readsWholePrimary |= added.contains(VmcsField.CPU_BASED_VM_EXEC_CONTROL);
       return this;
     }
 
-    /** CPU_BASED_VM_EXEC_CONTROL and SECONDARY_VM_EXEC_CONTROL, which decide together. */
+    /** SECONDARY_VM_EXEC_CONTROL, and of CPU_BASED_VM_EXEC_CONTROL what activates it. */
     CheckBuilder readsSecondary() {
-      return reads(VmcsField.SECONDARY_VM_EXEC_CONTROL, VmcsField.CPU_BASED_VM_EXEC_CONTROL);
+      fields.add(VmcsField.SECONDARY_VM_EXEC_CONTROL);
+      fields.add(VmcsField.CPU_BASED_VM_EXEC_CONTROL);
+      return this;
     }
 
     CheckBuilder always() {

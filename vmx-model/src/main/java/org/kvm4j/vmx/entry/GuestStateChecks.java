@@ -707,39 +707,62 @@ final class GuestStateChecks {
   }
 
   private void pdptes() {
+    Section s = Section.GUEST_PDPTES;
+    int qualification = (int) InvalidGuestState.PDPTE.encode();
     check(
-            Section.GUEST_PDPTES,
-            "GUEST_PDPTES_RESERVED",
-            "If the guest uses PAE paging, no present PDPTE has a reserved bit set: from the VMCS"
-                + " with EPT, else from memory at CR3.")
+            s,
+            "GUEST_PDPTES_FIELDS",
+            "If the guest uses PAE paging with EPT, no present PDPTE of the VMCS has a reserved bit"
+                + " set.")
         .reads(
             VmcsField.GUEST_PDPTR0,
             VmcsField.GUEST_PDPTR1,
             VmcsField.GUEST_PDPTR2,
             VmcsField.GUEST_PDPTR3,
             VmcsField.GUEST_CR0,
+            VmcsField.GUEST_CR4,
+            VmcsField.VM_ENTRY_CONTROLS)
+        .readsSecondary()
+        .qualification(qualification)
+        .passes(
+            c -> {
+              if (c.guestPae() && c.secondary(Controls.SECONDARY_EXEC_ENABLE_EPT)) {
+                for (int k = 0; k < 4; k++) {
+                  if (!isPdpte(c, c.v[Vmcs.GUEST_PDPTR0 + k])) {
+                    return false;
+                  }
+                }
+              }
+              return true;
+            });
+    check(
+            s,
+            "GUEST_PDPTES_MEMORY",
+            "If the guest uses PAE paging without EPT, no present PDPTE in memory at CR3 has a"
+                + " reserved bit set.")
+        .reads(
             VmcsField.GUEST_CR3,
+            VmcsField.GUEST_CR0,
             VmcsField.GUEST_CR4,
             VmcsField.VM_ENTRY_CONTROLS)
         .readsSecondary()
         .always()
-        .qualification((int) InvalidGuestState.PDPTE.encode())
-        .passes(GuestStateChecks::pdptesPass);
+        .qualification(qualification)
+        .passes(
+            c -> {
+              if (c.guestPae() && !c.secondary(Controls.SECONDARY_EXEC_ENABLE_EPT)) {
+                long table = c.v[Vmcs.GUEST_CR3] & 0xffff_ffe0L;
+                for (int k = 0; k < 4; k++) {
+                  if (!isPdpte(c, c.cpu.mmu.memory.readLong(table + 8L * k))) {
+                    return false;
+                  }
+                }
+              }
+              return true;
+            });
   }
 
-  private static boolean pdptesPass(EntryContext c) {
-    if (!c.guestPae()) {
-      return true;
-    }
-    boolean ept = c.secondary(Controls.SECONDARY_EXEC_ENABLE_EPT);
-    long table = c.v[Vmcs.GUEST_CR3] & 0xffff_ffe0L;
-    long reserved = 0x1e6 | c.physicalReserved();
-    for (int k = 0; k < 4; k++) {
-      long entry = ept ? c.v[Vmcs.GUEST_PDPTR0 + k] : c.cpu.mmu.memory.readLong(table + 8L * k);
-      if ((entry & 1) != 0 && (entry & reserved) != 0) {
-        return false;
-      }
-    }
-    return true;
+  private static boolean isPdpte(EntryContext c, long entry) {
+    return (entry & 1) == 0 || (entry & (0x1e6 | c.physicalReserved())) == 0;
   }
 }

@@ -2,6 +2,7 @@ package org.kvm4j.vmx.entry;
 
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.vmx.exit.ExitReason;
@@ -27,6 +28,9 @@ public final class VmEntry {
   /** VMfailValid: VM entry with invalid host-state field(s). */
   public static final int INVALID_HOST_STATE = 8;
 
+  /** Fields whose change makes VM entry load registers that are in the processor already. */
+  private static final long[] RELOAD_FIELDS = new long[Vmcs.DIRTY_WORDS];
+
   /** Fields whose change makes {@link NonRootOperation} read its copies again. */
   private static final long[] CONTROL_FIELDS = new long[Vmcs.DIRTY_WORDS];
 
@@ -34,6 +38,28 @@ public final class VmEntry {
     for (VmcsField field : VmcsField.values()) {
       if (field.type == VmcsField.Type.CONTROL) {
         CONTROL_FIELDS[field.ordinal() >> 6] |= 1L << field.ordinal();
+      }
+      boolean registers =
+          switch (field) {
+            case GUEST_RIP,
+                GUEST_RSP,
+                GUEST_RFLAGS,
+                GUEST_INTERRUPTIBILITY_INFO,
+                GUEST_ACTIVITY_STATE,
+                GUEST_PENDING_DBG_EXCEPTIONS,
+                VMX_PREEMPTION_TIMER_VALUE ->
+                false;
+            case VM_ENTRY_CONTROLS,
+                VM_EXIT_CONTROLS,
+                SECONDARY_VM_EXEC_CONTROL,
+                VIRTUAL_PROCESSOR_ID,
+                VM_ENTRY_MSR_LOAD_COUNT,
+                EPT_POINTER ->
+                true;
+            default -> field.type == VmcsField.Type.GUEST;
+          };
+      if (registers) {
+        RELOAD_FIELDS[field.ordinal() >> 6] |= 1L << field.ordinal();
       }
     }
   }
@@ -76,6 +102,7 @@ public final class VmEntry {
     failure = null;
     EntryCheck failed = checks.run(vmcs, c);
     if (failed != null) {
+      vmcs.complete();
       failure = VmEntryFailure.of(failed, c);
       switch (failed.group()) {
         case CONTROL -> {
@@ -91,12 +118,23 @@ public final class VmEntry {
         }
       }
     }
-    boolean controlsChanged = false;
-    for (int w = 0; w < Vmcs.DIRTY_WORDS; w++) {
-      controlsChanged |= (vmcs.dirty[w] & CONTROL_FIELDS[w]) != 0;
+    long controls = 0;
+    long registers = 0;
+    long[] dirty = vmcs.dirty;
+    for (int w = 0; w < dirty.length; w++) {
+      controls |= dirty[w] & CONTROL_FIELDS[w];
+      registers |= dirty[w] & RELOAD_FIELDS[w];
     }
-    nonRoot.enter(vmcs, controlsChanged);
-    load(v);
+    boolean resident = nonRoot.isResident(vmcs) && registers == 0;
+    if (!resident) {
+      vmcs.complete();
+    }
+    nonRoot.enter(vmcs, controls != 0);
+    if (resident) {
+      resume(vmcs);
+    } else {
+      load(v);
+    }
     long loads = v[Vmcs.VM_ENTRY_MSR_LOAD_COUNT];
     if (loads != 0) {
       MsrLists lists = nonRoot.msrLists();
@@ -108,7 +146,7 @@ public final class VmEntry {
       }
     }
     vmcs.launched = true;
-    vmcs.markVerified();
+    vmcs.markVerified(hostLongMode);
     int info = (int) v[Vmcs.VM_ENTRY_INTR_INFO_FIELD];
     if (InterruptionInfo.isValid(info)) {
       inject(v, info);
@@ -121,18 +159,8 @@ public final class VmEntry {
     Cpu cpu = this.cpu;
     int secondary = NonRootOperation.secondary(v);
     GuestState.loadRegisters(cpu, v, (int) v[Vmcs.VM_ENTRY_CONTROLS], secondary);
-    // 27.3.2.3 "Loading Guest RIP, RSP, RFLAGS, and SSP".
-    cpu.rip = v[Vmcs.GUEST_RIP];
-    cpu.instructionRip = cpu.rip;
-    cpu.r[Cpu.RSP] = v[Vmcs.GUEST_RSP];
     cpu.setRflags(v[Vmcs.GUEST_RFLAGS]);
-    // 27.7 "Special Features of VM Entry".
-    int interruptibility = (int) v[Vmcs.GUEST_INTERRUPTIBILITY_INFO];
-    cpu.shadow = interruptibility & 3;
-    cpu.nmiBlocked = (interruptibility & 8) != 0;
-    cpu.activity = (int) v[Vmcs.GUEST_ACTIVITY_STATE];
-    long pending = v[Vmcs.GUEST_PENDING_DBG_EXCEPTIONS];
-    cpu.pendingDebug = (pending & 0x5000) != 0 && cpu.activity <= Cpu.HALTED ? pending & 0x500f : 0;
+    loadRest(v);
     boolean ept = (secondary & Controls.SECONDARY_EXEC_ENABLE_EPT) != 0;
     boolean vpid = (secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) != 0;
     if (!vpid) {
@@ -147,9 +175,42 @@ public final class VmEntry {
     if (!ept && context.guestPae()) {
       cpu.mmu.loadPdptes(cpu.cr3);
     }
+    cpu.updateMode();
+  }
+
+  /** RIP, RSP and the non-register state. */
+  private void loadRest(long[] v) {
+    Cpu cpu = this.cpu;
+    // 27.3.2.3 "Loading Guest RIP, RSP, RFLAGS, and SSP".
+    cpu.rip = v[Vmcs.GUEST_RIP];
+    cpu.instructionRip = cpu.rip;
+    cpu.r[Cpu.RSP] = v[Vmcs.GUEST_RSP];
+    // 27.7 "Special Features of VM Entry".
+    int interruptibility = (int) v[Vmcs.GUEST_INTERRUPTIBILITY_INFO];
+    cpu.shadow = interruptibility & 3;
+    cpu.nmiBlocked = (interruptibility & 8) != 0;
+    cpu.activity = (int) v[Vmcs.GUEST_ACTIVITY_STATE];
+    long pending = v[Vmcs.GUEST_PENDING_DBG_EXCEPTIONS];
+    cpu.pendingDebug = (pending & 0x5000) != 0 && cpu.activity <= Cpu.HALTED ? pending & 0x500f : 0;
     cpu.guest = nonRoot;
     cpu.left = false;
-    cpu.updateMode();
+  }
+
+  /** Loading where all other registers are in the processor, as the last VM exit left them. */
+  private void resume(Vmcs vmcs) {
+    Cpu cpu = this.cpu;
+    long[] v = vmcs.v;
+    loadRest(v);
+    if (vmcs.isDirty(Vmcs.GUEST_RFLAGS)) {
+      cpu.setRflags(v[Vmcs.GUEST_RFLAGS]);
+      cpu.updateMode();
+    } else {
+      cpu.flagsRest = cpu.flagsRest & ~Flags.RF | (int) v[Vmcs.GUEST_RFLAGS] & Flags.RF;
+    }
+    if (cpu.mmu.vpid == 0) {
+      cpu.mmu.tlb.vmTransitionWithoutVpid();
+      cpu.mmu.invalidated();
+    }
   }
 
   /** 27.6 "Event Injection". */

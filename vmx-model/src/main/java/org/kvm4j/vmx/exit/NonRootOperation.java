@@ -1,5 +1,6 @@
 package org.kvm4j.vmx.exit;
 
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
@@ -91,6 +92,7 @@ public final class NonRootOperation implements GuestMode {
   private int primary;
   private int secondary;
   private int exitControls;
+  private int entryControls;
   private int exceptionBitmap;
   private long cr0Mask;
   private long cr0Shadow;
@@ -111,8 +113,13 @@ public final class NonRootOperation implements GuestMode {
   private int deliveryErrorCode;
   private int deliveryLength;
 
+  /** The VMCS whose guest's registers are in the processor still, or null. */
+  private @Nullable Vmcs resident;
+
+  private final Vmcs.Deferred deferred = this::saveDeferred;
+
   /** The abort of the last VM exit, or null. */
-  private @org.jspecify.annotations.Nullable VmxAbort abort;
+  private @Nullable VmxAbort abort;
 
   public NonRootOperation(Cpu cpu, VmxCapabilities capabilities) {
     this.cpu = cpu;
@@ -139,6 +146,7 @@ public final class NonRootOperation implements GuestMode {
       primary = (int) v[Vmcs.CPU_BASED_VM_EXEC_CONTROL];
       secondary = secondary(v);
       exitControls = (int) v[Vmcs.VM_EXIT_CONTROLS];
+      entryControls = (int) v[Vmcs.VM_ENTRY_CONTROLS];
       exceptionBitmap = (int) v[Vmcs.EXCEPTION_BITMAP];
       cr0Mask = v[Vmcs.CR0_GUEST_HOST_MASK];
       cr0Shadow = v[Vmcs.CR0_READ_SHADOW];
@@ -179,6 +187,23 @@ public final class NonRootOperation implements GuestMode {
         : 0;
   }
 
+  /**
+   * Whether the registers of the VMCS's guest are in the processor, as its last VM exit left them:
+   * then VM entry need not load what was not written since. If they are another guest's, they are
+   * saved.
+   */
+  public boolean isResident(Vmcs vmcs) {
+    Vmcs there = resident;
+    if (there == vmcs) {
+      return true;
+    }
+    if (there != null) {
+      there.complete();
+      resident = null;
+    }
+    return false;
+  }
+
   /** Makes a monitor-trap-flag exit pending on the next instruction boundary. */
   public void pendMonitorTrap() {
     watch |= WATCH_MONITOR_TRAP;
@@ -201,7 +226,7 @@ public final class NonRootOperation implements GuestMode {
   }
 
   /** The VMX abort that the last VM exit ended in, or null. */
-  public @org.jspecify.annotations.Nullable VmxAbort abort() {
+  public @Nullable VmxAbort abort() {
     return abort;
   }
 
@@ -837,6 +862,11 @@ public final class NonRootOperation implements GuestMode {
     f[Vmcs.GUEST_RFLAGS] =
         rf == RF_KEEP ? flags : rf == 0 ? flags & ~(long) Flags.RF : flags | Flags.RF;
     saveNonRegisterState(reason, intrInfo);
+    if (hostedByJava && staysResident(f)) {
+      return;
+    }
+    resident = null;
+    vmcs.defer(null);
     GuestState.saveRegisters(c, f, exitControls, secondary);
     boolean wasLong = c.longMode;
 
@@ -851,6 +881,50 @@ public final class NonRootOperation implements GuestMode {
       return;
     }
     loadHost(f);
+  }
+
+  /**
+   * Leaves the guest's registers in the processor where nobody can tell: the hypervisor runs on no
+   * emulated processor, nothing is loaded over them, and the next entry would load what is there.
+   */
+  private boolean staysResident(long[] f) {
+    Cpu c = cpu;
+    if (f[Vmcs.VM_EXIT_MSR_STORE_COUNT] != 0
+        || f[Vmcs.VM_EXIT_MSR_LOAD_COUNT] != 0
+        || f[Vmcs.VM_ENTRY_MSR_LOAD_COUNT] != 0) {
+      return false;
+    }
+    // What is loaded but not saved must not have changed.
+    boolean debug = (exitControls & Controls.VM_EXIT_SAVE_DEBUG_CONTROLS) != 0;
+    if (!debug && (entryControls & Controls.VM_ENTRY_LOAD_DEBUG_CONTROLS) != 0
+        || (exitControls & Controls.VM_EXIT_SAVE_IA32_EFER) == 0
+            && (entryControls & Controls.VM_ENTRY_LOAD_IA32_EFER) != 0
+            && c.efer != f[Vmcs.GUEST_IA32_EFER]
+        || (exitControls & Controls.VM_EXIT_SAVE_IA32_PAT) == 0
+            && (entryControls & Controls.VM_ENTRY_LOAD_IA32_PAT) != 0
+            && c.msr.pat != f[Vmcs.GUEST_IA32_PAT]) {
+      return false;
+    }
+    f[Vmcs.GUEST_CR0] = c.cr0;
+    f[Vmcs.GUEST_CR3] = c.cr3;
+    f[Vmcs.GUEST_CR4] = c.cr4;
+    f[Vmcs.GUEST_CS_AR_BYTES] = c.seg[Cpu.CS].ar;
+    if (debug) {
+      f[Vmcs.GUEST_IA32_DEBUGCTL] = c.msr.debugCtl;
+    }
+    resident = vmcs;
+    vmcs.defer(deferred);
+    if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
+      flushWithoutVpid();
+    }
+    leaveNonRoot();
+    return true;
+  }
+
+  private void saveDeferred(Vmcs of) {
+    // Only one guest's registers are in the processor, and its controls were the last to be
+    // entered.
+    GuestState.saveRegisters(cpu, of.v, exitControls, secondary);
   }
 
   /** 28.3.4 "Saving Non-Register State". */
@@ -880,19 +954,9 @@ public final class NonRootOperation implements GuestMode {
   /** Loads the host state, then the MSRs of the load list: SDM 28.5 and 28.6. */
   private void loadHost(long[] f) {
     Cpu c = cpu;
-    boolean virtualNmis = (pin & Controls.PIN_BASED_VIRTUAL_NMIS) != 0;
-    c.guest = null;
-    c.left = true;
-    c.shadow = 0;
-    c.activity = Cpu.ACTIVE;
-    c.pendingDebug = 0;
-    c.iretUnblockedNmi = false;
-    if (virtualNmis) {
-      c.nmiBlocked = false;
-    }
+    leaveNonRoot();
     if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
-      c.mmu.tlb.vmTransitionWithoutVpid();
-      c.mmu.invalidated();
+      flushWithoutVpid();
     }
     if (!HostState.load(c, f)) {
       abort(VmxAbort.HOST_PDPTES);
@@ -904,6 +968,25 @@ public final class NonRootOperation implements GuestMode {
     }
   }
 
+  private void flushWithoutVpid() {
+    cpu.mmu.tlb.vmTransitionWithoutVpid();
+    cpu.mmu.invalidated();
+  }
+
+  /** The non-register state after a VM exit. SDM 28.5.6 "Updating Non-Register State". */
+  private void leaveNonRoot() {
+    Cpu c = cpu;
+    c.guest = null;
+    c.left = true;
+    c.shadow = 0;
+    c.activity = Cpu.ACTIVE;
+    c.pendingDebug = 0;
+    c.iretUnblockedNmi = false;
+    if ((pin & Controls.PIN_BASED_VIRTUAL_NMIS) != 0) {
+      c.nmiBlocked = false;
+    }
+  }
+
   /**
    * A VM-entry failure: guest state was not saved and is not; the exit reason has bit 31 set.
    *
@@ -912,6 +995,9 @@ public final class NonRootOperation implements GuestMode {
   public void entryFailure(ExitReason reason, long qualification) {
     v[Vmcs.VM_EXIT_REASON] = reason.number | 1L << 31;
     v[Vmcs.EXIT_QUALIFICATION] = qualification;
+    isResident(vmcs);
+    vmcs.complete();
+    resident = null;
     loadHost(v);
   }
 

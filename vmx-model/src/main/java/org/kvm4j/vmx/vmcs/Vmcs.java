@@ -1,6 +1,7 @@
 package org.kvm4j.vmx.vmcs;
 
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.PhysicalMemory;
 
 /**
@@ -12,6 +13,11 @@ import org.kvm4j.ept.memory.PhysicalMemory;
  * paths. What software writes goes through {@link #write}, so that entry checks know of it; what
  * the processor itself stores (guest state at VM exit, exit information) goes to {@link #v}
  * directly.
+ *
+ * <p><b>Deferred state.</b> When the hypervisor is Java code, a VM exit may leave most of the
+ * guest's registers in the processor and promise to save them ({@link #defer}). {@link #read} and
+ * {@link #write} of such a field keep the promise first; who reads {@link #v} directly calls {@link
+ * #complete} before.
  *
  * <p><b>In memory</b> a region has, in little-endian order: the revision identifier (bytes 3:0, bit
  * 31 the shadow-VMCS indicator), the VMX-abort indicator (7:4), the launch state (11:8, 0 clear, 1
@@ -247,9 +253,38 @@ public final class Vmcs {
 
   private static final long[] MASK = new long[VmcsField.COUNT];
 
+  private static final boolean[] DEFERRABLE = new boolean[VmcsField.COUNT];
+
   static {
     for (VmcsField field : VmcsField.values()) {
       MASK[field.ordinal()] = field.width.mask;
+    }
+    for (int s = 0; s < 8; s++) {
+      DEFERRABLE[GUEST_ES_SELECTOR + s] = true;
+      DEFERRABLE[GUEST_ES_BASE + s] = true;
+      DEFERRABLE[GUEST_ES_LIMIT + s] = true;
+      DEFERRABLE[GUEST_ES_AR_BYTES + s] = true;
+    }
+    DEFERRABLE[GUEST_CS_AR_BYTES] = false;
+    for (int ordinal :
+        new int[] {
+          GUEST_GDTR_BASE,
+          GUEST_GDTR_LIMIT,
+          GUEST_IDTR_BASE,
+          GUEST_IDTR_LIMIT,
+          GUEST_SYSENTER_CS,
+          GUEST_SYSENTER_ESP,
+          GUEST_SYSENTER_EIP,
+          GUEST_DR7,
+          GUEST_IA32_PAT,
+          GUEST_IA32_EFER,
+          GUEST_IA32_PKRS,
+          GUEST_PDPTR0,
+          GUEST_PDPTR1,
+          GUEST_PDPTR2,
+          GUEST_PDPTR3
+        }) {
+      DEFERRABLE[ordinal] = true;
     }
   }
 
@@ -261,6 +296,11 @@ public final class Vmcs {
 
   /** Bit by ordinal: written by software, or read from memory, since the last successful entry. */
   public final long[] dirty = new long[DIRTY_WORDS];
+
+  /** IA32_EFER.LMA of the host at the last successful entry. */
+  public boolean verifiedInLongMode;
+
+  private @Nullable Deferred deferred;
 
   /** Launch state: false "clear", true "launched". */
   public boolean launched;
@@ -276,9 +316,27 @@ public final class Vmcs {
     markAll();
   }
 
-  /** A field as software writes it: truncated to its width and remembered as written. */
+  /**
+   * A field as software writes it: truncated to its width and remembered as written, if that
+   * changes it.
+   */
   public void write(int ordinal, long value) {
-    v[ordinal] = value & MASK[ordinal];
+    if (deferred != null && DEFERRABLE[ordinal]) {
+      complete();
+    }
+    long kept = value & MASK[ordinal];
+    if (v[ordinal] == kept) {
+      return;
+    }
+    if (ordinal == CPU_BASED_VM_EXEC_CONTROL && (v[ordinal] ^ kept) >>> 31 != 0) {
+      // Secondary controls come into force, or cease to be.
+      mark(SECONDARY_VM_EXEC_CONTROL);
+    }
+    v[ordinal] = kept;
+    mark(ordinal);
+  }
+
+  private void mark(int ordinal) {
     dirty[ordinal >> 6] |= 1L << ordinal;
   }
 
@@ -289,12 +347,43 @@ public final class Vmcs {
 
   /** A field's value. */
   public long read(int ordinal) {
+    if (deferred != null && DEFERRABLE[ordinal]) {
+      complete();
+    }
     return v[ordinal];
   }
 
   /** A field's value. */
   public long read(VmcsField field) {
-    return v[field.ordinal()];
+    return read(field.ordinal());
+  }
+
+  /**
+   * Promises to save the {@link #isDeferrable deferrable} fields when one of them is looked at.
+   *
+   * @param source null if they are saved
+   */
+  public void defer(@Nullable Deferred source) {
+    deferred = source;
+  }
+
+  /** Whether saving is outstanding. */
+  public boolean isDeferred() {
+    return deferred != null;
+  }
+
+  /** Saves what was deferred. */
+  public void complete() {
+    Deferred source = deferred;
+    if (source != null) {
+      deferred = null;
+      source.save(this);
+    }
+  }
+
+  /** Whether saving the field may be deferred. */
+  public static boolean isDeferrable(int ordinal) {
+    return DEFERRABLE[ordinal];
   }
 
   /** Whether software wrote the field since the last successful entry. */
@@ -308,9 +397,21 @@ public final class Vmcs {
     dirty[DIRTY_WORDS - 1] = -1L >>> DIRTY_WORDS * 64 - VmcsField.COUNT;
   }
 
-  /** Remembers that all fields as they stand passed a VM entry. */
-  public void markVerified() {
+  /**
+   * Remembers that all fields as they stand passed a VM entry.
+   *
+   * @param longMode IA32_EFER.LMA of the host at the time
+   */
+  public void markVerified(boolean longMode) {
     Arrays.fill(dirty, 0);
+    verifiedInLongMode = longMode;
+  }
+
+  /** Saves guest state that a VM exit left in the processor. */
+  @FunctionalInterface
+  public interface Deferred {
+    /** Stores the deferrable fields into {@link Vmcs#v}. */
+    void save(Vmcs vmcs);
   }
 
   /** Reads everything from the region in memory, as VMPTRLD may. */
@@ -326,6 +427,7 @@ public final class Vmcs {
 
   /** Writes everything to the region in memory, as VMCLEAR does; the revision identifier stays. */
   public void store(PhysicalMemory memory) {
+    complete();
     memory.writeInt(address + 4, abort);
     memory.writeInt(address + 8, launched ? 1 : 0);
     memory.writeInt(address + 12, 0);

@@ -1,5 +1,6 @@
 package org.kvm4j.vmx.vmcs;
 
+import java.util.Map;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
@@ -115,7 +116,10 @@ public final class VmxCapabilities {
     this.eptVpid = eptVpid;
   }
 
-  /** Everything that the model implements, as far as the processor has the features for it. */
+  /**
+   * Everything that is implemented, as far as the processor has the features for it and the model's
+   * IA32_VMX_* MSRs, where it states them, do not take it away.
+   */
   public static VmxCapabilities of(CpuModel model) {
     long[] allowed1 = new long[WORDS.length];
     for (ControlWord word : WORDS) {
@@ -208,7 +212,28 @@ public final class VmxCapabilities {
         .withIf(model.has(Feature.RDSEED), Control.RDSEED_EXITING)
         .withIf(model.has(Feature.INVPCID), Control.ENABLE_INVPCID)
         .withIf(model.has(Feature.XSAVES), Control.ENABLE_XSAVES)
-        .withIf(model.has(Feature.PKS), Control.ENTRY_LOAD_PKRS, Control.EXIT_LOAD_PKRS);
+        .withIf(model.has(Feature.PKS), Control.ENTRY_LOAD_PKRS, Control.EXIT_LOAD_PKRS)
+        .narrowedBy(model.msrs());
+  }
+
+  /** These capabilities without what the capability MSRs of a CPU model do not allow. */
+  private VmxCapabilities narrowedBy(Map<Integer, Long> msrs) {
+    long[] fewer = allowed1.clone();
+    for (ControlWord word : WORDS) {
+      Long value = msrs.get(word.msr);
+      if (value != null) {
+        fewer[word.ordinal()] &= (word.width == 32 ? value >>> 32 : value) | word.default1;
+      }
+    }
+    long statedMisc = msrs.getOrDefault(IA32_VMX_MISC, misc);
+    long statedEptVpid = msrs.getOrDefault(IA32_VMX_EPT_VPID_CAP, eptVpid);
+    long statedCr4 = msrs.getOrDefault(IA32_VMX_CR4_FIXED1, cr4Fixed1);
+    return copy(
+        fewer,
+        basic,
+        statedMisc & ~0x1fL & misc | misc & 0x1f,
+        statedCr4 & cr4Fixed1,
+        statedEptVpid & eptVpid);
   }
 
   /** The bits of CR4 that the processor's features bring. SDM 2.5 "Control Registers". */
