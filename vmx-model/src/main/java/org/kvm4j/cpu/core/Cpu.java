@@ -323,7 +323,11 @@ public final class Cpu {
                 && seg[DS].isFlatWritable()
                 && seg[ES].isFlatWritable()
                 && seg[SS].isFlatWritable());
-    modeKey = codeSize | (flat ? 16 : 0) | (stackSize == 8 ? 64 : stackSize == 4 ? 32 : 0);
+    modeKey =
+        codeSize
+            | (flat ? 16 : 0)
+            | (stackSize == 8 ? 64 : stackSize == 4 ? 32 : 0)
+            | (protectedMode ? 0 : 128);
     r[FS_BASE] = seg[FS].base;
     r[GS_BASE] = seg[GS].base;
     mmu.updateContext();

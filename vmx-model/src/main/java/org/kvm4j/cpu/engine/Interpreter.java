@@ -482,6 +482,10 @@ public final class Interpreter {
 
   // ---- decoding ----
 
+  private int decodeMode() {
+    return cpu.codeSize | (cpu.protectedMode ? 0 : Decoder.REAL_MODE);
+  }
+
   /** Decodes a block; null if its first instruction crosses the page or the like. */
   private @Nullable Block decode(CodePage page, TlbEntry e, int start) {
     Cpu c = cpu;
@@ -490,7 +494,7 @@ public final class Interpreter {
     ArrayList<Instruction> instructions = new ArrayList<>();
     int at = start;
     while (instructions.size() < BLOCK_LIMIT && at < 4096) {
-      Instruction i = decoder.decode(bank, base + at, base + 4096, c.codeSize);
+      Instruction i = decoder.decode(bank, base + at, base + 4096, decodeMode());
       if (i == Instruction.PAST_LIMIT) {
         break;
       }
@@ -520,7 +524,8 @@ public final class Interpreter {
       last = op;
       offset += i.length;
     }
-    // What a branch that is not taken goes on to, too; what transfers control by itself never gets there.
+    // What a branch that is not taken goes on to, too; what transfers control by itself never gets
+    // there.
     last.next = new EndOp(this, offset);
     b.end = offset;
     page.add(b);
@@ -535,7 +540,7 @@ public final class Interpreter {
     long rip = c.rip & c.ripMask;
     c.instructionRip = rip;
     Fetcher fetcher = new Fetcher(rip);
-    Instruction i = decoder.decode(fetcher, c.codeSize);
+    Instruction i = decoder.decode(fetcher, decodeMode());
     c.r[Cpu.CODE_BASE] = rip;
     leaving = null;
     GenericOp op = new GenericOp(i);
