@@ -8,6 +8,7 @@ module org.kvm4j.cpu {
   exports org.kvm4j.cpu.decode;
   exports org.kvm4j.cpu.engine;
   exports org.kvm4j.cpu.event;
+  exports org.kvm4j.cpu.fpu;
   exports org.kvm4j.cpu.msr;
   exports org.kvm4j.cpu.profile;
   exports org.kvm4j.cpu.segment;
