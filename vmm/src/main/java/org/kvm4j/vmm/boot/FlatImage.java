@@ -36,7 +36,7 @@ public final class FlatImage implements GuestImage {
     this.load = load;
     this.entry = entry;
     long end = load + file.bytes().length;
-    if (load < 0 || end > GuestRam.HOLE_START) {
+    if (load < 0 || load > GuestRam.HOLE_START - file.bytes().length) {
       throw file.error(String.format("cannot be loaded at 0x%x: there is memory below 3G", load));
     }
     if (entry < load || entry >= end) {
