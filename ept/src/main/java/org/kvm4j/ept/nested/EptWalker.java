@@ -1,5 +1,6 @@
 package org.kvm4j.ept.nested;
 
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.MemoryCursor;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingContext;
@@ -18,6 +19,7 @@ public final class EptWalker {
 
   private final PhysicalMemory memory;
   private final MemoryCursor cursor;
+  private final @Nullable GuestPhysicalCache cache;
 
   /**
    * The rights of the last address: the logical AND of all entries used, 0 if one was not present.
@@ -40,6 +42,7 @@ public final class EptWalker {
   public int outcome;
 
   private PagingContext context = new PagingContext();
+  private long eptp;
   private long root;
   private int top;
   private boolean mark;
@@ -47,9 +50,15 @@ public final class EptWalker {
   private long usual;
   private long unusual;
 
-  /** A walker of the tables in a memory. */
+  /** A walker of the tables in a memory that remembers nothing. */
   public EptWalker(PhysicalMemory memory) {
+    this(memory, null);
+  }
+
+  /** A walker of the tables in a memory that remembers where guest paging structures are. */
+  public EptWalker(PhysicalMemory memory, @Nullable GuestPhysicalCache cache) {
     this.memory = memory;
+    this.cache = cache;
     this.cursor = new MemoryCursor(memory);
   }
 
@@ -64,12 +73,46 @@ public final class EptWalker {
     cursor.begin();
     long eptp = context.eptp;
     this.context = context;
+    this.eptp = eptp;
     root = eptp & EptEntry.ADDRESS;
     top = (int) (eptp >>> 3 & 7) * 9 + 12;
     mark = setFlags && (eptp & EptPointer.ACCESSED_DIRTY) != 0;
     beyond = ~0L << context.physicalBits & EptEntry.ADDRESS;
     usual = mark ? EptEntry.READ | EptEntry.ACCESSED : EptEntry.READ;
     unusual = usual | beyond;
+  }
+
+  /**
+   * Translates the guest-physical address of a guest paging-structure entry, as {@link #walk} does,
+   * or from the cache.
+   *
+   * @param need {@link EptEntry#READ}, and {@link EptEntry#WRITE} if the EPTP enables accessed and
+   *     dirty flags
+   */
+  public long walkToEntry(long gpa, long need) {
+    GuestPhysicalCache known = cache;
+    if (known == null) {
+      return walk(gpa, need);
+    }
+    int slot = known.find(gpa, eptp, need);
+    if (slot >= 0) {
+      rights = known.rights(slot);
+      return known.hpa(slot) | gpa & 0xfff;
+    }
+    return walkToEntryAfresh(gpa, need);
+  }
+
+  /** As {@link #walkToEntry}, but not from the cache. */
+  public long walkToEntryAfresh(long gpa, long need) {
+    long hpa = walk(gpa, need);
+    if (cache != null) {
+      if (hpa == FAILED) {
+        cache.invalidate(gpa);
+      } else if (mark || (eptp & EptPointer.ACCESSED_DIRTY) == 0) {
+        cache.put(gpa, eptp, hpa, rights);
+      }
+    }
+    return hpa;
   }
 
   /**

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.nested.GuestPhysicalCache;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.PagingMode;
 import org.kvm4j.ept.paging.Translation;
@@ -74,6 +75,7 @@ public final class Tlb {
   private static final long CR0_PG = 1L << 31;
 
   private final @Nullable TlbSpace[] spaces;
+  private final GuestPhysicalCache guestPhysical = new GuestPhysicalCache();
 
   /** Pages that may have a write tag, hashed: what {@link #dropWriteTags} need not look for. */
   private final long[] writable = new long[FILTER_BITS / 64];
@@ -100,6 +102,11 @@ public final class Tlb {
       throw new IllegalArgumentException(spaces + " address-space contexts: at least 2");
     }
     this.spaces = new TlbSpace[spaces];
+  }
+
+  /** Guest-physical mappings of guest paging structures, for the walk of the same processor. */
+  public GuestPhysicalCache guestPhysical() {
+    return guestPhysical;
   }
 
   // ---- Contexts
@@ -312,6 +319,7 @@ public final class Tlb {
     for (int i = 0; i < count; i++) {
       space(i).clear();
     }
+    guestPhysical.invalidateAll();
     Arrays.fill(writable, 0);
     flushes++;
   }
@@ -436,6 +444,11 @@ public final class Tlb {
     if (type != INVEPT_CONTEXT && type != INVEPT_ALL) {
       throw new IllegalArgumentException("INVEPT type " + type);
     }
+    if (type == INVEPT_ALL) {
+      guestPhysical.invalidateAll();
+    } else {
+      guestPhysical.invalidateRoot(eptp);
+    }
     long root = eptp & EPT_ROOT | 1;
     for (int i = 0; i < count; i++) {
       TlbSpace space = space(i);
@@ -459,6 +472,7 @@ public final class Tlb {
    * @param linearValid whether the access was to the translation of a linear address
    */
   public void eptViolation(TlbSpace space, long gpa, boolean linearValid, long linear) {
+    guestPhysical.invalidate(gpa);
     if (linearValid) {
       space.clearLinear(linear, true, true);
     }

@@ -1,11 +1,13 @@
 package org.kvm4j.ept.walk;
 
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.MemoryCursor;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.nested.EptEntry;
 import org.kvm4j.ept.nested.EptPointer;
 import org.kvm4j.ept.nested.EptViolation;
 import org.kvm4j.ept.nested.EptWalker;
+import org.kvm4j.ept.nested.GuestPhysicalCache;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.GuestEntry;
 import org.kvm4j.ept.paging.PageFault;
@@ -51,11 +53,21 @@ public final class TwoDimensionalWalk {
 
   private long entryAccess;
 
-  /** A walker of tables in a host-physical memory. */
+  /** A walker of tables in a host-physical memory that remembers nothing between walks. */
   public TwoDimensionalWalk(PhysicalMemory memory) {
+    this(memory, null);
+  }
+
+  /**
+   * A walker of tables in a host-physical memory for a CPU.
+   *
+   * @param cache where it keeps the guest-physical mappings of guest paging structures: {@code
+   *     Tlb.guestPhysical()}, so that they are invalidated with the rest
+   */
+  public TwoDimensionalWalk(PhysicalMemory memory, @Nullable GuestPhysicalCache cache) {
     this.memory = memory;
     this.cursor = new MemoryCursor(memory);
-    this.ept = new EptWalker(memory);
+    this.ept = new EptWalker(memory, cache);
   }
 
   // ---- Linear addresses
@@ -159,8 +171,14 @@ public final class TwoDimensionalWalk {
       long gathered = denied | entry ^ (GuestEntry.WRITABLE | GuestEntry.USER);
       if (!leaf) {
         if ((entry & GuestEntry.ACCESSED) == 0 && mark) {
-          if (nested && !mayMark(gpa, out)) {
-            return false;
+          if (nested) {
+            long now = mayMark(gpa, hpa, out);
+            if (now != hpa) {
+              if (now == NO_ENTRY) {
+                return false;
+              }
+              continue;
+            }
           }
           if (!memory.compareAndSetLong(hpa, entry, entry | GuestEntry.ACCESSED)) {
             continue;
@@ -189,8 +207,14 @@ public final class TwoDimensionalWalk {
               ? GuestEntry.ACCESSED | GuestEntry.DIRTY
               : GuestEntry.ACCESSED;
       if ((entry & flags) != flags && mark) {
-        if (nested && !mayMark(gpa, out)) {
-          return false;
+        if (nested) {
+          long now = mayMark(gpa, hpa, out);
+          if (now != hpa) {
+            if (now == NO_ENTRY) {
+              return false;
+            }
+            continue;
+          }
         }
         if (!memory.compareAndSetLong(hpa, entry, entry | flags)) {
           continue;
@@ -248,8 +272,14 @@ public final class TwoDimensionalWalk {
       int gathered = denied | entry ^ (int) (GuestEntry.WRITABLE | GuestEntry.USER);
       if (!leaf) {
         if ((entry & GuestEntry.ACCESSED) == 0 && mark) {
-          if (nested && !mayMark(gpa, out)) {
-            return false;
+          if (nested) {
+            long now = mayMark(gpa, hpa, out);
+            if (now != hpa) {
+              if (now == NO_ENTRY) {
+                return false;
+              }
+              continue;
+            }
           }
           if (!memory.compareAndSetInt(hpa, entry, entry | (int) GuestEntry.ACCESSED)) {
             continue;
@@ -273,8 +303,14 @@ public final class TwoDimensionalWalk {
                   ? GuestEntry.ACCESSED | GuestEntry.DIRTY
                   : GuestEntry.ACCESSED);
       if ((entry & flags) != flags && mark) {
-        if (nested && !mayMark(gpa, out)) {
-          return false;
+        if (nested) {
+          long now = mayMark(gpa, hpa, out);
+          if (now != hpa) {
+            if (now == NO_ENTRY) {
+              return false;
+            }
+            continue;
+          }
         }
         if (!memory.compareAndSetInt(hpa, entry, entry | flags)) {
           continue;
@@ -309,7 +345,7 @@ public final class TwoDimensionalWalk {
    * Where the entry at a guest-physical address is, or {@link #NO_ENTRY} with the outcome in out.
    */
   private long entryAddress(long gpa, Translation out) {
-    long hpa = ept.walk(gpa, entryRights);
+    long hpa = ept.walkToEntry(gpa, entryRights);
     return hpa == EptWalker.FAILED ? entryFailed(gpa, entryAccess, out) : hpa;
   }
 
@@ -321,14 +357,16 @@ public final class TwoDimensionalWalk {
     entryAccess = asWrite ? READ_WRITE : EptViolation.READ;
   }
 
-  /** Whether EPT lets the entry that was found last be written, to set its flags. */
-  private boolean mayMark(long gpa, Translation out) {
+  /**
+   * Where the entry that was found last may be written, to set its flags: where it is, or elsewhere
+   * if what is cached is stale, or {@link #NO_ENTRY} with the outcome in out.
+   */
+  private long mayMark(long gpa, long hpa, Translation out) {
     if ((ept.rights & EptEntry.WRITE) != 0) {
-      return true;
+      return hpa;
     }
-    ept.outcome = Translation.EPT_VIOLATION;
-    entryFailed(gpa, READ_WRITE, out);
-    return false;
+    long now = ept.walkToEntryAfresh(gpa, EptEntry.READ | EptEntry.WRITE);
+    return now == EptWalker.FAILED ? entryFailed(gpa, READ_WRITE, out) : now;
   }
 
   private long entryFailed(long gpa, long kind, Translation out) {
