@@ -331,15 +331,15 @@ public final class Mmu {
       return true;
     }
     int first = Math.min(size, 0x1000 - ((int) linear & 0xfff));
-    translate(wrap(linear), dataAccess | Access.WRITE);
-    if (!memory.isBacked(translation.hpa, first)) {
+    if (!translate(wrap(linear), dataAccess | Access.WRITE)
+        || !memory.isBacked(translation.hpa, first)) {
       return false;
     }
     if (first == size) {
       return true;
     }
-    translate(wrap(linear + first), dataAccess | Access.WRITE);
-    return memory.isBacked(translation.hpa, size - first);
+    return translate(wrap(linear + first), dataAccess | Access.WRITE)
+        && memory.isBacked(translation.hpa, size - first);
   }
 
   /**
@@ -366,50 +366,58 @@ public final class Mmu {
     if (size == 4 && (at & 3) == 0) {
       return (int) INT.compareAndExchange(bank, at, (int) expected, (int) value) & 0xffffffffL;
     }
-    long mask = size == 8 ? -1L : (1L << size * 8) - 1;
     if (size < 4 && (at & 3) + size <= 4) {
-      int word = at & ~3;
-      int shift = (at & 3) * 8;
-      while (true) {
-        int old = (int) INT.getVolatile(bank, word);
-        long found = old >>> shift & mask;
-        if (found != (expected & mask)) {
-          return found;
-        }
-        int next = old & ~((int) mask << shift) | ((int) (value & mask) << shift);
-        if ((int) INT.compareAndExchange(bank, word, old, next) == old) {
-          return found;
-        }
+      return compareAndExchangeWithin(bank, at, size, expected, value);
+    }
+    return compareAndExchangeSplit(bank, at, size, expected, value);
+  }
+
+  /** Of 1 or 2 bytes within 4 aligned ones. */
+  private static long compareAndExchangeWithin(
+      ByteBuffer bank, int at, int size, long expected, long value) {
+    long mask = (1L << size * 8) - 1;
+    int word = at & ~3;
+    int shift = (at & 3) * 8;
+    while (true) {
+      int old = (int) INT.getVolatile(bank, word);
+      long found = old >>> shift & mask;
+      if (found != (expected & mask)) {
+        return found;
+      }
+      int next = old & ~((int) mask << shift) | ((int) (value & mask) << shift);
+      if ((int) INT.compareAndExchange(bank, word, old, next) == old) {
+        return found;
       }
     }
+  }
+
+  /** Across the natural alignment. */
+  private long compareAndExchangeSplit(
+      ByteBuffer bank, int at, int size, long expected, long value) {
     synchronized (memory) {
-      long found =
-          switch (size) {
-            case 2 -> bank.getShort(at) & 0xffffL;
-            case 4 -> bank.getInt(at) & 0xffffffffL;
-            default -> bank.getLong(at);
-          };
+      long mask = size == 8 ? -1L : (1L << size * 8) - 1;
+      long found = load(bank, at, size);
       if (found == (expected & mask)) {
-        switch (size) {
-          case 2 -> bank.putShort(at, (short) value);
-          case 4 -> bank.putInt(at, (int) value);
-          default -> bank.putLong(at, value);
-        }
+        store(bank, at, size, value);
       }
       return found;
     }
   }
 
   private long compareAndExchangeSlow(long linear, int size, long expected, long value) {
-    probe(linear, size, dataAccess | Access.WRITE);
     if ((linear & 0xfff) + size <= 0x1000) {
+      if (data == TlbSpace.EMPTY) {
+        checkAlignment(linear, size);
+      }
       boolean ram = translate(wrap(linear), dataAccess | Access.WRITE);
       long hpa = translation.hpa;
-      if (watch != null) {
-        watched(wrap(linear), size, true, data, dataAccess);
-      }
       ByteBuffer bank = ram ? memory.bank(hpa) : null;
       if (bank != null) {
+        TlbEntry[] which = data == TlbSpace.EMPTY ? space.user : data;
+        tlb.fill(space, which, wrap(linear), translation, memory);
+        if (watch != null) {
+          watched(wrap(linear), size, true, which, dataAccess);
+        }
         long found =
             compareAndExchange(bank, (int) hpa & PhysicalMemory.BANK_MASK, size, expected, value);
         if (memory.holdsCode(hpa)) {
@@ -418,6 +426,7 @@ public final class Mmu {
         return found;
       }
     }
+    probe(linear, size, dataAccess | Access.WRITE);
     synchronized (memory) {
       long mask = size == 8 ? -1L : (1L << size * 8) - 1;
       long found = readSlow(linear, size, data, dataAccess) & mask;
