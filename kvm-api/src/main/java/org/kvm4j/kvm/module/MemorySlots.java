@@ -83,7 +83,7 @@ final class MemorySlots {
     if (space != 0 || id >= COUNT) {
       return Results.EINVAL;
     }
-    if (size < 0 || gpa + size < gpa || gpa < 0) {
+    if (Long.compareUnsigned(gpa + size, gpa) < 0) {
       return Results.EINVAL;
     }
     if (size >>> 12 > 0x7fffffffL) {
@@ -98,7 +98,7 @@ final class MemorySlots {
       change.removed(old);
       return 0;
     }
-    if (gpa + size > guestPhysicalLimit) {
+    if (Long.compareUnsigned(gpa + size, guestPhysicalLimit) > 0) {
       return Results.EINVAL;
     }
     boolean moved = false;

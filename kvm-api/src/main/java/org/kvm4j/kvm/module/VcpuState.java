@@ -522,7 +522,6 @@ final class VcpuState {
     b.putLong(KvmFpu.LAST_IP, x.getLong(8));
     b.putLong(KvmFpu.LAST_DP, x.getLong(16));
     b.put(KvmFpu.XMM, cpu.xsaveArea, 160, 256);
-    b.putInt(KvmFpu.MXCSR, x.getInt(24));
     return out(argument, b);
   }
 
@@ -540,7 +539,6 @@ final class VcpuState {
     x.putLong(8, b.getLong(KvmFpu.LAST_IP));
     x.putLong(16, b.getLong(KvmFpu.LAST_DP));
     x.put(160, b.array(), KvmFpu.XMM, 256);
-    x.putInt(24, b.getInt(KvmFpu.MXCSR) & 0xffff);
     return 0;
   }
 

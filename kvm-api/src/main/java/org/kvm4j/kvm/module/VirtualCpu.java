@@ -110,6 +110,9 @@ final class VirtualCpu extends FileObject {
     this.state = new VcpuState(this);
     java.util.Arrays.fill(cpu.r, 0, 16, 0);
     cpu.r[Cpu.RDX] = machine.model().signature();
+    // The kernel gives a new vCPU the state after FNINIT: FCW 037F.
+    cpu.xsaveArea[0] = 0x7f;
+    cpu.xsaveArea[1] = 3;
     apicBase = 0xfee00800L | (id == 0 ? 0x100 : 0);
     setGuestTsc(0);
     vendor.setExceptionBitmap(debug.exceptionBitmap());
@@ -610,11 +613,14 @@ final class VirtualCpu extends FileObject {
     }
   }
 
-  /** Linux 6.1 handle_emulation_failure: #UD, and in the kernel of the guest an exit. */
+  /**
+   * #UD for a user program of the guest, an exit for its kernel, which finds the instruction again at
+   * each KVM_RUN, as measured on a host. Linux 6.1 handle_emulation_failure.
+   */
   private int cannotEmulate() {
     byte[] bytes = emulator.instructionBytes();
-    events.queueException(Vector.UD, false, 0, false, 0);
     if (state.cpl() != 0 && !vm.exitOnEmulationFailure) {
+      events.queueException(Vector.UD, false, 0, false, 0);
       return 1;
     }
     run.putInt(KvmRun.EMULATION_FAILURE_SUBERROR, Uapi.KVM_INTERNAL_ERROR_EMULATION);

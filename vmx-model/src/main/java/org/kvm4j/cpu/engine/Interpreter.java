@@ -331,6 +331,8 @@ public final class Interpreter {
       if (!(op instanceof Block)) {
         c.countdown += op.remaining + 1;
       }
+    } else {
+      c.instructionRip = c.rip;
     }
     leaving = null;
     GuestMode g = c.guest;
