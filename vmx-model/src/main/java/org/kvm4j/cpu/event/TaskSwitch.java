@@ -164,7 +164,7 @@ public final class TaskSwitch {
     long p = at + (is32 ? 0x20 : 0x0e);
     write(cpu, p, size, rip);
     write(cpu, p + size, size, flags);
-    p += 2 * size;
+    p += 2L * size;
     for (int r = 0; r < 8; r++, p += size) {
       write(cpu, p, size, cpu.r[r]);
     }
@@ -196,7 +196,7 @@ public final class TaskSwitch {
     long cr3 = is32 ? read(cpu, from + 0x1c, 4) : 0;
     long rip = read(cpu, p, size);
     int flags = (int) read(cpu, p + size, size);
-    p += 2 * size;
+    p += 2L * size;
     long[] r = new long[8];
     for (int k = 0; k < 8; k++, p += size) {
       r[k] = read(cpu, p, size);

@@ -118,7 +118,7 @@ class EventDeliveryTests {
       assertEquals(handler(13) & 0xffff, m.cpu.rip);
       assertEquals(STACK0 - 12, m.cpu.r[Cpu.RSP]);
       assertEquals(0, m.stack(0, 2));
-      assertEquals(CODE & 0xffff, m.stack(1, 2));
+      assertEquals(0, m.stack(1, 2));
       assertEquals(CODE3, m.stack(2, 2));
     }
 
@@ -567,7 +567,7 @@ class EventDeliveryTests {
   }
 
   @Nested
-  class Long {
+  class LongMode {
     private SystemMachine machine(int cpl) {
       SystemMachine m = SystemMachine.long64(cpl);
       m.idt(LONG0, INTERRUPT32);

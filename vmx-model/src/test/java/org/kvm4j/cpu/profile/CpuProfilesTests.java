@@ -50,7 +50,14 @@ class CpuProfilesTests {
     CpuProfile p = CpuProfiles.defaultProfile();
     for (Feature f : Feature.values()) {
       int[] out = cpuid(p, f.leaf, f.subleaf);
-      boolean set = (out[f.register.ordinal()] & f.mask()) != 0;
+      int register =
+          switch (f.register) {
+            case EAX -> out[0];
+            case EBX -> out[1];
+            case ECX -> out[2];
+            case EDX -> out[3];
+          };
+      boolean set = (register & f.mask()) != 0;
       assertEquals(p.reported().has(f), set, f.name());
     }
   }

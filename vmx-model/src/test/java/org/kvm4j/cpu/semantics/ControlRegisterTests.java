@@ -7,6 +7,7 @@ import static org.kvm4j.cpu.core.ControlBits.*;
 import static org.kvm4j.cpu.testing.SystemMachine.*;
 
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -25,7 +26,7 @@ import org.kvm4j.ept.paging.PagingMode;
 class ControlRegisterTests {
   private static final Fault GP = Fault.of(Vector.GP, 0);
 
-  private static Fault write(SystemMachine m, int cr, long value) {
+  private static @Nullable Fault write(SystemMachine m, int cr, long value) {
     m.cpu.r[Cpu.RAX] = value;
     String hex = "0f22%02x".formatted(0xc0 | (cr & 7) << 3);
     return m.fault(cr >= 8 ? "44" + hex : hex);
@@ -154,7 +155,7 @@ class ControlRegisterTests {
       assertNull(write(m, 3, 0x20000 | 1L << 63));
       m.cpu.mmu.read8(PAGES);
       assertNull(write(m, 3, 0x20000));
-      assertEquals(Vector.PF, m.fault("8a042500002000").vector());
+      assertEquals(Vector.PF, m.faultVector("8a042500002000"));
     }
 
     @Test
@@ -164,7 +165,7 @@ class ControlRegisterTests {
       m.memory.writeInt(0x21000 + (PAGES >> 12) * 4, 0);
       assertNull(m.fault("8a0500002000"));
       assertNull(write(m, 3, m.cpu.cr3));
-      assertEquals(Vector.PF, m.fault("8a0500002000").vector());
+      assertEquals(Vector.PF, m.faultVector("8a0500002000"));
     }
   }
 

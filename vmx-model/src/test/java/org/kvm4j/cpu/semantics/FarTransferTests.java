@@ -545,7 +545,7 @@ class FarTransferTests {
       m.execute("0f05");
       assertEquals(0xffff800000001234L, m.cpu.rip);
       assertEquals(CODE + 2, m.cpu.r[Cpu.RCX]);
-      assertEquals(Flags.IF | Flags.TF | Flags.DF, m.cpu.r[11] & m.cpu.r[11] & 0x700);
+      assertEquals(Flags.IF | Flags.TF | Flags.DF, m.cpu.r[11] & 0x700);
       assertEquals(Flags.DF | 2, m.cpu.flagsRest);
       assertEquals(0x28, m.cpu.seg[Cpu.CS].selector);
       assertEquals(0x30, m.cpu.seg[Cpu.SS].selector);

@@ -445,6 +445,12 @@ public final class SystemMachine {
     }
   }
 
+  /** The vector of what an instruction faults with, or -1. */
+  public int faultVector(String hex) {
+    Fault fault = fault(hex);
+    return fault == null ? -1 : fault.vector();
+  }
+
   /** Executes an instruction and delivers what it faults with. */
   public void run(String hex) {
     try {
