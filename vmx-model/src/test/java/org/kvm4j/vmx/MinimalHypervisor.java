@@ -431,6 +431,18 @@ public final class MinimalHypervisor {
     return get(VmcsField.VM_EXIT_INSTRUCTION_LEN);
   }
 
+  /**
+   * In non-root operation with external-interrupt exiting: an interrupt that makes the guest exit.
+   */
+  public void raiseInterrupt() {
+    cpu.request(Cpu.REQUEST_INTERRUPT);
+  }
+
+  /** Withdraws the interrupt. */
+  public void clearInterrupt() {
+    cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+  }
+
   /** Skips the instruction that exited. */
   public MinimalHypervisor skip() {
     return set(VmcsField.GUEST_RIP, get(VmcsField.GUEST_RIP) + length());

@@ -247,7 +247,7 @@ public final class NonRootOperation implements GuestMode {
       return false;
     }
     if (i.opcode == Opcode.RDRAND || i.opcode == Opcode.RDSEED) {
-      v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.random(i);
+      information(InstructionInformation.random(i));
     }
     return instructionExit(i, rule & 0xff, 0);
   }
@@ -281,7 +281,7 @@ public final class NonRootOperation implements GuestMode {
         return (primary & Controls.CPU_BASED_RDTSC_EXITING) != 0;
       case UMWAIT:
       case TPAUSE:
-        v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.random(i);
+        information(InstructionInformation.random(i));
         return (primary & Controls.CPU_BASED_RDTSC_EXITING) != 0;
       case XSAVES:
       case XRSTORS:
@@ -289,7 +289,7 @@ public final class NonRootOperation implements GuestMode {
         if ((requested & cpu.xss & v[Vmcs.XSS_EXIT_BITMAP]) == 0) {
           return false;
         }
-        v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.memoryOperand(i);
+        information(InstructionInformation.memoryOperand(i));
         return instructionExit(
             i,
             (i.opcode == Opcode.XSAVES ? ExitReason.XSAVES : ExitReason.XRSTORS).number,
@@ -328,7 +328,7 @@ public final class NonRootOperation implements GuestMode {
     if ((primary & Controls.CPU_BASED_INVLPG_EXITING) == 0) {
       return false;
     }
-    v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.invalidation(i);
+    information(InstructionInformation.invalidation(i));
     return instructionExit(i, 58, InstructionInformation.displacement(i, true, cpu.rip));
   }
 
@@ -342,7 +342,7 @@ public final class NonRootOperation implements GuestMode {
           case SGDT, SIDT, LGDT, LIDT -> 46;
           default -> 47;
         };
-    v[Vmcs.VMX_INSTRUCTION_INFO] =
+    information(
         switch (i.opcode) {
           case SGDT -> InstructionInformation.descriptorTable(i, 0);
           case SIDT -> InstructionInformation.descriptorTable(i, 1);
@@ -352,7 +352,7 @@ public final class NonRootOperation implements GuestMode {
           case STR -> InstructionInformation.segmentRegister(i, 1);
           case LLDT -> InstructionInformation.segmentRegister(i, 2);
           default -> InstructionInformation.segmentRegister(i, 3);
-        };
+        });
     return instructionExit(
         i, reason, InstructionInformation.displacement(i, i.kind0 == OperandKind.MEMORY, cpu.rip));
   }
@@ -370,7 +370,7 @@ public final class NonRootOperation implements GuestMode {
     long qualification = size - 1 | (in ? 1 << 3 : 0) | (long) port << 16;
     if (string) {
       qualification |= 1 << 4 | (rep ? 1 << 5 : 0);
-      v[Vmcs.VMX_INSTRUCTION_INFO] = InstructionInformation.string(i, in);
+      information(InstructionInformation.string(i, in));
       v[Vmcs.GUEST_LINEAR_ADDRESS] = linear;
     } else if (i.kind0 == OperandKind.IMMEDIATE || i.kind1 == OperandKind.IMMEDIATE) {
       qualification |= 1 << 6;
@@ -561,7 +561,7 @@ public final class NonRootOperation implements GuestMode {
       }
       default -> throw cpu.ud();
     }
-    v[Vmcs.VMX_INSTRUCTION_INFO] = info;
+    information(info);
     return instructionExit(
         i, reason, InstructionInformation.displacement(i, memoryOperand, cpu.rip));
   }
@@ -816,6 +816,10 @@ public final class NonRootOperation implements GuestMode {
   }
 
   // ---- exits ----
+
+  private void information(int info) {
+    v[Vmcs.VMX_INSTRUCTION_INFO] = info & 0xffffffffL;
+  }
 
   private boolean instructionExit(Instruction i, int reason, long qualification) {
     v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = i.length;
