@@ -55,8 +55,6 @@ public final class EventDelivery {
    */
   public static void exception(Cpu cpu, CpuException e) {
     cpu.rip = cpu.instructionRip;
-    // What the instruction would have trapped for it meets again when it is restarted.
-    cpu.pendingDebug &= DebugUnit.BT;
     raise(cpu, e, BENIGN);
   }
 
@@ -218,6 +216,9 @@ public final class EventDelivery {
       if (guest != null && guest.exception(vector, hasCode, errorCode, payload, false)) {
         return;
       }
+      // A hardware exception discards pending debug exceptions: what the instruction would have
+      // trapped for it meets again when it is restarted.
+      cpu.pendingDebug &= DebugUnit.BT;
       if (vector == Vector.PF) {
         cpu.cr2 = payload;
       }

@@ -3,9 +3,9 @@ package org.kvm4j.cpu.fpu;
 import java.math.BigInteger;
 
 /**
- * Arithmetic on double extended-precision numbers: each operation leaves its result in {@link #exponent}
- * and {@link #significand}, and what went wrong in {@link #flags}. Rounding follows {@link #rounding} and
- * {@link #precision}; masked exceptions give the masked response.
+ * Arithmetic on double extended-precision numbers: each operation leaves its result in {@link
+ * #exponent} and {@link #significand}, and what went wrong in {@link #flags}. Rounding follows
+ * {@link #rounding} and {@link #precision}; masked exceptions give the masked response.
  *
  * <p>A number is a sign and exponent word (bit 15 and bits 14:0) and a significand with an explicit
  * integer bit. Source: SDM Vol. 1, 4.2 "Numeric Data Types", 4.8 "Real Numbers and Floating-Point
@@ -162,7 +162,9 @@ public final class Float80 {
 
   // ---- rounding ----
 
-  /** Whether a remainder (compared with one half: -1, 0, 1; 2 for none) is rounded away from zero. */
+  /**
+   * Whether a remainder (compared with one half: -1, 0, 1; 2 for none) is rounded away from zero.
+   */
   private boolean increments(boolean negative, int half, boolean odd) {
     if (half == 2) {
       return false;
@@ -467,7 +469,8 @@ public final class Float80 {
     if (rest == 0 && !carry) {
       low = 0;
     } else {
-      // What is left is twice the remainder: it compares with the divisor as the remainder with half.
+      // What is left is twice the remainder: it compares with the divisor as the remainder with
+      // half.
       int c = carry ? 1 : Long.compareUnsigned(rest, bs);
       low = c > 0 ? 3L << 62 : c == 0 ? INTEGER_BIT : 1L << 62;
     }
@@ -502,7 +505,8 @@ public final class Float80 {
     BigInteger[] root = v.sqrtAndRemainder();
     long low = 0;
     if (root[1].signum() != 0) {
-      // The remainder exceeds the root exactly where the fraction exceeds one half; it never equals it.
+      // The remainder exceeds the root exactly where the fraction exceeds one half; it never equals
+      // it.
       low = root[1].compareTo(root[0]) > 0 ? 3L << 62 : 1L << 62;
     }
     pack(false, (x >> 1) + BIAS, root[0].longValue(), low, precision);
@@ -699,8 +703,8 @@ public final class Float80 {
   }
 
   /**
-   * To an integer of 16, 32 or 64 bits; the integer indefinite and the invalid-operation exception where
-   * it does not fit.
+   * To an integer of 16, 32 or 64 bits; the integer indefinite and the invalid-operation exception
+   * where it does not fit.
    */
   public long toInteger(int e, long s, int bits, boolean truncate) {
     long indefinite = -1L << bits - 1;
@@ -822,7 +826,8 @@ public final class Float80 {
   public boolean complete;
 
   /**
-   * FPREM and FPREM1: the exact remainder, or a partial one where the exponents differ by 64 or more.
+   * FPREM and FPREM1: the exact remainder, or a partial one where the exponents differ by 64 or
+   * more.
    *
    * @param nearest FPREM1: the quotient rounded to nearest, not truncated
    */
