@@ -71,6 +71,7 @@ public final class Machine implements AutoCloseable {
   private final PortBus ports = new PortBus();
   private final MmioBus mmio = new MmioBus();
   private final Uart16550 serial;
+  private final @Nullable GuestClock guestClock;
   private final PostPort post = new PostPort();
   private final List<ExitStatistics> statistics = new ArrayList<>();
 
@@ -108,6 +109,7 @@ public final class Machine implements AutoCloseable {
         vm.createPit2(Uapi.KVM_PIT_SPEAKER_DUMMY);
       }
       makeVcpus(kvm);
+      guestClock = config.virtualClock() ? new GuestClock(vm, vcpus) : null;
       serial = new Uart16550(config.serial(), chips ? line(COM1_IRQ) : InterruptLine.NONE);
       attachDevices(kernelTimer);
       made = true;
@@ -150,7 +152,7 @@ public final class Machine implements AutoCloseable {
   }
 
   private void attachDevices(boolean kernelTimer) {
-    VmClock clock = config.virtualClock() ? () -> vm.getClock().clock : VmClock.host();
+    VmClock clock = guestClock != null ? guestClock : VmClock.host();
     Runnable reset = () -> end(Ending.of(Ending.Kind.RESET, "the guest reset the machine"));
     Runnable powerOff = () -> end(Ending.of(Ending.Kind.POWERED_OFF, "the guest powered off"));
 
@@ -324,6 +326,13 @@ public final class Machine implements AutoCloseable {
    */
   public boolean awaitEnd(Duration time) throws InterruptedException {
     return ended.await(time.toNanos(), TimeUnit.NANOSECONDS);
+  }
+
+  /** A vCPU's thread starts. */
+  void entered(Vcpu vcpu) {
+    if (guestClock != null) {
+      guestClock.enter(vcpu);
+    }
   }
 
   boolean running() {

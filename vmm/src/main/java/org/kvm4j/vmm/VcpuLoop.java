@@ -35,6 +35,7 @@ final class VcpuLoop implements Runnable {
 
   @Override
   public void run() {
+    machine.entered(vcpu);
     try {
       if (listener != null) {
         traced(listener);

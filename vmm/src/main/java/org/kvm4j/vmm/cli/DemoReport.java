@@ -119,22 +119,24 @@ final class DemoReport {
     List<Line> lines = new ArrayList<>();
     switch (run.result()) {
       case AS_EXPECTED:
-        lines.add(new Line("\u2713 as it should be: " + figures, Style.GOOD));
+        wrap(lines, "\u2713 " + figures, column, Style.GOOD);
         break;
       case WRONG:
-        lines.add(new Line("\u2717 not as it should be: " + figures, Style.BAD));
-        for (String part : wrap(run.reason(), column)) {
-          lines.add(new Line(part, Style.BAD));
-        }
+        wrap(lines, "\u2717 not as it should be: " + run.reason(), column, Style.BAD);
+        wrap(lines, figures, column, Style.DIM);
         break;
       case CANNOT_RUN:
-        lines.add(new Line("\u2013 cannot run it: " + figures, Style.CAUTION));
-        for (String part : wrap(run.reason(), column)) {
-          lines.add(new Line(part, Style.CAUTION));
-        }
+        wrap(lines, "\u2013 cannot run it: " + run.reason(), column, Style.CAUTION);
+        wrap(lines, figures, column, Style.DIM);
         break;
     }
     return lines;
+  }
+
+  private static void wrap(List<Line> lines, String text, int column, Style style) {
+    for (String part : wrap(text, column)) {
+      lines.add(new Line(part, style));
+    }
   }
 
   private int columnWidth(int count) {

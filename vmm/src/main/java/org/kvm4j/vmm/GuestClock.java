@@ -1,0 +1,52 @@
+package org.kvm4j.vmm;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.Vcpu;
+import org.kvm4j.kvm.Vm;
+import org.kvm4j.kvm.uapi.Caps;
+import org.kvm4j.vmm.device.VmClock;
+
+/**
+ * The time that the guest itself sees, for devices to live in: the VM's clock where the kernel
+ * gives it, else the time-stamp counter of the processor whose exit is being handled.
+ */
+final class GuestClock implements VmClock {
+
+  private static final int IA32_TIME_STAMP_COUNTER = 0x10;
+  private static final long NANOS_PER_MILLI = 1_000_000;
+
+  private final Vm vm;
+  private final List<Vcpu> vcpus;
+  private final boolean vmClock;
+  private final int tscKhz;
+
+  /** Which vCPU this thread runs. A vCPU's registers are for its own thread. */
+  private final ThreadLocal<@Nullable Vcpu> current = new ThreadLocal<>();
+
+  GuestClock(Vm vm, List<Vcpu> vcpus) {
+    this.vm = vm;
+    this.vcpus = vcpus;
+    this.vmClock = vm.checkExtension(Caps.KVM_CAP_ADJUST_CLOCK) > 0;
+    this.tscKhz = vcpus.get(0).getTscKhz();
+  }
+
+  /** This thread runs the vCPU from now on. */
+  void enter(Vcpu vcpu) {
+    current.set(vcpu);
+  }
+
+  @Override
+  public long nanos() {
+    if (vmClock) {
+      return vm.getClock().clock;
+    }
+    Vcpu vcpu = current.get();
+    long tsc = (vcpu == null ? vcpus.get(0) : vcpu).getMsr(IA32_TIME_STAMP_COUNTER);
+    return nanos(tsc, tscKhz);
+  }
+
+  static long nanos(long tsc, int khz) {
+    return tsc / khz * NANOS_PER_MILLI + tsc % khz * NANOS_PER_MILLI / khz;
+  }
+}

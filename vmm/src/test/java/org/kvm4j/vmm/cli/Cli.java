@@ -1,0 +1,76 @@
+package org.kvm4j.vmm.cli;
+
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.OutputStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.kvm4j.kvm.Kernels;
+import org.kvm4j.kvm.syscall.KernelProvider;
+import picocli.CommandLine;
+import picocli.CommandLine.Help.Ansi;
+
+/** Executes command lines in this process, and keeps what they print. */
+final class Cli {
+
+  final ByteArrayOutputStream guest = new ByteArrayOutputStream();
+  private final StringWriter out = new StringWriter();
+  private final StringWriter err = new StringWriter();
+  private final Map<String, String> variables = new LinkedHashMap<>();
+  private OutputStream output = guest;
+  private String input = "";
+  private List<KernelProvider> providers = Kernels.providers();
+
+  Cli withInput(String text) {
+    input = text;
+    return this;
+  }
+
+  Cli withOutput(OutputStream stream) {
+    output = stream;
+    return this;
+  }
+
+  Cli withProviders(KernelProvider... those) {
+    providers = List.of(those);
+    return this;
+  }
+
+  Cli withVariable(String name, String value) {
+    variables.put(name, value);
+    return this;
+  }
+
+  int run(String... arguments) {
+    Environment environment =
+        new Environment(
+            new ByteArrayInputStream(input.getBytes(StandardCharsets.ISO_8859_1)),
+            output,
+            false,
+            false,
+            variables,
+            () -> providers);
+    CommandLine commandLine = Main.commandLine(environment);
+    commandLine.setColorScheme(CommandLine.Help.defaultColorScheme(Ansi.OFF));
+    commandLine.setOut(new PrintWriter(out));
+    commandLine.setErr(new PrintWriter(err));
+    return commandLine.execute(arguments);
+  }
+
+  String out() {
+    return out.toString();
+  }
+
+  String err() {
+    return err.toString();
+  }
+
+  /** What the guest sent through its serial port. */
+  String guest() {
+    return guest.toString(StandardCharsets.ISO_8859_1);
+  }
+}

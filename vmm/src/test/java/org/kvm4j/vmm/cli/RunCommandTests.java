@@ -1,0 +1,338 @@
+package org.kvm4j.vmm.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.kvm4j.kvm.syscall.KernelOptions;
+import org.kvm4j.kvm.syscall.KernelProvider;
+
+/** What {@code kvm4j run} says to what it cannot do, in one line and by its exit code. */
+class RunCommandTests {
+
+  @TempDir
+  @SuppressWarnings("NullAway.Init") // set by JUnit
+  private Path directory;
+
+  private final Cli cli = new Cli();
+  private String flat = "";
+
+  @BeforeEach
+  void writeGuest() throws IOException {
+    flat = Files.write(directory.resolve("flat.bin"), new byte[] {(byte) 0xf4}).toString();
+  }
+
+  private void refused(int code, String words, String... arguments) {
+    String[] line = new String[arguments.length + 1];
+    line[0] = "run";
+    System.arraycopy(arguments, 0, line, 1, arguments.length);
+    int exitCode = cli.run(line);
+    assertEquals(1, cli.err().lines().count(), cli::err);
+    assertTrue(cli.err().startsWith("kvm4j: "), cli::err);
+    assertTrue(cli.err().contains(words), cli::err);
+    assertEquals(code, exitCode, cli::err);
+    assertEquals("", cli.out());
+    assertEquals("", cli.guest());
+  }
+
+  @Test
+  void no_kernel() {
+    refused(ExitCodes.USAGE, "Missing required option: '--kernel=FILE'");
+  }
+
+  @Test
+  void a_kernel_that_is_not_there() {
+    refused(ExitCodes.GUEST_FILE, "no/such/file: no such file", "--kernel", "no/such/file");
+  }
+
+  @Test
+  void a_name_that_no_file_can_have() {
+    refused(ExitCodes.GUEST_FILE, "no such file", "--kernel", "a\0b");
+  }
+
+  @Test
+  void a_directory() {
+    refused(ExitCodes.GUEST_FILE, "is a directory", "--kernel", directory.toString());
+  }
+
+  @Test
+  void a_file_that_is_no_kernel() {
+    refused(
+        ExitCodes.GUEST_FILE, "neither a Linux bzImage nor a multiboot kernel", "--kernel", flat);
+  }
+
+  @Test
+  void a_truncated_image() throws IOException {
+    byte[] image = new byte[0x4000];
+    image[0x1f1] = 2;
+    image[0x1f5] = 0x10; // 64 KB
+    image[0x1fe] = 0x55;
+    image[0x1ff] = (byte) 0xaa;
+    System.arraycopy("HdrS\14\2".getBytes(), 0, image, 0x202, 6);
+    image[0x211] = 1;
+    Path path = Files.write(directory.resolve("bzImage"), image);
+    refused(ExitCodes.GUEST_FILE, "is truncated", "--kernel", path.toString());
+  }
+
+  @Test
+  void an_unknown_cpu_with_those_that_are_near() {
+    cli.withProviders(FakeProvider.emulated());
+    refused(
+        ExitCodes.USAGE,
+        "unknown CPU 'skylake-clinet'; did you mean skylake-client",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "skylake-clinet");
+  }
+
+  @Test
+  void an_unknown_cpu_of_the_emulated_backend() {
+    refused(
+        ExitCodes.USAGE,
+        "unknown CPU 'pentium-9000'",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "pentium-9000");
+  }
+
+  @Test
+  void an_unknown_feature() {
+    cli.withProviders(FakeProvider.emulated());
+    refused(
+        ExitCodes.USAGE,
+        "unknown CPU feature 'axv2'; did you mean avx2?",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "max,+vmx,-axv2");
+  }
+
+  @Test
+  void a_feature_without_a_sign() {
+    cli.withProviders(FakeProvider.emulated());
+    refused(
+        ExitCodes.USAGE,
+        "'vmx' in --cpu is no +feature or -feature",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "max,vmx");
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "0,a guest cannot run in 0 bytes of memory",
+    "0M,a guest cannot run in 0 bytes of memory",
+    "64,did you mean 64M?",
+    "4097,no multiple of 4K",
+    "much,is no size of memory",
+    "-1,is no size of memory",
+    "2T,more memory than the 1T",
+    "999999999999999999G,more memory",
+    "99999999999999999999,is no size of memory"
+  })
+  void sizes_of_memory_that_cannot_be(String size, String words) {
+    refused(ExitCodes.USAGE, words, "--kernel", flat, "--memory", size);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"4k,4096", "4K,4096", "64M,67108864", "64MiB,67108864", "1G,1073741824", "8192,8192"})
+  void sizes_of_memory(String size, long bytes) {
+    assertEquals(bytes, new MemorySize.Converter().convert(size).bytes());
+  }
+
+  @Test
+  void a_kernel_larger_than_memory() throws IOException {
+    Path great = Files.write(directory.resolve("great"), new byte[8192]);
+    refused(
+        ExitCodes.GUEST_FILE,
+        "does not fit into 4K of memory",
+        "--kernel",
+        great.toString(),
+        "--memory",
+        "4K");
+  }
+
+  @Test
+  void an_initrd_or_a_module_that_is_not_there() {
+    refused(
+        ExitCodes.GUEST_FILE,
+        "initrd nowhere: no such file",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--initrd",
+        "nowhere");
+  }
+
+  @Test
+  void a_module_that_is_not_there() {
+    refused(
+        ExitCodes.GUEST_FILE,
+        "module nowhere: no such file",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--module",
+        "nowhere x y");
+  }
+
+  @Test
+  void a_command_line_for_a_flat_binary() {
+    refused(
+        ExitCodes.GUEST_FILE,
+        "takes no command line",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--append",
+        "quiet");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "-1", "NaN", "1e12"})
+  void timeouts_that_cannot_be(String timeout) {
+    refused(ExitCodes.USAGE, "--timeout", "--kernel", flat, "--mode", "real", "--timeout", timeout);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "-3"})
+  void numbers_of_processors_that_cannot_be(String cpus) {
+    refused(ExitCodes.USAGE, "--cpus", "--kernel", flat, "--mode", "real", "--cpus", cpus);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "tcp:80,give stdio",
+    "file:,needs a path",
+    "file:/,is a directory",
+    "file:/no/such/directory/x,no such directory"
+  })
+  void serial_ports_that_cannot_be(String serial, String words) {
+    refused(ExitCodes.USAGE, words, "--kernel", flat, "--mode", "real", "--serial", serial);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"--mode=fast", "--backend=qemu", "--clock=sun", "--irqchip=no"})
+  void values_that_an_option_does_not_have(String option) {
+    String name = option.substring(0, option.indexOf('='));
+    refused(ExitCodes.USAGE, "'" + name + "'", "--kernel", flat, option);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"--entry,0xg", "--entry,-5", "--load,nowhere"})
+  void addresses_that_cannot_be(String option, String value) {
+    refused(ExitCodes.USAGE, "is no address", "--kernel", flat, option, value);
+  }
+
+  @Test
+  void a_backend_that_cannot_be_used_with_what_to_do() {
+    cli.withProviders(
+        new FakeProvider(
+            Backends.NATIVE,
+            new KernelProvider.Unavailable("there is no /dev/kvm", "load the kvm module"),
+            Map.of()));
+    refused(
+        ExitCodes.BACKEND,
+        "the native backend cannot be used: there is no /dev/kvm; load the kvm module",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--backend",
+        "native");
+  }
+
+  @Test
+  void a_backend_that_is_not_in_the_build() {
+    cli.withProviders(new FakeProvider(Backends.NATIVE, null, Map.of()));
+    refused(
+        ExitCodes.BACKEND,
+        "there is no emulated backend in this build; there are: native",
+        "--kernel",
+        flat,
+        "--mode",
+        "real");
+  }
+
+  @Test
+  void no_backend_at_all() {
+    cli.withProviders();
+    refused(
+        ExitCodes.BACKEND, "no backend", "--kernel", flat, "--mode", "real", "--backend", "auto");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"--cpu,max", "--clock,virtual", "--engine,t0"})
+  void the_machines_own_kernel_takes_no_options(String option, String value) {
+    cli.withProviders(new FakeProvider(Backends.NATIVE, null, Map.of()));
+    refused(
+        ExitCodes.USAGE,
+        option + " does not apply to the native backend",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--backend",
+        "native",
+        option,
+        value);
+  }
+
+  @Test
+  void auto_takes_the_machines_own_kernel_only_if_it_can_be_used() {
+    FakeProvider emulated = FakeProvider.emulated();
+    FakeProvider none =
+        new FakeProvider(Backends.NATIVE, new KernelProvider.Unavailable("no", "no"), Map.of());
+    assertEquals(
+        Backends.EMULATED, new Backends(Arrays.asList(none, emulated)).choose("auto").name());
+    FakeProvider usable = new FakeProvider(Backends.NATIVE, null, Map.of());
+    assertEquals(
+        Backends.NATIVE, new Backends(Arrays.asList(emulated, usable)).choose("auto").name());
+  }
+
+  @Test
+  void options_reach_the_kernel() {
+    FakeProvider emulated = FakeProvider.emulated();
+    cli.withProviders(emulated);
+    refused(
+        ExitCodes.BACKEND,
+        "a fake",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "max,+vmx",
+        "--clock",
+        "virtual",
+        "--engine",
+        "t0");
+    assertEquals("max,+vmx", emulated.opened.get(KernelOptions.CPU).orElse(""));
+    assertEquals("virtual", emulated.opened.get(KernelOptions.CLOCK).orElse(""));
+    assertEquals("t0", emulated.opened.get(KernelOptions.ENGINE).orElse(""));
+  }
+}

@@ -1,0 +1,197 @@
+package org.kvm4j.vmm.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Tiny guests from the command line to their exit codes, on the emulated backend. */
+@Timeout(60)
+class RunGuestTests {
+
+  @TempDir
+  @SuppressWarnings("NullAway.Init") // set by JUnit
+  private Path directory;
+
+  private final Cli cli = new Cli();
+
+  /** Runs machine code in real mode at 0x7c00. */
+  private int guest(String code, String... options) throws IOException {
+    byte[] program = HexFormat.of().parseHex(code.replace(" ", ""));
+    Path file = Files.write(directory.resolve("guest.bin"), program);
+    List<String> line =
+        new ArrayList<>(List.of("run", "--kernel", file.toString(), "--mode", "real"));
+    if (!List.of(options).contains("--memory")) {
+      line.addAll(List.of("--memory", "1M"));
+    }
+    line.addAll(List.of(options));
+    return cli.run(line.toArray(String[]::new));
+  }
+
+  // mov dx, 0x3f8; mov al, 'H'; out dx, al; mov al, 'i'; out dx, al
+  private static final String SAY_HI = "ba f8 03 b0 48 ee b0 69 ee ";
+  private static final String HALT = "f4";
+  private static final String LOOP = "eb fe";
+
+  @Test
+  void a_guest_that_halts_ends_with_0() throws IOException {
+    assertEquals(ExitCodes.OK, guest(SAY_HI + HALT));
+    assertEquals("Hi", cli.guest());
+    assertEquals("", cli.err());
+  }
+
+  @ParameterizedTest
+  @CsvSource({"0,0", "1,65", "62,126", "63,127", "255,127"})
+  void the_debug_exits_code_becomes_the_exit_code(int code, int exitCode) throws IOException {
+    // mov al, code; out 0xf4, al
+    assertEquals(exitCode, guest(String.format("b0 %02x e6 f4", code) + HALT));
+    assertEquals(code == 0 ? "" : "kvm4j: the guest ended with code " + code + "\n", cli.err());
+  }
+
+  @Test
+  void a_triple_fault_is_told_with_the_registers() throws IOException {
+    // lidt [0x7c08]; int3; a limit of 0
+    assertEquals(ExitCodes.SHUTDOWN, guest("0f 01 1e 08 7c cc 90 90 00 00 00 00 00 00"));
+    assertTrue(cli.err().startsWith("kvm4j: the guest shut down (triple fault)\n"), cli.err());
+    assertTrue(cli.err().contains("vCPU 0 in real mode"), cli.err());
+    assertTrue(cli.err().contains("RIP 0000000000007c05"), cli.err());
+  }
+
+  @Test
+  void time_is_up() throws IOException {
+    assertEquals(ExitCodes.TIMEOUT, guest(LOOP, "--timeout", "0.3"));
+    assertEquals("kvm4j: stopped after the 0.3 s of --timeout\n", cli.err());
+  }
+
+  @Test
+  void statistics_tell_of_exits_instructions_and_times() throws IOException {
+    assertEquals(ExitCodes.OK, guest(SAY_HI + HALT, "--stats"));
+    assertEquals("Hi", cli.guest());
+    String err = cli.err();
+    assertTrue(err.contains("the guest halted"), err);
+    assertTrue(err.matches("(?s).*\nIO +2 .*"), err);
+    assertTrue(err.matches("(?s).*\n  out 0x3f8 serial port +2 .*"), err);
+    assertTrue(err.matches("(?s).*\nHLT +1 .*"), err);
+    assertTrue(err.contains("\ninstructions: "), err);
+    assertTrue(err.contains("MIPS"), err);
+    assertTrue(err.matches("(?s).*\ntime: .* wall, .* CPU; .* in the guest, .* in the VMM\n"), err);
+  }
+
+  @Test
+  void statistics_are_printed_when_time_is_up_too() throws IOException {
+    assertEquals(ExitCodes.TIMEOUT, guest(LOOP, "--timeout", "0.3", "--stats"));
+    assertTrue(cli.err().contains("vCPU 0 in real mode"), cli.err());
+    assertTrue(cli.err().contains("interrupted (EINTR)"), cli.err());
+  }
+
+  @Test
+  void the_text_that_was_waited_for_ends_the_run() throws IOException {
+    // Says Hi for ever.
+    assertEquals(ExitCodes.OK, guest(SAY_HI + "eb f5", "--until", "iHiH"));
+    assertEquals("HiHiH", cli.guest());
+    assertEquals("", cli.err());
+  }
+
+  @Test
+  void a_guest_that_ends_without_the_text_is_told() throws IOException {
+    assertEquals(ExitCodes.TEXT_NOT_SEEN, guest(SAY_HI + HALT, "--until", "Bye"));
+    assertEquals("kvm4j: the output did not contain the text of --until: Bye\n", cli.err());
+  }
+
+  @Test
+  void input_reaches_the_guest() throws IOException {
+    cli.withInput("kvm4j!");
+    // again: mov dx, 0x3fd; in al, dx; test al, 1; jz again; mov dl, 0xf8; in al, dx; out dx, al;
+    // cmp al, '!'; jne again; hlt
+    String echo = "ba fd 03 ec a8 01 74 f8 b2 f8 ec ee 3c 21 75 f0 f4";
+    assertEquals(ExitCodes.OK, guest(echo, "--timeout", "20"));
+    assertEquals("kvm4j!", cli.guest());
+  }
+
+  @Test
+  void serial_output_goes_to_a_file() throws IOException {
+    Path file = directory.resolve("serial");
+    assertEquals(ExitCodes.OK, guest(SAY_HI + HALT, "--serial", "file:" + file));
+    assertEquals("Hi", Files.readString(file, StandardCharsets.ISO_8859_1));
+    assertEquals("", cli.guest());
+  }
+
+  @Test
+  void serial_output_goes_nowhere() throws IOException {
+    assertEquals(ExitCodes.OK, guest(SAY_HI + HALT, "--serial", "none"));
+    assertEquals("", cli.guest());
+  }
+
+  @Test
+  void the_debug_console_is_output_too() throws IOException {
+    // mov al, 'x'; out 0xe9, al
+    assertEquals(ExitCodes.OK, guest("b0 78 e6 e9" + HALT));
+    assertEquals("x", cli.guest());
+  }
+
+  @Test
+  void a_reset_ends_the_run_and_is_told() throws IOException {
+    assertEquals(ExitCodes.OK, guest("b0 fe e6 64" + LOOP)); // the keyboard controller
+    assertEquals("kvm4j: the guest reset the machine\n", cli.err());
+  }
+
+  @Test
+  void a_closed_pipe_ends_the_run_quietly() throws IOException {
+    cli.withOutput(
+        new OutputStream() {
+          @Override
+          public void write(int b) throws IOException {
+            throw new IOException("Broken pipe");
+          }
+        });
+    assertEquals(ExitCodes.OUTPUT_CLOSED, guest(SAY_HI + "eb f5"));
+    assertEquals("", cli.err());
+  }
+
+  @Test
+  void all_processors_of_a_flat_binary_start_with_their_number() throws IOException {
+    // mov ax, di; add al, '0'; mov dx, 0x3f8; out dx, al; hlt
+    assertEquals(ExitCodes.OK, guest("89 f8 04 30 ba f8 03 ee f4", "--cpus", "3"));
+    assertEquals(
+        "012",
+        cli.guest().chars().sorted().mapToObj(Character::toString).reduce("", String::concat));
+  }
+
+  @Test
+  void under_the_virtual_clock_runs_are_alike() throws IOException {
+    // The seconds, and the low bits of the TSC:
+    // mov al, 0; out 0x70, al; in al, 0x71; mov dx, 0x3f8; out dx, al; rdtsc; out dx, al; hlt
+    String clock = "b0 00 e6 70 e4 71 ba f8 03 ee 0f 31 ba f8 03 ee 88 e0 ee f4";
+    assertEquals(ExitCodes.OK, guest(clock, "--clock", "virtual"));
+    String first = cli.guest();
+    cli.guest.reset();
+    assertEquals(ExitCodes.OK, guest(clock, "--clock", "virtual"));
+    assertEquals(first, cli.guest());
+    assertEquals(3, first.length());
+  }
+
+  @Test
+  void too_many_processors_are_refused() throws IOException {
+    assertEquals(ExitCodes.USAGE, guest(HALT, "--cpus", "100000"));
+    assertEquals(1, cli.err().lines().count(), cli.err());
+    assertTrue(cli.err().contains("--cpus 100000"), cli.err());
+  }
+
+  @Test
+  void memory_that_nobody_touches_costs_nothing() throws IOException {
+    assertEquals(ExitCodes.OK, guest(SAY_HI + HALT, "--memory", "16G"));
+    assertEquals("Hi", cli.guest());
+  }
+}
