@@ -253,7 +253,11 @@ public final class Vmcs {
 
   private static final long[] MASK = new long[VmcsField.COUNT];
 
+  /** Fields that may be saved later than at VM exit. */
   private static final boolean[] DEFERRABLE = new boolean[VmcsField.COUNT];
+
+  /** Those, and what is saved at VM exit and again with them: written before, it would be lost. */
+  private static final boolean[] SAVED_WITH_DEFERRED;
 
   static {
     for (VmcsField field : VmcsField.values()) {
@@ -285,6 +289,11 @@ public final class Vmcs {
           GUEST_PDPTR3
         }) {
       DEFERRABLE[ordinal] = true;
+    }
+    SAVED_WITH_DEFERRED = DEFERRABLE.clone();
+    for (int ordinal :
+        new int[] {GUEST_CR0, GUEST_CR3, GUEST_CR4, GUEST_CS_AR_BYTES, GUEST_IA32_DEBUGCTL}) {
+      SAVED_WITH_DEFERRED[ordinal] = true;
     }
   }
 
@@ -321,7 +330,7 @@ public final class Vmcs {
    * changes it.
    */
   public void write(int ordinal, long value) {
-    if (deferred != null && DEFERRABLE[ordinal]) {
+    if (deferred != null && SAVED_WITH_DEFERRED[ordinal]) {
       complete();
     }
     long kept = value & MASK[ordinal];
