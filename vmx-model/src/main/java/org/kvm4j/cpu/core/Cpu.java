@@ -1,5 +1,6 @@
 package org.kvm4j.cpu.core;
 
+import org.kvm4j.cpu.fpu.Float80;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingMode;
@@ -109,6 +110,9 @@ public final class Cpu {
    * x87, MMX, SSE and AVX state in the layout of the XSAVE area (512 legacy bytes, header, YMM...).
    */
   public final byte[] xsaveArea = new byte[4096];
+
+  /** The arithmetic unit of the x87 FPU. It keeps nothing from one instruction to the next. */
+  public final Float80 fpu = new Float80();
 
   /** Model-specific registers that instructions and events use directly. */
   public final Msrs msr = new Msrs();

@@ -108,7 +108,7 @@ public final class Float80 {
 
   /** The indefinite QNaN, with the invalid-operation exception. */
   public void invalid() {
-    flags |= INVALID;
+    flags = flags & ~DENORMAL | INVALID;
     set(0xffff, 0xC000000000000000L);
   }
 
@@ -120,7 +120,10 @@ public final class Float80 {
     }
     boolean an = isNan(ae, as);
     boolean bn = isNan(be, bs);
-    if (!an && !bn) {
+    if (an || bn) {
+      // A NaN comes before a denormal, which the other operand may have been in memory.
+      flags &= ~DENORMAL;
+    } else {
       if (isDenormal(ae, as) || isDenormal(be, bs)) {
         flags |= DENORMAL;
       }
@@ -435,7 +438,7 @@ public final class Float80 {
       if (as == 0) {
         invalid();
       } else {
-        flags |= ZERO_DIVIDE;
+        flags = flags & ~DENORMAL | ZERO_DIVIDE;
         setInfinity(negative);
       }
       return;
@@ -492,7 +495,6 @@ public final class Float80 {
       return;
     }
     if (sign(ae)) {
-      flags &= ~DENORMAL;
       invalid();
       return;
     }
@@ -525,10 +527,11 @@ public final class Float80 {
    */
   public int compare(int ae, long as, int be, long bs, boolean quiet) {
     if (isUnsupported(ae, as) || isUnsupported(be, bs)) {
-      flags |= INVALID;
+      flags = INVALID;
       return UNORDERED;
     }
     if (isNan(ae, as) || isNan(be, bs)) {
+      flags = 0;
       if (!quiet || isSignalling(ae, as) || isSignalling(be, bs)) {
         flags |= INVALID;
       }
@@ -568,13 +571,16 @@ public final class Float80 {
     set((v < 0 ? 0x8000 : 0) | (BIAS + 63 - lead), magnitude << lead);
   }
 
-  /** From single precision, exactly. */
+  /**
+   * From single precision, exactly. A denormal is noted in {@link #flags}; a signalling NaN stays
+   * one for the operation that takes it, or for {@link #quiet()}.
+   */
   public void fromFloat(int bits) {
     boolean n = bits < 0;
     int x = bits >>> 23 & 0xff;
     long f = bits & 0x7fffffL;
     if (x == 0xff) {
-      fromSpecial(n, f << 40);
+      set(n ? 0xffff : MAX, INTEGER_BIT | f << 40);
     } else if (x == 0) {
       fromTiny(n, f, -126 - 23);
     } else {
@@ -582,13 +588,13 @@ public final class Float80 {
     }
   }
 
-  /** From double precision, exactly. */
+  /** From double precision, as {@link #fromFloat}. */
   public void fromDouble(long bits) {
     boolean n = bits < 0;
     int x = (int) (bits >>> 52) & 0x7ff;
     long f = bits & 0xfffffffffffffL;
     if (x == 0x7ff) {
-      fromSpecial(n, f << 11);
+      set(n ? 0xffff : MAX, INTEGER_BIT | f << 11);
     } else if (x == 0) {
       fromTiny(n, f, -1022 - 52);
     } else {
@@ -596,12 +602,12 @@ public final class Float80 {
     }
   }
 
-  private void fromSpecial(boolean negative, long fraction) {
-    if (fraction != 0 && (fraction & QUIET_BIT) == 0) {
+  /** Makes a signalling NaN in the result a quiet one, with the invalid-operation exception. */
+  public void quiet() {
+    if (isSignalling(exponent, significand)) {
       flags |= INVALID;
-      fraction |= QUIET_BIT;
+      significand |= QUIET_BIT;
     }
-    set(negative ? 0xffff : MAX, INTEGER_BIT | fraction);
   }
 
   private void fromTiny(boolean negative, long fraction, int unit) {
@@ -817,7 +823,45 @@ public final class Float80 {
         by = -by;
       }
     }
-    pack(sign(ae), normalExponent(ae, as) + by, normalSignificand(as), 0, 64);
+    int exp = normalExponent(ae, as) + by;
+    if (exp - WRAP >= MAX && (masks & OVERFLOW) == 0) {
+      // Beyond what an unmasked overflow or underflow moves into range.
+      flags |= OVERFLOW | INEXACT;
+      roundedUp = true;
+      setInfinity(sign(ae));
+    } else if (exp + WRAP < 1 && (masks & UNDERFLOW) == 0) {
+      flags |= UNDERFLOW | INEXACT;
+      setZero(sign(ae));
+    } else {
+      pack(sign(ae), exp, normalSignificand(as), 0, 64);
+    }
+  }
+
+  /** The exponent as a number, the first result of FXTRACT. */
+  public void extractExponent(int e, long s) {
+    if (nan(e, s)) {
+      return;
+    }
+    if (isInfinity(e, s)) {
+      setInfinity(false);
+    } else if (s == 0) {
+      flags |= ZERO_DIVIDE;
+      setInfinity(true);
+    } else {
+      fromLong(normalExponent(e, s) - BIAS);
+    }
+  }
+
+  /** The significand as a number with the sign, the second result of FXTRACT. */
+  public void extractSignificand(int e, long s) {
+    if (nan(e, s)) {
+      return;
+    }
+    if (isInfinity(e, s) || s == 0) {
+      set(e, s);
+    } else {
+      set(e & 0x8000 | BIAS, normalSignificand(s));
+    }
   }
 
   /** The quotient's low bits after {@link #remainder}, and whether the reduction is complete. */
@@ -841,20 +885,20 @@ public final class Float80 {
       invalid();
       return;
     }
-    if (as == 0 || isInfinity(be, bs)) {
+    if (as == 0) {
       set(ae, as);
       return;
     }
     int ax = normalExponent(ae, as);
     int bx = normalExponent(be, bs);
     int distance = ax - bx;
+    if (isInfinity(be, bs) || distance < (nearest ? -1 : 0)) {
+      pack(sign(ae), ax, normalSignificand(as), 0, 64);
+      return;
+    }
     BigInteger a = unsigned(normalSignificand(as));
     BigInteger b = unsigned(normalSignificand(bs));
     boolean negative = sign(ae);
-    if (distance < (nearest ? -1 : 0)) {
-      set(ae, as);
-      return;
-    }
     int unit;
     BigInteger rest;
     if (distance >= 64) {

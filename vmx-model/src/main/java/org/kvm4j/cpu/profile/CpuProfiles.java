@@ -38,6 +38,7 @@ public final class CpuProfiles {
             .signature(6, 0x6a, 6)
             .physicalAddressBits(46)
             .features(
+                FPU,
                 VME,
                 DE,
                 PSE,
@@ -64,10 +65,12 @@ public final class CpuProfiles {
                 FSGSBASE,
                 TSC_ADJUST,
                 BMI1,
+                FDP_EXCPTN_ONLY,
                 SMEP,
                 BMI2,
                 ERMS,
                 INVPCID,
+                FPU_CS_DS_DEPRECATED,
                 RDSEED,
                 ADX,
                 SMAP,
@@ -94,9 +97,9 @@ public final class CpuProfiles {
                 LM,
                 INVARIANT_TSC,
                 WBNOINVD)
-            // Instructions that work, MOVNTI, fences and CRC32 among them, of sets that are not
-            // whole.
-            .hidden(FXSR, SSE, SSE2, SSE4_2)
+            // Instructions that work, MOVNTI, fences, FISTTP and CRC32 among them, of sets that are
+            // not whole.
+            .hidden(FXSR, SSE, SSE2, SSE3, SSE4_2)
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
             .caches(
                 new int[] {1, 1, 12, 64},

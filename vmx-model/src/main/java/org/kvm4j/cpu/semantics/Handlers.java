@@ -27,6 +27,9 @@ public final class Handlers {
     Atomics.register();
     Miscellaneous.register();
     SystemGroups.register();
+    X87.register();
+    X87Transfer.register();
+    X87Control.register();
   }
 
   private Handlers() {}

@@ -40,7 +40,6 @@ final class ProcessorInstructions {
     Handlers.put(Opcode.MONITOR, ProcessorInstructions::monitor);
     Handlers.put(Opcode.MWAIT, ProcessorInstructions::mwait);
     Handlers.put(Opcode.SERIALIZE, (c, i) -> {});
-    Handlers.put(Opcode.WAIT, ProcessorInstructions::fwait);
     Handlers.put(Opcode.RDPKRU, ProcessorInstructions::rdpkru);
     Handlers.put(Opcode.WRPKRU, ProcessorInstructions::wrpkru);
     for (Opcode opcode :
@@ -297,13 +296,6 @@ final class ProcessorInstructions {
     }
     if (((int) cpu.r[Cpu.RCX] & ~1) != 0) {
       throw cpu.gp(0);
-    }
-  }
-
-  private static void fwait(Cpu cpu, Instruction i) {
-    long both = ControlBits.CR0_MP | ControlBits.CR0_TS;
-    if ((cpu.cr0 & both) == both) {
-      throw cpu.nm();
     }
   }
 
