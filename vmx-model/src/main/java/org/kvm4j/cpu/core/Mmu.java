@@ -106,7 +106,7 @@ public final class Mmu {
     this.cpu = cpu;
     this.memory = memory;
     this.tlb = new Tlb();
-    this.walk = new TwoDimensionalWalk(memory);
+    this.walk = new TwoDimensionalWalk(memory, tlb.guestPhysical());
     this.context.physicalBits = cpu.model.physicalAddressBits();
     this.context.pse36 = cpu.model.has(Feature.PSE36);
     this.context.pages1g = cpu.model.has(Feature.PAGE1GB);
