@@ -9,7 +9,8 @@
  *   u64 code address, u64 window address, u16 window length, window bytes
  *   u32 forms, and each form:
  *     string name, u8 mode (64 or 32), u8 length, code, u32 flags that the SDM leaves undefined
- *     u8 items, each: u16 target (0..15 a register, 16 flags, 0x100+n window offset n), u8 width
+ *     u8 items, each: u16 target (0..15 a register, 16 flags, 0x100+n window offset n), u8 width,
+ *       u8 kind (0 any value, 1 a count, 2 a number of a range, 3 a sign, 4 flag bits)
  *     u16 vectors, each:
  *       for each item its value, in its width, instead of what the vector would start from
  *       u8 exception vector, or 0xff
@@ -331,6 +332,7 @@ int main(int argc, char **argv) {
       const struct item *t = &f->item[i];
       put(t->target, 2);
       put(t->target < 16 && f->mode == 32 && t->width > 4 ? 4 : t->width, 1);
+      put(t->kind, 1);
     }
     put(f->vectors, 2);
     if (length > 255) {

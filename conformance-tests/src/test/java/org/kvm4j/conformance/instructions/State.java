@@ -26,6 +26,19 @@ final class State {
     this.memory = memory;
   }
 
+  /** Gives an input its value. */
+  void set(Vectors.Item item, long value) {
+    if (item.target() < Vectors.FLAGS) {
+      r[item.target()] = value;
+    } else if (item.target() == Vectors.FLAGS) {
+      flags = (int) value;
+    } else {
+      for (int k = 0; k < item.width(); k++) {
+        memory[item.target() - Vectors.MEMORY + k] = (byte) (value >>> k * 8);
+      }
+    }
+  }
+
   State copy() {
     State s = new State(memory.clone());
     System.arraycopy(r, 0, s.r, 0, 16);

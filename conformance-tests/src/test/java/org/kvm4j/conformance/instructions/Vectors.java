@@ -17,8 +17,11 @@ import java.util.zip.GZIPInputStream;
  */
 final class Vectors {
   private static final String RESOURCE = "/vectors/integer.bin.gz";
-  private static final int FLAGS = 16;
-  private static final int MEMORY = 0x100;
+  static final int FLAGS = 16;
+  static final int MEMORY = 0x100;
+  private static final int ANY = 0;
+  private static final int COUNT = 1;
+  private static final int SIGN = 3;
 
   /** The processor that the results are from, and when. */
   final String processor;
@@ -35,8 +38,10 @@ final class Vectors {
    *
    * @param mode 64, or 32 for compatibility mode
    * @param undefined the flags that the SDM leaves undefined after it
+   * @param items what each vector has its own value of
    */
-  record Form(String name, int mode, byte[] code, int undefined, List<Vector> vectors) {
+  record Form(
+      String name, int mode, byte[] code, int undefined, List<Item> items, List<Vector> vectors) {
     /** How many registers there are in its mode. */
     int registers() {
       return mode == 64 ? 16 : 8;
@@ -47,6 +52,15 @@ final class Vectors {
       return name + " " + hex(code);
     }
   }
+
+  /**
+   * An input.
+   *
+   * @param target a register's number, 16 for the flags, or 0x100 and an offset into the window
+   * @param width in bytes
+   * @param any that every value will do: it is no address, no count of a loop
+   */
+  record Item(int target, int width, boolean any) {}
 
   /**
    * One execution.
@@ -102,21 +116,23 @@ final class Vectors {
     int mode = in.readUnsignedByte();
     byte[] bytes = in.readNBytes(in.readUnsignedByte());
     int undefined = in.readInt();
-    int[] targets = new int[in.readUnsignedByte()];
-    int[] widths = new int[targets.length];
-    for (int i = 0; i < targets.length; i++) {
-      targets[i] = in.readUnsignedShort();
-      widths[i] = in.readUnsignedByte();
+    int inputs = in.readUnsignedByte();
+    List<Item> items = new ArrayList<>(inputs);
+    for (int i = 0; i < inputs; i++) {
+      int target = in.readUnsignedShort();
+      int width = in.readUnsignedByte();
+      int kind = in.readUnsignedByte();
+      items.add(new Item(target, width, kind == ANY || kind == COUNT || kind == SIGN));
     }
     int count = in.readUnsignedShort();
     List<Vector> vectors = new ArrayList<>(count);
     for (int i = 0; i < count; i++) {
-      vectors.add(vector(in, mode, bytes.length, targets, widths));
+      vectors.add(vector(in, mode, bytes.length, items));
     }
-    return new Form(name, mode, bytes, undefined, vectors);
+    return new Form(name, mode, bytes, undefined, items, vectors);
   }
 
-  private Vector vector(DataInputStream in, int mode, int length, int[] targets, int[] widths)
+  private Vector vector(DataInputStream in, int mode, int length, List<Item> items)
       throws IOException {
     State before = base.copy();
     if (mode == 32) {
@@ -125,24 +141,20 @@ final class Vectors {
       }
     }
     StringBuilder inputs = new StringBuilder();
-    for (int i = 0; i < targets.length; i++) {
+    for (Item item : items) {
       long value = 0;
-      for (int k = 0; k < widths[i]; k++) {
+      for (int k = 0; k < item.width; k++) {
         value = value << 8 | in.readUnsignedByte();
       }
-      inputs.append(i == 0 ? "" : ", ");
-      int target = targets[i];
+      inputs.append(inputs.isEmpty() ? "" : ", ");
+      int target = item.target;
+      before.set(item, value);
       if (target < FLAGS) {
-        before.r[target] = value;
         inputs.append("%s=%#x".formatted(State.registerName(target), value));
       } else if (target == FLAGS) {
-        before.flags = (int) value;
         inputs.append("flags=").append(State.flagNames(before.flags));
       } else {
-        for (int k = 0; k < widths[i]; k++) {
-          before.memory[target - MEMORY + k] = (byte) (value >>> k * 8);
-        }
-        inputs.append("memory+%#x=%#x/%d".formatted(target - MEMORY, value, widths[i]));
+        inputs.append("memory+%#x=%#x/%d".formatted(target - MEMORY, value, item.width));
       }
     }
     State after = before.copy();
