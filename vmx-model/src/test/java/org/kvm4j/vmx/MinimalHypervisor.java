@@ -1,5 +1,6 @@
 package org.kvm4j.vmx;
 
+import java.util.Objects;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Platform;
 import org.kvm4j.cpu.core.Segment;
@@ -13,6 +14,7 @@ import org.kvm4j.vmx.instruction.InstructionError;
 import org.kvm4j.vmx.instruction.VmxUnit;
 import org.kvm4j.vmx.vmcs.ControlWord;
 import org.kvm4j.vmx.vmcs.Controls;
+import org.kvm4j.vmx.vmcs.Vmcs;
 import org.kvm4j.vmx.vmcs.VmcsField;
 import org.kvm4j.vmx.vmcs.VmxCapabilities;
 
@@ -111,7 +113,7 @@ public final class MinimalHypervisor {
   }
 
   public MinimalHypervisor() {
-    this(CpuProfiles.defaultProfile(), null);
+    this(VmxCapabilities.of(CpuProfiles.defaultProfile()));
   }
 
   /** With other capabilities than the model's own. */
@@ -119,13 +121,13 @@ public final class MinimalHypervisor {
     this(CpuProfiles.defaultProfile(), capabilities);
   }
 
-  public MinimalHypervisor(CpuModel model, VmxCapabilities given) {
+  public MinimalHypervisor(CpuModel model, VmxCapabilities capabilities) {
     this.model = model;
     memory = new PhysicalMemory(model.physicalAddressBits());
     memory.mapAt(0, MEMORY);
     clock = new Clock();
     cpu = new Cpu(model, memory, clock);
-    capabilities = given != null ? given : VmxCapabilities.of(model);
+    this.capabilities = capabilities;
     vmx = new VmxUnit(cpu, capabilities);
     cpu.virtualization = vmx;
     engine = new Interpreter(cpu, new Decoder(model.features()));
@@ -192,6 +194,16 @@ public final class MinimalHypervisor {
     cpu.cpl = 0;
     cpu.msr.featureControl = 5;
     cpu.updateMode();
+  }
+
+  /** The current VMCS. */
+  public Vmcs vmcs() {
+    return Objects.requireNonNull(vmx.current());
+  }
+
+  /** The id of the check that the last entry failed. */
+  public String failedCheck() {
+    return Objects.requireNonNull(Objects.requireNonNull(vmx.lastFailure()).check()).id();
   }
 
   // ---- fields ----
@@ -389,7 +401,7 @@ public final class MinimalHypervisor {
 
   /** VMLAUNCH, or VMRESUME of a launched VMCS. */
   public int enter() {
-    return vmx.current() != null && vmx.current().launched ? vmx.vmresume() : vmx.vmlaunch();
+    return vmcs().launched ? vmx.vmresume() : vmx.vmlaunch();
   }
 
   /** Enters the guest and runs it to its next VM exit, whose reason is returned. */

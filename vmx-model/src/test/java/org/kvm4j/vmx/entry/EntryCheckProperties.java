@@ -22,7 +22,7 @@ class EntryCheckProperties {
 
   private static EntryContext context(MinimalHypervisor h) {
     EntryContext c = new EntryContext(h.cpu, h.capabilities);
-    c.v = h.vmx.current().v;
+    c.v = h.vmcs().v;
     c.current = MinimalHypervisor.VMCS_REGION;
     c.hostLongMode = h.cpu.longMode;
     return c;
@@ -89,7 +89,7 @@ class EntryCheckProperties {
         before[k] = h.get(changed[k]);
         h.set(changed[k], value(random, before[k]));
       }
-      h.vmx.current().complete();
+      h.vmcs().complete();
       EntryContext c = context(h);
       if (h.vmx.hostedByJava) {
         c.hostLongMode = true;

@@ -11,6 +11,7 @@ import static org.kvm4j.vmx.MinimalHypervisor.Mode.REAL;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -35,7 +36,7 @@ class InterceptTests {
   record Intercept(
       String name,
       int[] code,
-      Consumer<MinimalHypervisor> intercept,
+      @Nullable Consumer<MinimalHypervisor> intercept,
       ExitReason reason,
       long qualification,
       boolean passes) {
@@ -359,8 +360,9 @@ class InterceptTests {
     if (i.name().startsWith("REP")) {
       h.cpu.r[Cpu.RCX] = 5;
     }
-    if (i.intercept() != null) {
-      i.intercept().accept(h);
+    Consumer<MinimalHypervisor> intercept = i.intercept();
+    if (intercept != null) {
+      intercept.accept(h);
     }
     assertEquals(i.reason(), h.run());
     assertEquals(i.qualification(), h.qualification());

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.LONG;
 
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -67,7 +68,7 @@ class VmxInstructionTests {
     }
     return new Decoder(h.model.features())
         .decode(
-            h.memory.bank(0),
+            Objects.requireNonNull(h.memory.bank(0)),
             (int) MinimalHypervisor.HOST_CODE,
             (int) MinimalHypervisor.HOST_CODE + 16,
             codeSize);
@@ -401,7 +402,7 @@ class VmxInstructionTests {
     assertNotNull(cpu.guest);
     assertEquals(MinimalHypervisor.CODE, cpu.rip);
     assertEquals(MinimalHypervisor.STACK, cpu.r[Cpu.RSP]);
-    assertTrue(h.vmx.current().launched);
+    assertTrue(h.vmcs().launched);
   }
 
   @Test
@@ -415,10 +416,10 @@ class VmxInstructionTests {
   void a_failed_entry_as_an_instruction_sets_flags_and_says_why() {
     h.guest(LONG).set(VmcsField.VIRTUAL_PROCESSOR_ID, 0);
     failsValid(InstructionError.ENTRY_INVALID_CONTROL, VMLAUNCH);
-    assertEquals("CONTROL_VPID", h.vmx.lastFailure().check().id());
+    assertEquals("CONTROL_VPID", h.failedCheck());
     h.set(VmcsField.VIRTUAL_PROCESSOR_ID, 1).set(VmcsField.HOST_CR3, 1L << 55);
     failsValid(InstructionError.ENTRY_INVALID_HOST_STATE, VMLAUNCH);
-    assertEquals("HOST_CR3_WIDTH", h.vmx.lastFailure().check().id());
+    assertEquals("HOST_CR3_WIDTH", h.failedCheck());
   }
 
   @Test
