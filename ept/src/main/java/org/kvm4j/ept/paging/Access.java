@@ -4,7 +4,7 @@ package org.kvm4j.ept.paging;
  * What an access to a linear address is, as bits of an {@code int}. The architectural ones stand
  * where the page-fault error code has them.
  *
- * <p>Source: SDM 4.6 "Access Rights" and Section 4.7 "Page-Fault Exceptions".
+ * <p>Source: SDM 4.6 "Access Rights" and SDM 4.7 "Page-Fault Exceptions".
  */
 public final class Access {
   /** A data read: none of the other bits. */

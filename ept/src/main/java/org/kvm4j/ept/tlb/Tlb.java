@@ -27,7 +27,7 @@ import org.kvm4j.ept.paging.Translation;
  *
  * <p>For one thread, the processor's; {@link #dropWriteTags} alone may be called by any.
  *
- * <p>Source: SDM 4.10 "Caching Translation Information" and Section 29.4 "Caching Translation
+ * <p>Source: SDM 4.10 "Caching Translation Information" and SDM 29.4 "Caching Translation
  * Information" (of the VMX chapter on address translation).
  */
 public final class Tlb {
@@ -363,7 +363,7 @@ public final class Tlb {
   /**
    * INVPCID.
    *
-   * <p>Source: SDM 3 (volume 2) "INVPCID—Invalidate Process-Context Identifier".
+   * <p>Source: SDM 3.3 (volume 2) "Instructions (A-L)", INVPCID.
    *
    * @param type 0 to 3
    * @param pcid the descriptor's PCID, for types 0 and 1
