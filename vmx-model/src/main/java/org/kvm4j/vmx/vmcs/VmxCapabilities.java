@@ -192,6 +192,7 @@ public final class VmxCapabilities {
             Control.WBINVD_EXITING,
             Control.UNRESTRICTED_GUEST,
             Control.PAUSE_LOOP_EXITING,
+            Control.MODE_BASED_EXECUTE_CONTROL,
             Control.USE_TSC_SCALING,
             Control.SAVE_DEBUG_CONTROLS,
             Control.ACKNOWLEDGE_INTERRUPT_ON_EXIT,

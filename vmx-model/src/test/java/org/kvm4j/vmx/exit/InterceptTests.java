@@ -785,6 +785,22 @@ class InterceptTests {
     assertEquals(0x600210, h.get(VmcsField.GUEST_PHYSICAL_ADDRESS));
   }
 
+  @Test
+  void mode_based_execute_control_needs_its_own_bit_for_user_pages() {
+    // A supervisor fetch from a user-mode page, of an EPT page that is executable for one mode
+    // only.
+    MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0x0f, 0xa2);
+    h.secondary(Controls.SECONDARY_EXEC_MODE_BASED_EPT_EXEC);
+    assertEquals(ExitReason.EPT_VIOLATION, h.run());
+    assertEquals(4, h.qualification() & 7);
+    long user = 1 << 10;
+    h.memory.writeLong(MinimalHypervisor.EPT, MinimalHypervisor.EPT + 0x1000 | 3 | user);
+    h.memory.writeLong(MinimalHypervisor.EPT + 0x1000, MinimalHypervisor.EPT + 0x2000 | 3 | user);
+    h.memory.writeLong(MinimalHypervisor.EPT + 0x2000, 0xb3 | user);
+    h.vmx.invept(2, 0);
+    assertEquals(ExitReason.CPUID, h.run());
+  }
+
   // ---- events ----
 
   private static MinimalHypervisor looping() {
