@@ -1,6 +1,7 @@
 package org.kvm4j.conformance.instructions;
 
 import java.lang.reflect.Proxy;
+import java.util.Arrays;
 import org.kvm4j.conformance.instructions.Vectors.Form;
 import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.core.ControlBits;
@@ -8,6 +9,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.core.Platform;
+import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.cpu.segment.Descriptor;
 import org.kvm4j.ept.memory.PhysicalMemory;
@@ -32,6 +34,9 @@ final class BareProcessor implements AutoCloseable {
   private static final int CODE32 = 0x23;
   private static final int DATA = 0x2b;
   private static final int CODE64 = 0x33;
+
+  /** Access rights under a null selector. */
+  private static final int NULL_SEGMENT = Segment.UNUSABLE;
 
   /** Instructions after which the code is taken for one that does not end. */
   private static final int LIMIT = 20_000;
@@ -102,7 +107,7 @@ final class BareProcessor implements AutoCloseable {
 
   /** Puts code where {@link #run} runs it. */
   void load(Form form) {
-    byte[] looped = java.util.Arrays.copyOf(form.code(), form.code().length + 2);
+    byte[] looped = Arrays.copyOf(form.code(), form.code().length + 2);
     looped[form.code().length] = (byte) 0xeb; // jmp to itself
     looped[form.code().length + 1] = (byte) 0xfe;
     memory.deviceWrite(code, looped, 0, looped.length);
@@ -121,8 +126,8 @@ final class BareProcessor implements AutoCloseable {
     for (int s : new int[] {Cpu.ES, Cpu.SS, Cpu.DS}) {
       segment(s, DATA);
     }
-    cpu.seg[Cpu.FS].set(0, 0, 0xffffffffL, Segments.NULL);
-    cpu.seg[Cpu.GS].set(0, window, 0xffffffffL, Segments.NULL);
+    cpu.seg[Cpu.FS].set(0, 0, 0xffffffffL, NULL_SEGMENT);
+    cpu.seg[Cpu.GS].set(0, window, 0xffffffffL, NULL_SEGMENT);
     System.arraycopy(before.r, 0, cpu.r, 0, 16);
     cpu.setRflags(before.flags);
     cpu.rip = before.rip;
@@ -151,10 +156,5 @@ final class BareProcessor implements AutoCloseable {
   @Override
   public void close() {
     processor.close();
-  }
-
-  private static final class Segments {
-    /** A null selector in a 64-bit program. */
-    static final int NULL = org.kvm4j.cpu.core.Segment.UNUSABLE;
   }
 }

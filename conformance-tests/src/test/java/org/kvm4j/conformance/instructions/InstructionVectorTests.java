@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -98,7 +99,7 @@ final class InstructionVectorTests {
   /** A change to the recorder that drops instructions is seen. */
   @Test
   void everyInstructionIsRecorded() {
-    Set<String> recorded = new java.util.HashSet<>();
+    Set<String> recorded = new HashSet<>();
     for (Form form : vectors.forms) {
       for (String word : form.name().split("[ ;]")) {
         recorded.add(word);

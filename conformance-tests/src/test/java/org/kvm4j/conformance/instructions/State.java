@@ -34,7 +34,7 @@ final class State {
       flags = (int) value;
     } else {
       for (int k = 0; k < item.width(); k++) {
-        memory[item.target() - Vectors.MEMORY + k] = (byte) (value >>> k * 8);
+        memory[item.target() - Vectors.MEMORY + k] = (byte) (value >>> (k * 8));
       }
     }
   }

@@ -96,7 +96,7 @@ final class UserModeGuest implements AutoCloseable {
       long type = v == 3 || v == 4 ? 0xeeL : 0x8eL;
       memory.putLong(
           IDT + v * 16L,
-          handler & 0xffff | KERNEL_CODE << 16 | type << 40 | (long) (handler >> 16) << 48);
+          (handler & 0xffff) | (KERNEL_CODE << 16) | (type << 40) | ((long) (handler >> 16) << 48));
       memory.putLong(IDT + v * 16L + 8, 0);
       memory.write(handler, store(v));
     }

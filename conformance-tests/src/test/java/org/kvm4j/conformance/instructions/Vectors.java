@@ -40,6 +40,7 @@ final class Vectors {
    * @param undefined the flags that the SDM leaves undefined after it
    * @param items what each vector has its own value of
    */
+  @SuppressWarnings("ArrayRecordComponent") // Never changed.
   record Form(
       String name, int mode, byte[] code, int undefined, List<Item> items, List<Vector> vectors) {
     /** How many registers there are in its mode. */
