@@ -34,6 +34,9 @@ public final class TaskSwitch {
   /** L0..L3 and LE of DR7, which a task switch clears. */
   private static final long LOCAL_ENABLES = 0x155;
 
+  /** Present, accessed, readable code. */
+  private static final int NO_CODE = 0x9b;
+
   private TaskSwitch() {}
 
   /** The TSS that a task gate or a far pointer names, checked to be available and present. */
@@ -223,6 +226,9 @@ public final class TaskSwitch {
     for (int s = 0; s < 6; s++) {
       SegmentLoader.loadNull(cpu.seg[s], selectors[s]);
     }
+    // Until its descriptor is loaded CS can execute nothing, and has the privilege level.
+    cpu.seg[Cpu.CS].set(selectors[Cpu.CS], 0, 0, NO_CODE | cpu.cpl << 5);
+    cpu.seg[Cpu.SS].ar |= cpu.cpl << 5;
     SegmentLoader.loadNull(cpu.seg[Cpu.LDTR], ldt);
     boolean paging = is32 && (cpu.cr0 & ControlBits.CR0_PG) != 0;
     if (paging) {

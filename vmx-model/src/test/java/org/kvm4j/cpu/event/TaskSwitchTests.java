@@ -144,6 +144,21 @@ class TaskSwitchTests {
   }
 
   @Test
+  void a_code_segment_that_was_not_loaded_is_no_unusable_one() {
+    SystemMachine m = machine();
+    m.memory.writeInt(TSS2 + 0x4c, ABSENT_CODE | 3);
+    // Nothing can be delivered in the new task: the state stays as it was entered.
+    m.cpu.idtLimit = 0;
+    m.run(JMP);
+    assertEquals(Cpu.SHUTDOWN, m.cpu.activity);
+    assertEquals(ABSENT_CODE | 3, m.cpu.seg[Cpu.CS].selector);
+    assertEquals(0xfb, m.cpu.seg[Cpu.CS].ar);
+    assertEquals(0, m.cpu.seg[Cpu.CS].limit);
+    assertEquals(3, m.cpu.seg[Cpu.SS].dpl());
+    assertTrue(m.cpu.seg[Cpu.SS].unusable());
+  }
+
+  @Test
   void an_eip_past_the_limit_is_gp_in_the_new_task() {
     SystemMachine m = machine();
     m.gdt(FREE, segment(0, 0xfff, 0x409b));
