@@ -614,8 +614,8 @@ final class VirtualCpu extends FileObject {
   }
 
   /**
-   * #UD for a user program of the guest, an exit for its kernel, which finds the instruction again at
-   * each KVM_RUN, as measured on a host. Linux 6.1 handle_emulation_failure.
+   * #UD for a user program of the guest, an exit for its kernel, which finds the instruction again
+   * at each KVM_RUN, as measured on a host. Linux 6.1 handle_emulation_failure.
    */
   private int cannotEmulate() {
     byte[] bytes = emulator.instructionBytes();

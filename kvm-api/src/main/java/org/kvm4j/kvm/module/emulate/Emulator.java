@@ -422,6 +422,11 @@ public final class Emulator {
 
   // ---- the guest's state ----
 
+  /**
+   * Bytes of x87 and SSE state, which no VMCS holds: FSTP to a device is an instruction as others.
+   */
+  private static final int FLOATING_POINT = 512;
+
   private void load(VendorVcpu v, long nestedRoot) {
     Cpu g = v.cpu();
     System.arraycopy(g.r, 0, cpu.r, 0, 16);
@@ -439,6 +444,7 @@ public final class Emulator {
     cpu.cr3 = v.cr3();
     cpu.cr4 = v.cr4();
     cpu.efer = v.efer();
+    System.arraycopy(g.xsaveArea, 0, cpu.xsaveArea, 0, FLOATING_POINT);
     cpu.xcr0 = g.xcr0;
     cpu.pkru = g.pkru;
     cpu.pkrs = g.pkrs;
@@ -466,6 +472,7 @@ public final class Emulator {
         g.r[i] = cpu.r[i];
       }
     }
+    System.arraycopy(cpu.xsaveArea, 0, g.xsaveArea, 0, FLOATING_POINT);
     v.setRsp(cpu.r[Cpu.RSP]);
     v.setRip(cpu.rip);
     v.setRflags(cpu.rflags());
