@@ -625,6 +625,28 @@ f64("rep movsb into a hole", "rep movsb",
 f64("rep stosq into a hole", "rep stosq", [between(DI, 0x21fe0, 0x21ff8), between(CX, 6, 12)], 0, 6)
 f64("push into a hole", "pushq %rax", [between(SP, 0x20004, 0x20008), v(AX)], 0, 6)
 
+# Segment overrides of CS, DS, ES and SS do not even change which fault it is.
+far = [v(AX), between(BX, 0x800000000000, 0x800000000fff)]
+f64("ss: non-canonical", ".byte 0x36; movl (%rbx),%eax", far, 0, 4)
+f64("ds: non-canonical stack", ".byte 0x3e; movl (%rsp,%rbx),%eax", far, 0, 4)
+f64("es: non-canonical stack", ".byte 0x26; movl (%rsp,%rbx),%eax", far, 0, 4)
+for prefix in (0x66, 0xf2, 0xf3):
+    f64(f"movntil with {prefix:x}", f".byte {prefix:#x}; movnti %ebx,5(%rsi)", [v(BX)], 0, 2)
+f64("lock nopl m", ".byte 0xf0; nopl 5(%rsi)", [v(BX)], 0, 2)
+f64("lock 0F 19 m", ".byte 0xf0,0x0f,0x19,0x37", [v(BX)], 0, 2)
+f64("0F 19 r", ".byte 0x0f,0x19,0xda", [v(BX)], 0, 2)
+f64("0F 1D r", ".byte 0x0f,0x1d,0xea", [v(BX)], 0, 2)
+# A count of nothing in ECX: what becomes of the upper halves.
+for op in ("rep movsl", "rep movsb", "rep stosl", "rep lodsl", "repe cmpsl", "repne scasl"):
+    f64(f"{op} a32 of none", f"addr32 {op}",
+        [v(SI), v(DI), between(CX, 0x100000000, 0x100000000)], 0, 4)
+    f64(f"{op} of none", op, [v(SI), v(DI), between(CX, 0, 0)], 0, 4)
+# Two operands that fault, each its own way: which does first.
+hole, nowhere = 0x700000, 0x800000000000
+for op in ("cmpsb", "movsb"):
+    f64(f"{op} (hole), (non-canonical)", op, [between(SI, hole, hole), between(DI, nowhere, nowhere)], 0, 2)
+    f64(f"{op} (non-canonical), (hole)", op, [between(SI, nowhere, nowhere), between(DI, hole, hole)], 0, 2)
+
 
 def main():
     print("# Written by forms.py.")
