@@ -46,7 +46,7 @@ public final class ExitHandler {
       for (int i = 0; i < in.count(); i++) {
         int value = ports.in(in.port(), in.size());
         for (int b = 0; b < in.size(); b++) {
-          data[i * in.size() + b] = (byte) (value >>> 8 * b);
+          data[i * in.size() + b] = (byte) (value >>> (8 * b));
         }
       }
       return new Outcome.PortData(data);

@@ -22,6 +22,7 @@ final class GuestClock implements VmClock {
   private final int tscKhz;
 
   /** Which vCPU this thread runs. A vCPU's registers are for its own thread. */
+  @SuppressWarnings("ThreadLocalUsage") // One for each machine.
   private final ThreadLocal<@Nullable Vcpu> current = new ThreadLocal<>();
 
   GuestClock(Vm vm, List<Vcpu> vcpus) {

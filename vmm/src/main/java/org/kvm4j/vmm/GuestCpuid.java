@@ -39,7 +39,7 @@ final class GuestCpuid {
       CpuidEntry e = new CpuidEntry(s.function, s.index, s.flags, s.eax, s.ebx, s.ecx, s.edx);
       switch (e.function) {
         case FEATURES:
-          e.ebx = e.ebx & 0xffff | Math.min(cpus, 255) << 16 | (id & 0xff) << 24;
+          e.ebx = (e.ebx & 0xffff) | Math.min(cpus, 255) << 16 | (id & 0xff) << 24;
           e.edx = cpus > 1 ? e.edx | EDX_HTT : e.edx & ~EDX_HTT;
           if (!kernelChips) {
             // Both are features of the local APIC.
@@ -52,7 +52,7 @@ final class GuestCpuid {
         case CACHES:
           if ((e.eax & 0x1f) != 0) {
             // Bits 31 to 26: cores in the package, less one.
-            e.eax = e.eax & 0x03ff_ffff | Math.min(cpus - 1, 63) << 26;
+            e.eax = (e.eax & 0x03ff_ffff) | Math.min(cpus - 1, 63) << 26;
           }
           break;
         case TOPOLOGY:

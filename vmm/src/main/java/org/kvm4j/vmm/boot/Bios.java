@@ -55,8 +55,8 @@ final class Bios {
     memory.putShort(BASE_MEMORY, (int) (GuestRam.LOW_END >> 10));
     int table = memory.getShort(ADDRESS + VECTOR_TABLE);
     for (int vector = 0; vector < 256; vector++) {
-      memory.putShort(4 * vector, memory.getShort(ADDRESS + table + 2 * vector));
-      memory.putShort(4 * vector + 2, SEGMENT);
+      memory.putShort(4L * vector, memory.getShort(ADDRESS + table + 2L * vector));
+      memory.putShort(4L * vector + 2, SEGMENT);
     }
   }
 

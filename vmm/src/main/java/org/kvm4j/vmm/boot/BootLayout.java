@@ -69,7 +69,7 @@ public final class BootLayout {
     memory.clear(PAGE_TABLES, 0x2000);
     memory.putLong(PAGE_TABLES, pdpt | PRESENT_WRITABLE);
     for (int i = 0; i < 4; i++) {
-      memory.putLong(pdpt + 8 * i, directories + 0x1000 * i | PRESENT_WRITABLE);
+      memory.putLong(pdpt + 8L * i, (directories + 0x1000L * i) | PRESENT_WRITABLE);
     }
     for (long i = 0; i < 4 * 512; i++) {
       memory.putLong(directories + 8 * i, i * LARGE_PAGE_SIZE | LARGE_PAGE);

@@ -145,7 +145,7 @@ public final class MultibootImage implements GuestImage {
       throw file.error("is an ELF file of 64 bits; multiboot takes 32 (objcopy -O elf32-i386)");
     }
     int machine = image.getShort(18) & 0xffff;
-    if (image.get(5) != 1 || machine != EM_386 && machine != EM_X86_64) {
+    if (image.get(5) != 1 || (machine != EM_386 && machine != EM_X86_64)) {
       throw file.error("is an ELF file for another machine (number " + machine + "), not x86");
     }
     long tableOffset = image.getInt(28) & ADDRESS_MASK;
@@ -253,13 +253,13 @@ public final class MultibootImage implements GuestImage {
     for (long[] module : modules) {
       list.putInt((int) module[0]).putInt((int) module[1]).putInt((int) module[2]).putInt(0);
     }
-    long listAddress = placer.place(list.array(), "the list of modules");
+    long listAddress = placer.place(bytes(list), "the list of modules");
 
     ByteBuffer entries = structure(24 * map.size());
     for (MemoryRange range : map) {
       entries.putInt(20).putLong(range.address()).putLong(range.size()).putInt(range.type());
     }
-    long mapAddress = placer.place(entries.array(), "the memory map");
+    long mapAddress = placer.place(bytes(entries), "the memory map");
 
     info.putInt(
         0, INFO_MEMORY | INFO_COMMAND_LINE | INFO_MODULES | INFO_MEMORY_MAP | INFO_LOADER_NAME);
@@ -272,11 +272,17 @@ public final class MultibootImage implements GuestImage {
     info.putInt(48, (int) mapAddress);
     info.putInt(64, (int) placer.placeString("kvm4j"));
     placer.align(16);
-    return placer.place(info.array(), "the multiboot information");
+    return placer.place(bytes(info), "the multiboot information");
   }
 
   private static String withArguments(GuestFile file, String arguments) {
     return arguments.isEmpty() ? file.name() : file.name() + " " + arguments;
+  }
+
+  private static byte[] bytes(ByteBuffer structure) {
+    byte[] bytes = new byte[structure.capacity()];
+    structure.get(0, bytes);
+    return bytes;
   }
 
   private static ByteBuffer structure(int size) {

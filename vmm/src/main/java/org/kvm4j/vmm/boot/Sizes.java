@@ -13,7 +13,7 @@ public final class Sizes {
     String units = "KMGTPE";
     int unit = 63 - Long.numberOfLeadingZeros(bytes);
     unit = unit / 10;
-    double value = bytes / (double) (1L << 10 * unit);
+    double value = bytes / (double) (1L << (10 * unit));
     String number =
         value == Math.rint(value) ? Long.toString((long) value) : String.format("%.1f", value);
     return number + units.charAt(unit - 1);

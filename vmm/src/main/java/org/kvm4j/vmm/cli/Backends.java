@@ -105,7 +105,7 @@ final class Backends {
     List<String> features = provider.optionValues(KernelOptions.CPU_FEATURE);
     for (int i = 1; i < parts.length; i++) {
       String part = parts[i];
-      if (part.length() < 2 || part.charAt(0) != '+' && part.charAt(0) != '-') {
+      if (part.length() < 2 || (part.charAt(0) != '+' && part.charAt(0) != '-')) {
         throw usage("'" + part + "' in --cpu is no +feature or -feature");
       }
       String feature = part.substring(1);

@@ -160,7 +160,7 @@ final class DemoCommand implements Callable<Integer> {
   /** The emulated backend must run every guest; the machine's own may be of a kind that cannot. */
   private boolean failed(DemoRun run) {
     return run.result() == DemoRun.Result.WRONG
-        || run.result() == DemoRun.Result.CANNOT_RUN && !run.backend().equals(Backends.NATIVE);
+        || (run.result() == DemoRun.Result.CANNOT_RUN && !run.backend().equals(Backends.NATIVE));
   }
 
   private List<DemoGuest> guests() {

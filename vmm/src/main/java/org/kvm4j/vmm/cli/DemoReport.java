@@ -201,7 +201,7 @@ final class DemoReport {
     StringBuilder clean = new StringBuilder();
     for (int i = 0; i < text.length(); i++) {
       char c = text.charAt(i);
-      clean.append(c >= ' ' && c < 0x7f || c >= 0xa0 ? c : '.');
+      clean.append((c >= ' ' && c < 0x7f) || c >= 0xa0 ? c : '.');
     }
     return clean.toString();
   }

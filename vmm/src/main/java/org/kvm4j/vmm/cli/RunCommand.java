@@ -468,8 +468,9 @@ final class RunCommand implements Callable<Integer> {
     Runtime.getRuntime().addShutdownHook(hook);
     afterReport = finished::countDown;
     Thread watchdog = watchdog(machine);
-    try (RawTerminal terminal =
-        stdio && main.environment().inputTerminal() ? RawTerminal.open() : null) {
+    try (@SuppressWarnings("try") // open while the guest runs
+        RawTerminal terminal =
+            stdio && main.environment().inputTerminal() ? RawTerminal.open() : null) {
       if (stdio) {
         SerialInput.start(main.environment().input(), machine.serial());
       }
@@ -531,10 +532,10 @@ final class RunCommand implements Callable<Integer> {
     int code = ExitCodes.of(ending);
     boolean missed = until != null && ending.orderly() && !console.textSeen();
     boolean silent =
-        code == ExitCodes.OK && ending.kind() != Ending.Kind.RESET
+        (code == ExitCodes.OK && ending.kind() != Ending.Kind.RESET)
             || ending.kind() == Ending.Kind.OUTPUT_CLOSED
             || ending.kind() == Ending.Kind.INTERRUPTED;
-    if (!silent || stats && ending.kind() != Ending.Kind.OUTPUT_CLOSED) {
+    if (!silent || (stats && ending.kind() != Ending.Kind.OUTPUT_CLOSED)) {
       err.println("kvm4j: " + ending.message());
     }
     if (missed) {

@@ -77,6 +77,6 @@ public record ExitGroup(String reason, long location, int size, int count, List<
   }
 
   private static boolean printable(long value) {
-    return value >= ' ' && value < 0x7f || value == '\n';
+    return (value >= ' ' && value < 0x7f) || value == '\n';
   }
 }

@@ -40,7 +40,7 @@ public final class ExitTrace implements ExitListener {
         for (int i = 0; i < in.count(); i++) {
           long element = 0;
           for (int b = in.size() - 1; b >= 0; b--) {
-            element = element << 8 | read.data()[i * in.size() + b] & 0xff;
+            element = element << 8 | (read.data()[i * in.size() + b] & 0xff);
           }
           value(element);
         }

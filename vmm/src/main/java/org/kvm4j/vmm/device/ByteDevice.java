@@ -19,7 +19,7 @@ public abstract class ByteDevice implements PortDevice {
   public final int read(int offset, int size) {
     int value = 0;
     for (int i = 0; i < size; i++) {
-      value |= (readByte(offset + i) & 0xff) << 8 * i;
+      value |= (readByte(offset + i) & 0xff) << (8 * i);
     }
     return value;
   }
@@ -27,7 +27,7 @@ public abstract class ByteDevice implements PortDevice {
   @Override
   public final void write(int offset, int size, int value) {
     for (int i = 0; i < size; i++) {
-      writeByte(offset + i, value >>> 8 * i & 0xff);
+      writeByte(offset + i, value >>> (8 * i) & 0xff);
     }
   }
 }

@@ -4,6 +4,7 @@ import java.time.DateTimeException;
 import java.time.Instant;
 import java.time.LocalDateTime;
 import java.time.ZoneOffset;
+import java.time.temporal.ChronoField;
 
 /**
  * The CMOS memory and real-time clock, ports 0x70 (index) and 0x71 (data): the time in UTC, and the
@@ -132,7 +133,7 @@ public final class CmosRtc extends ByteDevice {
       case CENTURY:
         return encode(Math.floorMod(Math.floorDiv(now().getYear(), 100), 100));
       case STATUS_A:
-        return memory[STATUS_A] & 0x7f | (updating() ? STATUS_A_UPDATING : 0);
+        return (memory[STATUS_A] & 0x7f) | (updating() ? STATUS_A_UPDATING : 0);
       case STATUS_C:
         return 0;
       default:
@@ -224,7 +225,8 @@ public final class CmosRtc extends ByteDevice {
   }
 
   private boolean updating() {
-    return (memory[STATUS_B] & STATUS_B_SET) == 0 && running().getNano() >= SECOND - UPDATE_WARNING;
+    return (memory[STATUS_B] & STATUS_B_SET) == 0
+        && running().get(ChronoField.NANO_OF_SECOND) >= SECOND - UPDATE_WARNING;
   }
 
   private boolean binary() {
@@ -232,7 +234,7 @@ public final class CmosRtc extends ByteDevice {
   }
 
   private int encode(int value) {
-    return binary() ? value : value / 10 << 4 | value % 10;
+    return binary() ? value : (value / 10) << 4 | value % 10;
   }
 
   private int decode(int value) {

@@ -32,12 +32,12 @@ public final class EchoDevice implements MmioDevice {
   @Override
   public synchronized long read(long offset, int length) {
     if (offset < DATA) {
-      return offset + length <= DATA ? IDENTITY >>> 8 * offset : 0;
+      return offset + length <= DATA ? IDENTITY >>> (8 * offset) : 0;
     }
     if (offset == DATA) {
       long value = 0;
       for (int i = 0; i < length && count > 0; i++) {
-        value |= (bytes[head] & 0xffL) << 8 * i;
+        value |= (bytes[head] & 0xffL) << (8 * i);
         head = (head + 1) % bytes.length;
         count--;
       }
@@ -52,7 +52,7 @@ public final class EchoDevice implements MmioDevice {
       count = 0;
     } else if (offset == DATA) {
       for (int i = 0; i < length && count < bytes.length; i++) {
-        bytes[(head + count) % bytes.length] = (byte) (value >>> 8 * i);
+        bytes[(head + count) % bytes.length] = (byte) (value >>> (8 * i));
         count++;
       }
     }

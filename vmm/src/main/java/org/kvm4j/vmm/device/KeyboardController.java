@@ -95,7 +95,7 @@ public final class KeyboardController {
 
   private synchronized int readStatus() {
     return (output.isEmpty() ? 0 : STATUS_OUTPUT_FULL)
-        | commandByte & STATUS_SYSTEM
+        | (commandByte & STATUS_SYSTEM)
         | (lastWasCommand ? STATUS_COMMAND : 0)
         | STATUS_UNLOCKED;
   }

@@ -113,6 +113,6 @@ public final class MmioBus {
   }
 
   private static long mask(long value, int length) {
-    return length >= 8 ? value : value & (1L << 8 * length) - 1;
+    return length >= 8 ? value : value & (1L << (8 * length)) - 1;
   }
 }

@@ -54,20 +54,20 @@ public final class PciConfigPorts implements PortDevice {
   public synchronized int read(int offset, int size) {
     if (offset >= DATA) {
       PciFunction target = target();
-      int register = address & 0xfc | offset & 3;
+      int register = (address & 0xfc) | (offset & 3);
       return target == null || (register & 3) + size > 4 ? -1 : target.readConfig(register, size);
     }
     if (offset == RESET_CONTROL && size == 1) {
       return resetControl;
     }
-    return address >>> 8 * offset;
+    return address >>> (8 * offset);
   }
 
   @Override
   public synchronized void write(int offset, int size, int value) {
     if (offset >= DATA) {
       PciFunction target = target();
-      int register = address & 0xfc | offset & 3;
+      int register = (address & 0xfc) | (offset & 3);
       if (target != null && (register & 3) + size <= 4) {
         target.writeConfig(register, size, value);
       }

@@ -27,7 +27,7 @@ public final class PciHostBridge implements PciFunction {
         word = 0;
         break;
     }
-    return word >>> 8 * (register & 3);
+    return word >>> (8 * (register & 3));
   }
 
   @Override

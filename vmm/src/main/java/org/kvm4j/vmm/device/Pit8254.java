@@ -113,7 +113,7 @@ public final class Pit8254 extends ByteDevice {
       return status;
     }
     int count = c.latchedCount >= 0 ? c.latchedCount : count(c);
-    boolean high = c.access == ACCESS_HIGH || c.access == ACCESS_BOTH && c.readHighNext;
+    boolean high = c.access == ACCESS_HIGH || (c.access == ACCESS_BOTH && c.readHighNext);
     c.readHighNext = c.access == ACCESS_BOTH && !c.readHighNext;
     if (high || c.access == ACCESS_LOW) {
       c.latchedCount = -1;
@@ -231,7 +231,7 @@ public final class Pit8254 extends ByteDevice {
           // Counts down by two, twice for each period; of an odd count the first half is one tick
           // longer.
           long inPeriod = ticks % c.reload;
-          long half = (c.reload + 1) / 2;
+          long half = (c.reload + 1L) / 2;
           long inHalf = inPeriod < half ? inPeriod : inPeriod - half;
           count = (int) ((c.reload & ~1) - 2 * inHalf);
           count = count <= 0 ? c.reload & ~1 : count;
@@ -271,6 +271,6 @@ public final class Pit8254 extends ByteDevice {
   }
 
   private static int toBcd(int value) {
-    return value / 1000 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10;
+    return (value / 1000) << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10;
   }
 }

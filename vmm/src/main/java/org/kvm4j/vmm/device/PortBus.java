@@ -80,7 +80,7 @@ public final class PortBus {
   private int inBytes(int port, int size) {
     int value = 0;
     for (int i = 0; i < size; i++) {
-      value |= in(port + i & 0xffff, 1) << 8 * i;
+      value |= in(port + i & 0xffff, 1) << (8 * i);
     }
     return value;
   }
@@ -99,7 +99,7 @@ public final class PortBus {
         unclaimed.incrementAndGet();
       } else {
         for (int i = 0; i < size; i++) {
-          out(port + i & 0xffff, 1, value >>> 8 * i & 0xff);
+          out(port + i & 0xffff, 1, value >>> (8 * i) & 0xff);
         }
       }
       return;
@@ -120,6 +120,6 @@ public final class PortBus {
   }
 
   private static int mask(int value, int size) {
-    return size == 4 ? value : value & (1 << 8 * size) - 1;
+    return size == 4 ? value : value & (1 << (8 * size)) - 1;
   }
 }

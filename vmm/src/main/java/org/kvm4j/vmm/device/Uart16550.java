@@ -153,14 +153,14 @@ public final class Uart16550 extends ByteDevice {
     switch (offset) {
       case RBR_THR:
         if (dlab) {
-          divisor = divisor & 0xff00 | value;
+          divisor = (divisor & 0xff00) | value;
         } else {
           transmit(value);
         }
         break;
       case IER:
         if (dlab) {
-          divisor = divisor & 0xff | value << 8;
+          divisor = (divisor & 0xff) | value << 8;
         } else {
           // Enabling the interrupt while the transmitter is empty, as it always is, gives one.
           if ((value & ~ier & IER_TRANSMITTER_EMPTY) != 0) {
@@ -249,7 +249,7 @@ public final class Uart16550 extends ByteDevice {
                 | ((value & MCR_OUT2) != 0 ? MSR_DCD : 0);
     int changed = inputs ^ modemInputs;
     // TERI tells of the ring indicator's end only; the others of any change.
-    modemDeltas |= (changed & (MSR_CTS | MSR_DSR | MSR_DCD) | changed & ~inputs & MSR_RI) >> 4;
+    modemDeltas |= ((changed & (MSR_CTS | MSR_DSR | MSR_DCD)) | (changed & ~inputs & MSR_RI)) >> 4;
     modemInputs = inputs;
   }
 

@@ -83,7 +83,7 @@ public final class GuestRam {
   /** Whether all of the range is RAM. */
   public boolean contains(long address, long length) {
     return contains(low, 0, address, length)
-        || high != null && contains(high, HOLE_END, address, length);
+        || (high != null && contains(high, HOLE_END, address, length));
   }
 
   private static boolean contains(UserMemory memory, long base, long address, long length) {

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.kvm4j.vmm.Thrown;
 import org.kvm4j.vmm.memory.GuestRam;
 import org.kvm4j.vmm.memory.HeapUserMemory;
 
@@ -20,10 +21,9 @@ class FlatImageTests {
   private final GuestFile file = TestImages.file(new byte[] {1, 2, 3, 4});
 
   private String refused(CpuMode mode, long load, long entry) {
-    return assertThrows(
-            GuestImageException.class,
-            () -> new FlatImage(file, mode, load, entry).load(ram, BootOptions.NONE))
-        .getMessage();
+    return Thrown.message(
+        GuestImageException.class,
+        () -> new FlatImage(file, mode, load, entry).load(ram, BootOptions.NONE));
   }
 
   @Test
@@ -76,8 +76,7 @@ class FlatImageTests {
     new FlatImage(file, CpuMode.REAL, 0x7c00, 0x7c00).load(little, BootOptions.NONE);
     FlatImage above = new FlatImage(file, CpuMode.PROTECTED, 0x100, 0x100);
     assertTrue(
-        assertThrows(GuestImageException.class, () -> above.load(little, BootOptions.NONE))
-            .getMessage()
+        Thrown.message(GuestImageException.class, () -> above.load(little, BootOptions.NONE))
             .contains("needs 36K of memory"));
   }
 
@@ -99,8 +98,7 @@ class FlatImageTests {
     assertThrows(
         GuestImageException.class, () -> GuestImages.parse(multiboot, CpuMode.LONG, null, null));
     assertTrue(
-        assertThrows(GuestImageException.class, () -> GuestImages.parse(file, null, null, null))
-            .getMessage()
+        Thrown.message(GuestImageException.class, () -> GuestImages.parse(file, null, null, null))
             .contains("--mode and --entry"));
   }
 
@@ -118,7 +116,6 @@ class FlatImageTests {
   }
 
   private static String unreadable(Path path) {
-    return assertThrows(GuestImageException.class, () -> GuestFile.read("kernel", path, 4096))
-        .getMessage();
+    return Thrown.message(GuestImageException.class, () -> GuestFile.read("kernel", path, 4096));
   }
 }

@@ -29,8 +29,9 @@ class HostileImageProperties {
           .load(RAM, new BootOptions("console=ttyS0", initrd, List.of()))
           .regs();
     } catch (GuestImageException e) {
-      if (e.getMessage().isBlank() || e.getMessage().contains("\n")) {
-        throw new AssertionError("not one line: " + e.getMessage(), e);
+      String message = String.valueOf(e.getMessage());
+      if (message.isBlank() || message.contains("\n")) {
+        throw new AssertionError("not one line: " + message, e);
       }
     }
   }
@@ -54,7 +55,7 @@ class HostileImageProperties {
     byte[] copy = Arrays.copyOf(bytes, Math.min(length, bytes.length));
     for (Spoil spoil : spoils) {
       for (int i = 0; i < spoil.size() && spoil.at() + i < copy.length; i++) {
-        copy[spoil.at() + i] = (byte) (spoil.value() >>> 8 * i);
+        copy[spoil.at() + i] = (byte) (spoil.value() >>> (8 * i));
       }
     }
     return copy;

@@ -11,9 +11,11 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.kvm4j.kvm.Sregs;
+import org.kvm4j.vmm.Thrown;
 import org.kvm4j.vmm.memory.GuestRam;
 import org.kvm4j.vmm.memory.HeapUserMemory;
 
+@SuppressWarnings("ByteBufferBackingArray") // They are allocated here, whole.
 class LinuxImageTests {
 
   private static final long MEGABYTE = 1 << 20;
@@ -26,7 +28,7 @@ class LinuxImageTests {
   }
 
   private static String refused(ByteBuffer image) {
-    return assertThrows(GuestImageException.class, () -> parse(image)).getMessage();
+    return Thrown.message(GuestImageException.class, () -> parse(image));
   }
 
   private static BootOptions append(String text) {
@@ -131,10 +133,9 @@ class LinuxImageTests {
     assertEquals(0, ram.getLong(BootLayout.PAGE_TABLES), "no page tables");
     assertEquals(
         "kernel test.bin has no 64-bit entry point: boot it with --mode protected or real",
-        assertThrows(
-                GuestImageException.class,
-                () -> LinuxImage.parse(TestImages.file(image.array()), CpuMode.LONG))
-            .getMessage());
+        Thrown.message(
+            GuestImageException.class,
+            () -> LinuxImage.parse(TestImages.file(image.array()), CpuMode.LONG)));
   }
 
   @Test
@@ -178,8 +179,7 @@ class LinuxImageTests {
     assertEquals(
         "initrd initrd.gz of 4M does not fit: of 16M of memory the kernel can reach it in the first"
             + " 16M, and takes the first 13M itself",
-        assertThrows(GuestImageException.class, () -> linux.load(ram, initrd(4 << 20)))
-            .getMessage());
+        Thrown.message(GuestImageException.class, () -> linux.load(ram, initrd(4 << 20))));
   }
 
   @Test
@@ -189,8 +189,7 @@ class LinuxImageTests {
     LinuxImage linux = parse(image);
     assertEquals(
         "kernel test.bin needs 16.0M of memory, and there are 16M",
-        assertThrows(GuestImageException.class, () -> linux.load(ram, BootOptions.NONE))
-            .getMessage());
+        Thrown.message(GuestImageException.class, () -> linux.load(ram, BootOptions.NONE)));
   }
 
   @Test
@@ -199,8 +198,7 @@ class LinuxImageTests {
     linux.load(ram, append("x".repeat(255)));
     assertEquals(
         "kernel test.bin takes a command line of at most 255 bytes, and --append has 256",
-        assertThrows(GuestImageException.class, () -> linux.load(ram, append("x".repeat(256))))
-            .getMessage());
+        Thrown.message(GuestImageException.class, () -> linux.load(ram, append("x".repeat(256)))));
   }
 
   @Test
@@ -210,8 +208,7 @@ class LinuxImageTests {
         new BootOptions(
             "", null, List.of(new BootOptions.Module(TestImages.file(new byte[1]), "")));
     assertTrue(
-        assertThrows(GuestImageException.class, () -> linux.load(ram, options))
-            .getMessage()
+        Thrown.message(GuestImageException.class, () -> linux.load(ram, options))
             .contains("no modules"));
   }
 

@@ -3,7 +3,6 @@ package org.kvm4j.vmm.boot;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.ByteBuffer;
@@ -11,9 +10,11 @@ import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.kvm4j.vmm.Thrown;
 import org.kvm4j.vmm.memory.GuestRam;
 import org.kvm4j.vmm.memory.HeapUserMemory;
 
+@SuppressWarnings("ByteBufferBackingArray") // They are allocated here, whole.
 class MultibootImageTests {
 
   private static final long MEGABYTE = 1 << 20;
@@ -25,7 +26,7 @@ class MultibootImageTests {
   }
 
   private static String refused(ByteBuffer image) {
-    return assertThrows(GuestImageException.class, () -> parse(image)).getMessage();
+    return Thrown.message(GuestImageException.class, () -> parse(image));
   }
 
   private String string(long address) {
@@ -122,12 +123,11 @@ class MultibootImageTests {
     MultibootImage image = parse(TestImages.multiboot());
     assertEquals(
         "kernel test.bin is to be loaded at [0x100000, 0x100300), and there are 1.0M of memory",
-        assertThrows(GuestImageException.class, () -> image.load(little, BootOptions.NONE))
-            .getMessage());
+        Thrown.message(GuestImageException.class, () -> image.load(little, BootOptions.NONE)));
     BootOptions options = new BootOptions("", null, List.of(module("great", 3 << 20, "")));
     assertEquals(
         "module great of 3M does not fit at 0x101000, past the kernel: there are 4M of memory",
-        assertThrows(GuestImageException.class, () -> image.load(ram, options)).getMessage());
+        Thrown.message(GuestImageException.class, () -> image.load(ram, options)));
   }
 
   @Test
@@ -177,8 +177,7 @@ class MultibootImageTests {
     MultibootImage image = parse(TestImages.multiboot());
     BootOptions options = new BootOptions("", TestImages.file(new byte[1]), List.of());
     assertTrue(
-        assertThrows(GuestImageException.class, () -> image.load(ram, options))
-            .getMessage()
+        Thrown.message(GuestImageException.class, () -> image.load(ram, options))
             .contains("--module"));
   }
 }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -78,7 +79,7 @@ class RunCommandTests {
     image[0x1f5] = 0x10; // 64 KB
     image[0x1fe] = 0x55;
     image[0x1ff] = (byte) 0xaa;
-    System.arraycopy("HdrS\14\2".getBytes(), 0, image, 0x202, 6);
+    System.arraycopy("HdrS\14\2".getBytes(StandardCharsets.US_ASCII), 0, image, 0x202, 6);
     image[0x211] = 1;
     Path path = Files.write(directory.resolve("bzImage"), image);
     refused(ExitCodes.GUEST_FILE, "is truncated", "--kernel", path.toString());

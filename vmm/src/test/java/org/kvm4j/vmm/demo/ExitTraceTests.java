@@ -14,8 +14,8 @@ class ExitTraceTests {
   private final ExitTrace trace = new ExitTrace();
 
   private void out(int port, String text) {
-    for (char c : text.toCharArray()) {
-      trace.exited(0, new Exit.IoOut(port, 1, 1, Bytes.of((byte) c)), Outcome.RESUME);
+    for (int i = 0; i < text.length(); i++) {
+      trace.exited(0, new Exit.IoOut(port, 1, 1, Bytes.of((byte) text.charAt(i))), Outcome.RESUME);
     }
   }
 

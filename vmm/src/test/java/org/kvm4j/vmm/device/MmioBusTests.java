@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import org.junit.jupiter.api.Test;
+import org.kvm4j.vmm.Thrown;
 
 class MmioBusTests {
 
@@ -57,10 +58,9 @@ class MmioBusTests {
     bus.attach(0x1000, 0x1000, offsets(0), "first");
     assertEquals(
         "second at [0x1fff, 0x2fff) overlaps first at [0x1000, 0x2000)",
-        assertThrows(
-                IllegalArgumentException.class,
-                () -> bus.attach(0x1fff, 0x1000, offsets(0), "second"))
-            .getMessage());
+        Thrown.message(
+            IllegalArgumentException.class,
+            () -> bus.attach(0x1fff, 0x1000, offsets(0), "second")));
     assertThrows(
         IllegalArgumentException.class,
         () -> bus.attach(Long.MAX_VALUE, 0x1000, offsets(0), "last"));

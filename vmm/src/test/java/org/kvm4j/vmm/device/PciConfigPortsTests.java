@@ -19,7 +19,7 @@ class PciConfigPortsTests {
   }
 
   private int config(int bus, int device, int function, int register, int size) {
-    pci.write(0, 4, 0x8000_0000 | bus << 16 | device << 11 | function << 8 | register & 0xfc);
+    pci.write(0, 4, 0x8000_0000 | bus << 16 | device << 11 | function << 8 | (register & 0xfc));
     return pci.read(4 + (register & 3), size);
   }
 

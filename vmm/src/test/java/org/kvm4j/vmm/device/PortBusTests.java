@@ -1,12 +1,12 @@
 package org.kvm4j.vmm.device;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.kvm4j.vmm.Thrown;
 
 class PortBusTests {
 
@@ -82,15 +82,14 @@ class PortBusTests {
   @Test
   void two_devices_cannot_have_one_port() {
     bus.attach(0x100, 8, new Recorder(), "first");
-    IllegalArgumentException e =
-        assertThrows(
-            IllegalArgumentException.class, () -> bus.attach(0x107, 2, new Recorder(), "second"));
-    assertEquals("second: port 0x107 belongs to first already", e.getMessage());
+    assertEquals(
+        "second: port 0x107 belongs to first already",
+        Thrown.message(
+            IllegalArgumentException.class, () -> bus.attach(0x107, 2, new Recorder(), "second")));
     assertTrue(
-        assertThrows(
+        Thrown.message(
                 IllegalArgumentException.class,
                 () -> bus.attach(0xffff, 2, new Recorder(), "third"))
-            .getMessage()
             .contains("third"));
   }
 
