@@ -414,7 +414,11 @@ final class RunCommand implements Callable<Integer> {
           throw new CommandException(ExitCodes.GUEST_FILE, message(e));
         }
         boot(machine, state);
-        return report(machine, runToEnd(machine, console), console);
+        try {
+          return report(machine, runToEnd(machine, console), console);
+        } finally {
+          afterReport.run();
+        }
       }
     }
   }
@@ -468,9 +472,8 @@ final class RunCommand implements Callable<Integer> {
     Runtime.getRuntime().addShutdownHook(hook);
     afterReport = finished::countDown;
     Thread watchdog = watchdog(machine);
-    try (@SuppressWarnings("try") // open while the guest runs
-        RawTerminal terminal =
-            stdio && main.environment().inputTerminal() ? RawTerminal.open() : null) {
+    RawTerminal terminal = stdio && main.environment().inputTerminal() ? RawTerminal.open() : null;
+    try {
       if (stdio) {
         SerialInput.start(main.environment().input(), machine.serial());
       }
@@ -485,6 +488,9 @@ final class RunCommand implements Callable<Integer> {
     } catch (IOException e) {
       return outputFailed(e);
     } finally {
+      if (terminal != null) {
+        terminal.close();
+      }
       if (watchdog != null) {
         watchdog.interrupt();
       }
@@ -550,7 +556,6 @@ final class RunCommand implements Callable<Integer> {
       err.print(StatisticsReport.of(machine, cpu));
     }
     err.flush();
-    afterReport.run();
     return code;
   }
 
