@@ -55,8 +55,8 @@ public final class Emulator {
     boolean claims(long gpa, boolean write);
   }
 
-  /** Device writes of one instruction at most: PUSHA across a page boundary. */
-  private static final int WRITES = 64;
+  /** Device writes of one instruction at most: a whole XSAVE area in steps of one byte. */
+  private static final int WRITES = 4096;
 
   private static final int REPLAYS = 1024;
 
@@ -282,14 +282,15 @@ public final class Emulator {
       clearReplay();
       return Outcome.DONE;
     } catch (Pending p) {
-      Instruction i = current;
-      if (writes > 0 || progressed(v)) {
+      if (p.outcome != Outcome.UNHANDLEABLE && progressed(v)) {
         // Iterations before this one are done; what is pending belongs to the next.
         cpu.rip = rip;
         store(v);
         clearReplay();
         return Outcome.DONE;
       }
+      // Nothing was carried out: writes collected so far come again with the next attempt.
+      Instruction i = current;
       if (p.outcome == Outcome.PORT_IN && i != null) {
         accessCount = portCount(i);
       }
