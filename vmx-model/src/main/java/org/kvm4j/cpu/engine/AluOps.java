@@ -2,6 +2,7 @@ package org.kvm4j.cpu.engine;
 
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.semantics.Alu;
 
 /**
@@ -814,7 +815,10 @@ final class AluOps {
   }
 
   /** The operation for an opcode and form, or null where there is none. */
-  static @Nullable RegReg regReg(org.kvm4j.cpu.decode.Opcode opcode, int size) {
+  static @Nullable RegReg regReg(Opcode opcode, int size) {
+    if (size < 4 && !(size == 1 && (opcode == Opcode.CMP || opcode == Opcode.TEST))) {
+      return NarrowOps.regReg(opcode, size);
+    }
     return switch (opcode) {
       case ADD -> size == 8 ? new AddRegReg64() : size == 4 ? new AddRegReg32() : null;
       case SUB -> size == 8 ? new SubRegReg64() : size == 4 ? new SubRegReg32() : null;
@@ -829,11 +833,17 @@ final class AluOps {
           size == 8
               ? new TestRegReg64()
               : size == 4 ? new TestRegReg32() : size == 1 ? new TestRegReg8() : null;
+      case ADC -> size == 8 ? new RegisterOps.AdcRegReg64() : new RegisterOps.AdcRegReg32();
+      case SBB -> size == 8 ? new RegisterOps.SbbRegReg64() : new RegisterOps.SbbRegReg32();
+      case XCHG -> size == 8 ? new RegisterOps.Xchg64() : new RegisterOps.Xchg32();
       default -> null;
     };
   }
 
-  static @Nullable RegImm regImm(org.kvm4j.cpu.decode.Opcode opcode, int size) {
+  static @Nullable RegImm regImm(Opcode opcode, int size) {
+    if (size < 4 && !(size == 1 && (opcode == Opcode.CMP || opcode == Opcode.TEST))) {
+      return NarrowOps.regImm(opcode, size);
+    }
     return switch (opcode) {
       case ADD -> size == 8 ? new AddRegImm64() : size == 4 ? new AddRegImm32() : null;
       case SUB -> size == 8 ? new SubRegImm64() : size == 4 ? new SubRegImm32() : null;
@@ -848,11 +858,16 @@ final class AluOps {
           size == 8
               ? new TestRegImm64()
               : size == 4 ? new TestRegImm32() : size == 1 ? new TestRegImm8() : null;
+      case ADC -> size == 8 ? new RegisterOps.AdcRegImm64() : new RegisterOps.AdcRegImm32();
+      case SBB -> size == 8 ? new RegisterOps.SbbRegImm64() : new RegisterOps.SbbRegImm32();
       default -> null;
     };
   }
 
-  static @Nullable RegMem regMem(org.kvm4j.cpu.decode.Opcode opcode, int size) {
+  static @Nullable RegMem regMem(Opcode opcode, int size) {
+    if (size < 4) {
+      return NarrowOps.regMem(opcode, size);
+    }
     return switch (opcode) {
       case ADD -> size == 8 ? new AddRegMem64() : size == 4 ? new AddRegMem32() : null;
       case SUB -> size == 8 ? new SubRegMem64() : size == 4 ? new SubRegMem32() : null;
@@ -860,11 +875,15 @@ final class AluOps {
       case OR -> size == 8 ? new OrRegMem64() : size == 4 ? new OrRegMem32() : null;
       case XOR -> size == 8 ? new XorRegMem64() : size == 4 ? new XorRegMem32() : null;
       case CMP -> size == 8 ? new CmpRegMem64() : size == 4 ? new CmpRegMem32() : null;
+      case IMUL -> size == 8 ? new RegisterOps.ImulRegMem64() : new RegisterOps.ImulRegMem32();
       default -> null;
     };
   }
 
-  static @Nullable RegMem memReg(org.kvm4j.cpu.decode.Opcode opcode, int size) {
+  static @Nullable RegMem memReg(Opcode opcode, int size) {
+    if (size < 4) {
+      return NarrowOps.memReg(opcode, size);
+    }
     return switch (opcode) {
       case ADD -> size == 8 ? new AddMemReg64() : size == 4 ? new AddMemReg32() : null;
       case SUB -> size == 8 ? new SubMemReg64() : size == 4 ? new SubMemReg32() : null;
@@ -877,7 +896,10 @@ final class AluOps {
     };
   }
 
-  static @Nullable MemImm memImm(org.kvm4j.cpu.decode.Opcode opcode, int size) {
+  static @Nullable MemImm memImm(Opcode opcode, int size) {
+    if (size < 4 && !(size == 1 && (opcode == Opcode.CMP || opcode == Opcode.TEST))) {
+      return NarrowOps.memImm(opcode, size);
+    }
     return switch (opcode) {
       case ADD -> size == 8 ? new AddMemImm64() : size == 4 ? new AddMemImm32() : null;
       case SUB -> size == 8 ? new SubMemImm64() : size == 4 ? new SubMemImm32() : null;

@@ -24,7 +24,11 @@ final class Block extends Op {
   /** Times entered through the dispatcher or a link; what a translator goes by. */
   int entries;
 
-  boolean valid = true;
+  /** Where the jump cache has it. */
+  long rip;
+
+  /** When the jump cache took it; 0 if it is in no cache, or gone. */
+  int epoch;
 
   /** The branches linked to this block, to be unlinked when it goes. */
   private final java.util.ArrayList<Op> incoming = new java.util.ArrayList<>(2);

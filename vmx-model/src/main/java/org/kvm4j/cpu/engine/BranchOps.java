@@ -62,19 +62,166 @@ final class BranchOps {
     }
   }
 
-  /** Jcc: falls through to {@link Op#next}, an {@link EndOp}. */
-  static final class Jcc extends Direct {
-    private final int condition;
+  // Jcc falls through to Op.next, an EndOp.
 
-    Jcc(Interpreter engine, int condition) {
+  /** SF differs from OF. */
+  private static boolean less(Cpu c) {
+    long aux = c.flagAux;
+    return (c.flagResult ^ aux << 63 ^ aux ^ aux << 1) < 0;
+  }
+
+  static final class Jo extends Direct {
+    Jo(Interpreter engine) {
       super(engine);
-      this.condition = condition;
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.condition(condition) ? take(c) : next;
+      return c.of() ? take(c) : next;
     }
+  }
+
+  static final class Jno extends Direct {
+    Jno(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return !c.of() ? take(c) : next;
+    }
+  }
+
+  static final class Jbe extends Direct {
+    Jbe(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return c.flagAux < 0 || c.flagResult == 0 ? take(c) : next;
+    }
+  }
+
+  static final class Ja extends Direct {
+    Ja(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return c.flagAux >= 0 && c.flagResult != 0 ? take(c) : next;
+    }
+  }
+
+  static final class Js extends Direct {
+    Js(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return (c.flagResult ^ c.flagAux << 63) < 0 ? take(c) : next;
+    }
+  }
+
+  static final class Jns extends Direct {
+    Jns(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return (c.flagResult ^ c.flagAux << 63) >= 0 ? take(c) : next;
+    }
+  }
+
+  static final class Jp extends Direct {
+    Jp(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return c.pf() ? take(c) : next;
+    }
+  }
+
+  static final class Jnp extends Direct {
+    Jnp(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return !c.pf() ? take(c) : next;
+    }
+  }
+
+  static final class Jl extends Direct {
+    Jl(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return less(c) ? take(c) : next;
+    }
+  }
+
+  static final class Jge extends Direct {
+    Jge(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return !less(c) ? take(c) : next;
+    }
+  }
+
+  static final class Jle extends Direct {
+    Jle(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return c.flagResult == 0 || less(c) ? take(c) : next;
+    }
+  }
+
+  static final class Jg extends Direct {
+    Jg(Interpreter engine) {
+      super(engine);
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      return c.flagResult != 0 && !less(c) ? take(c) : next;
+    }
+  }
+
+  /** The branch for a condition, 0 to 15. */
+  static Direct jcc(Interpreter engine, int condition) {
+    return switch (condition) {
+      case 0 -> new Jo(engine);
+      case 1 -> new Jno(engine);
+      case 2 -> new Jb(engine);
+      case 3 -> new Jae(engine);
+      case 4 -> new Jz(engine);
+      case 5 -> new Jnz(engine);
+      case 6 -> new Jbe(engine);
+      case 7 -> new Ja(engine);
+      case 8 -> new Js(engine);
+      case 9 -> new Jns(engine);
+      case 10 -> new Jp(engine);
+      case 11 -> new Jnp(engine);
+      case 12 -> new Jl(engine);
+      case 13 -> new Jge(engine);
+      case 14 -> new Jle(engine);
+      default -> new Jg(engine);
+    };
   }
 
   static final class Jz extends Direct {
@@ -191,6 +338,30 @@ final class BranchOps {
     }
   }
 
+  /** RET imm16: pops so many bytes more. */
+  static final class RetImm64 extends Op {
+    final Interpreter engine;
+    int more;
+
+    RetImm64(Interpreter engine) {
+      this.engine = engine;
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      long sp = c.r[Cpu.RSP];
+      long rip = c.mmu.read64(sp);
+      checkTarget(c, rip);
+      c.r[Cpu.RSP] = sp + 8 + more;
+      return indirect(engine, c, rip);
+    }
+
+    @Override
+    boolean usesStackSegment() {
+      return true;
+    }
+  }
+
   static final class Ret32 extends Op {
     final Interpreter engine;
 
@@ -274,6 +445,7 @@ final class BranchOps {
       long rip = c.mmu.read64(address(c));
       checkTarget(c, rip);
       long sp = c.r[Cpu.RSP] - 8;
+      MoveOps.checkStack(c, sp);
       c.mmu.write64(sp, ripAfter(c));
       c.r[Cpu.RSP] = sp;
       return indirect(engine, c, rip);

@@ -78,7 +78,7 @@ final class CodePage {
 
   /** Makes a block unreachable: it resumes through the dispatcher after whatever runs in it now. */
   private static void drop(Block b) {
-    b.valid = false;
+    b.epoch = 0;
     b.dropIncoming();
     Op op = b.next;
     // Entering the block again through a link finds a Resume at its very start.

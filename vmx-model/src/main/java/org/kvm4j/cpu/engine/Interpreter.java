@@ -32,7 +32,7 @@ public final class Interpreter {
   /** Instructions of one block at most. */
   private static final int BLOCK_LIMIT = 64;
 
-  private static final int JUMP_SLOTS = 4096;
+  private static final int JUMP_SLOTS = 16384;
 
   /** Pages of decoded code kept before all are dropped. */
   private static final int PAGE_LIMIT = 16384;
@@ -63,10 +63,10 @@ public final class Interpreter {
   private boolean ownWrite;
   private @Nullable Thread runner;
 
-  // The jump cache: RIP to block, for the current fetch context.
-  private final long[] jumpRip = new long[JUMP_SLOTS];
+  // The jump cache: RIP to block, for the current fetch context. A slot is good if its block says
+  // that it was put in at this RIP (Block.rip) since the context changed (Block.epoch).
   private final @Nullable Block[] jumpBlock = new Block[JUMP_SLOTS];
-  private final long[] jumpBase = new long[JUMP_SLOTS];
+  private int jumpEpoch = 1;
   private int jumpMode;
   private int jumpGeneration;
   private long jumpCsBase;
@@ -351,16 +351,16 @@ public final class Interpreter {
     freshenJumpCache();
     int slot = slot(rip);
     Block b = jumpBlock[slot];
-    if (b == null || jumpRip[slot] != rip || !b.valid) {
+    if (b == null || b.rip != rip || b.epoch != jumpEpoch) {
       b = find(rip);
       if (b == null) {
         return null;
       }
-      jumpRip[slot] = rip;
+      b.rip = rip;
+      b.epoch = jumpEpoch;
       jumpBlock[slot] = b;
-      jumpBase[slot] = rip - (b.offset & 0xffff);
     }
-    c.r[Cpu.CODE_BASE] = jumpBase[slot];
+    c.r[Cpu.CODE_BASE] = rip - (b.offset & 0xffff);
     Op from = leaving;
     if (from != null) {
       leaving = null;
@@ -387,7 +387,7 @@ public final class Interpreter {
       jumpMode = c.modeKey;
       jumpCsBase = c.seg[Cpu.CS].base;
       jumpCsLimit = c.seg[Cpu.CS].limit;
-      java.util.Arrays.fill(jumpBlock, null);
+      jumpEpoch++;
       leaving = null;
     }
   }
@@ -400,8 +400,8 @@ public final class Interpreter {
   @Nullable Op jump(long rip) {
     int slot = slot(rip);
     Block b = jumpBlock[slot];
-    if (b != null && jumpRip[slot] == rip && b.valid) {
-      cpu.r[Cpu.CODE_BASE] = jumpBase[slot];
+    if (b != null && b.rip == rip && b.epoch == jumpEpoch) {
+      cpu.r[Cpu.CODE_BASE] = rip - (b.offset & 0xffff);
       current = b.page;
       return b;
     }

@@ -369,4 +369,107 @@ final class MoveOps {
       return next;
     }
   }
+
+  /** #SS(0) for a push of 8 bytes of an operation whose other operand is not the stack's. */
+  static void checkStack(Cpu c, long sp) {
+    if (!c.isCanonical(sp) || !c.isCanonical(sp + 7)) {
+      throw c.ss(0);
+    }
+  }
+
+  static final class PushImm64 extends Op {
+    int imm;
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      long sp = c.r[Cpu.RSP] - 8;
+      c.mmu.write64(sp, imm);
+      c.r[Cpu.RSP] = sp;
+      return next;
+    }
+
+    @Override
+    boolean usesStackSegment() {
+      return true;
+    }
+  }
+
+  static final class PushMem64 extends MemOp {
+    @Override
+    @Nullable Op exec(Cpu c) {
+      long v = c.mmu.read64(address(c));
+      long sp = c.r[Cpu.RSP] - 8;
+      checkStack(c, sp);
+      c.mmu.write64(sp, v);
+      c.r[Cpu.RSP] = sp;
+      return next;
+    }
+  }
+
+  static final class Leave64 extends Op {
+    @Override
+    @Nullable Op exec(Cpu c) {
+      long bp = c.r[Cpu.RBP];
+      long v = c.mmu.read64(bp);
+      c.r[Cpu.RSP] = bp + 8;
+      c.r[Cpu.RBP] = v;
+      return next;
+    }
+
+    @Override
+    boolean usesStackSegment() {
+      return true;
+    }
+  }
+
+  static final class Mov8 extends RegReg {
+    @Override
+    @Nullable Op exec(Cpu c) {
+      c.r[dst] = c.r[dst] & ~0xffL | c.r[src] & 0xff;
+      return next;
+    }
+  }
+
+  static final class Mov16 extends RegReg {
+    @Override
+    @Nullable Op exec(Cpu c) {
+      c.r[dst] = c.r[dst] & ~0xffffL | c.r[src] & 0xffff;
+      return next;
+    }
+  }
+
+  /** CMOVcc r64, m64: reads whether it moves or not. */
+  static final class CmovMem64 extends RegMem {
+    byte condition;
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      long v = c.mmu.read64(address(c));
+      if (c.condition(condition)) {
+        c.r[reg] = v;
+      }
+      return next;
+    }
+  }
+
+  static final class CmovMem32 extends RegMem {
+    byte condition;
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      long v = c.mmu.read32(address(c));
+      c.r[reg] = (c.condition(condition) ? v : c.r[reg]) & 0xffffffffL;
+      return next;
+    }
+  }
+
+  static final class SetMem extends MemOp {
+    byte condition;
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      c.mmu.write8(address(c), c.condition(condition) ? 1 : 0);
+      return next;
+    }
+  }
 }

@@ -40,7 +40,9 @@ final class OpFactory {
         return branch(i, offset, wide, flat32);
       case PUSH:
       case POP:
-        return stack(i, wide);
+        return stack(i, offset, wide);
+      case LEAVE:
+        return wide && i.operandSize == 8 ? new MoveOps.Leave64() : null;
       default:
         break;
     }
@@ -51,10 +53,23 @@ final class OpFactory {
   /** Forms without memory: the same in every mode. */
   private static @Nullable Op registers(Instruction i) {
     if (i.kind0 != OperandKind.GPR) {
-      return null;
+      return implied(i);
     }
     int size = i.size0;
     boolean wide = size == 8;
+    if (i.kind1 == OperandKind.NONE) {
+      RegisterOps.Unary u = RegisterOps.unary(i.opcode, size);
+      if (u != null) {
+        u.reg = (byte) i.reg0;
+        return u;
+      }
+    }
+    if (isShift(i.opcode)) {
+      return shift(i, size);
+    }
+    if (i.opcode == Opcode.IMUL) {
+      return multiply(i, size);
+    }
     if (size < 4 && i.kind1 != OperandKind.GPR && i.kind1 != OperandKind.IMMEDIATE) {
       if (i.opcode == Opcode.SETCC) {
         MoveOps.SetReg s = new MoveOps.SetReg();
@@ -67,7 +82,13 @@ final class OpFactory {
     if (i.kind1 == OperandKind.GPR && i.kind2 == OperandKind.NONE) {
       MoveOps.RegReg m =
           switch (i.opcode) {
-            case MOV -> wide ? new MoveOps.Mov64() : size == 4 ? new MoveOps.Mov32() : null;
+            case MOV ->
+                switch (size) {
+                  case 8 -> new MoveOps.Mov64();
+                  case 4 -> new MoveOps.Mov32();
+                  case 2 -> new MoveOps.Mov16();
+                  default -> new MoveOps.Mov8();
+                };
             case MOVZX ->
                 size < 4
                     ? null
@@ -112,6 +133,64 @@ final class OpFactory {
       }
     }
     return null;
+  }
+
+  /** Instructions without a register operand that is written out. */
+  private static @Nullable Op implied(Instruction i) {
+    return switch (i.opcode) {
+      case NOP -> new RegisterOps.Nop();
+      case CWD ->
+          i.operandSize == 8
+              ? new RegisterOps.Cqo()
+              : i.operandSize == 4 ? new RegisterOps.Cdq() : null;
+      case CBW ->
+          i.operandSize == 8
+              ? new RegisterOps.Cdqe()
+              : i.operandSize == 4 ? new RegisterOps.Cwde() : null;
+      default -> null;
+    };
+  }
+
+  private static boolean isShift(Opcode opcode) {
+    return switch (opcode) {
+      case SHL, SHR, SAR, ROL, ROR -> true;
+      default -> false;
+    };
+  }
+
+  private static @Nullable Op shift(Instruction i, int size) {
+    if (i.kind1 == OperandKind.IMMEDIATE) {
+      RegisterOps.ShiftImm o = RegisterOps.shiftImm(i.opcode, size);
+      if (o != null) {
+        o.reg = (byte) i.reg0;
+        o.count = (byte) i.immediate;
+      }
+      return o;
+    }
+    RegisterOps.Unary o = RegisterOps.shiftCl(i.opcode, size);
+    if (o != null) {
+      o.reg = (byte) i.reg0;
+    }
+    return o;
+  }
+
+  /** IMUL of two or three operands, without memory. */
+  private static @Nullable Op multiply(Instruction i, int size) {
+    if (size < 4 || i.kind1 != OperandKind.GPR) {
+      return null;
+    }
+    if (i.kind2 == OperandKind.IMMEDIATE) {
+      RegisterOps.RegRegImm o =
+          size == 8 ? new RegisterOps.ImulRegRegImm64() : new RegisterOps.ImulRegRegImm32();
+      o.dst = (byte) i.reg0;
+      o.src = (byte) i.reg1;
+      o.imm = (int) i.immediate;
+      return o;
+    }
+    AluOps.RegReg o = size == 8 ? new RegisterOps.ImulRegReg64() : new RegisterOps.ImulRegReg32();
+    o.dst = (byte) i.reg0;
+    o.src = (byte) i.reg1;
+    return o;
   }
 
   private static MoveOps.@Nullable RegReg cmov(Instruction i, int size) {
@@ -164,6 +243,7 @@ final class OpFactory {
                       ? wide ? new MoveOps.LoadSign8To64() : new MoveOps.LoadSign8To32()
                       : wide ? new MoveOps.LoadSign16To64() : new MoveOps.LoadSign16To32();
           case MOVSXD -> wide && i.size1 == 4 ? new MoveOps.LoadSign32To64() : null;
+          case CMOVCC -> cmovMemory(i, size);
           case LEA -> wide ? new MoveOps.Lea64() : size == 4 ? new MoveOps.Lea32() : null;
           default -> null;
         };
@@ -178,8 +258,38 @@ final class OpFactory {
     return a;
   }
 
+  private static MoveOps.@Nullable RegMem cmovMemory(Instruction i, int size) {
+    if (size == 8) {
+      MoveOps.CmovMem64 m = new MoveOps.CmovMem64();
+      m.condition = (byte) i.condition;
+      return m;
+    }
+    if (size == 4) {
+      MoveOps.CmovMem32 m = new MoveOps.CmovMem32();
+      m.condition = (byte) i.condition;
+      return m;
+    }
+    return null;
+  }
+
   private static @Nullable MemOp toMemory(Instruction i) {
     int size = i.size0;
+    if (i.kind1 == OperandKind.NONE) {
+      boolean wide = size == 8;
+      if (i.opcode == Opcode.SETCC) {
+        MoveOps.SetMem s = new MoveOps.SetMem();
+        s.condition = (byte) i.condition;
+        return s;
+      }
+      if (size < 4) {
+        return null;
+      }
+      return switch (i.opcode) {
+        case INC -> wide ? new RegisterOps.IncMem64() : new RegisterOps.IncMem32();
+        case DEC -> wide ? new RegisterOps.DecMem64() : new RegisterOps.DecMem32();
+        default -> null;
+      };
+    }
     if (i.kind1 == OperandKind.GPR) {
       if (i.opcode == Opcode.MOV) {
         MoveOps.RegMem m =
@@ -261,14 +371,7 @@ final class OpFactory {
           switch (i.opcode) {
             case JMP_NEAR -> new BranchOps.Jmp(engine);
             case CALL_NEAR -> wide ? new BranchOps.Call64(engine) : new BranchOps.Call32(engine);
-            case JCC ->
-                switch (i.condition) {
-                  case 2 -> new BranchOps.Jb(engine);
-                  case 3 -> new BranchOps.Jae(engine);
-                  case 4 -> new BranchOps.Jz(engine);
-                  case 5 -> new BranchOps.Jnz(engine);
-                  default -> new BranchOps.Jcc(engine, i.condition);
-                };
+            case JCC -> BranchOps.jcc(engine, i.condition);
             default -> null;
           };
       long target = offset + i.length + i.immediate;
@@ -279,6 +382,11 @@ final class OpFactory {
       return d;
     }
     if (i.opcode == Opcode.RET_NEAR) {
+      if (i.kind0 == OperandKind.IMMEDIATE && wide) {
+        BranchOps.RetImm64 o = new BranchOps.RetImm64(engine);
+        o.more = (int) i.immediate & 0xffff;
+        return o;
+      }
       if (i.kind0 != OperandKind.NONE) {
         return null;
       }
@@ -305,7 +413,18 @@ final class OpFactory {
     return null;
   }
 
-  private static @Nullable Op stack(Instruction i, boolean wide) {
+  private static @Nullable Op stack(Instruction i, int offset, boolean wide) {
+    if (wide && i.operandSize == 8 && i.opcode == Opcode.PUSH) {
+      if (i.kind0 == OperandKind.IMMEDIATE) {
+        MoveOps.PushImm64 p = new MoveOps.PushImm64();
+        p.imm = (int) i.immediate;
+        return p;
+      }
+      if (i.kind0 == OperandKind.MEMORY) {
+        MoveOps.PushMem64 p = new MoveOps.PushMem64();
+        return address(p, i, offset, true) ? p : null;
+      }
+    }
     if (i.kind0 != OperandKind.GPR || i.operandSize != (wide ? 8 : 4)) {
       return null;
     }
