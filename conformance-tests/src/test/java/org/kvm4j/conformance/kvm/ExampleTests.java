@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 
 /** The README's first VMM: it compiles, prints what it should, and is what the README shows. */
 class ExampleTests {
-  private static final Path ROOT = Path.of("").toAbsolutePath().getParent();
+  private static final Path ROOT = Path.of("..").toAbsolutePath().normalize();
   private static final Path EXAMPLE = ROOT.resolve("docs/examples/FirstVmm.java");
 
   @Test

@@ -144,7 +144,7 @@ class RandomCodeTests {
       // Gates of every kind that lead into the random bytes.
       memory.putLong(
           TABLES + 0x6000 + i * 16,
-          CODE >>> 16 << 48
+          (long) CODE >>> 16 << 48
               | (i * 64L & 0xffff)
               | 8L << 16
               | (0x8000L | (i % 16) << 8 | i % 4 << 13) << 32);
