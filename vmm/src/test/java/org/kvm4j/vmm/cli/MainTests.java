@@ -3,9 +3,14 @@ package org.kvm4j.vmm.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
 
 class MainTests {
 
@@ -57,5 +62,18 @@ class MainTests {
     assertEquals(1, cli.err().lines().count());
     assertTrue(cli.err().contains("--memmory"), cli.err());
     assertTrue(cli.err().contains("did you mean"), cli.err());
+  }
+
+  @Test
+  void the_guide_documents_every_exit_code_of_run() throws IOException {
+    String guide = Files.readString(Path.of("../docs/vmm.md"));
+    CommandLine run = Main.commandLine(Environment.ofProcess()).getSubcommands().get("run");
+    for (String code :
+        Objects.requireNonNull(run).getCommandSpec().usageMessage().exitCodeList().keySet()) {
+      String first = code.replaceAll("\\D.*", "");
+      assertTrue(
+          guide.lines().anyMatch(l -> l.matches("\\| ([0-9]+, )?" + first + "\\b.*")),
+          "docs/vmm.md has no exit code " + code);
+    }
   }
 }

@@ -1,10 +1,13 @@
 package org.kvm4j.vmm.cli;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -193,5 +196,44 @@ class RunGuestTests {
   void memory_that_nobody_touches_costs_nothing() throws IOException {
     assertEquals(ExitCodes.OK, guest(SAY_HI + HALT, "--memory", "16G"));
     assertEquals("Hi", cli.guest());
+  }
+
+  @Test
+  void a_multiboot_kernel_gets_its_arguments_and_modules() throws IOException {
+    // cld; mov dx, 0x3f8; mov esi, [ebx+16]; call print; mov esi, [ebx+24]; mov esi, [esi];
+    // call print;
+    // mov al, 0; out 0xf4, al; print: lodsb; test al, al; jz 1f; out dx, al; jmp print; 1: ret
+    byte[] code =
+        HexFormat.of()
+            .parseHex(
+                "fc 66 ba f8 03 8b 73 10 e8 0e 00 00 00 8b 73 18 8b 36 e8 04 00 00 00 b0 00 e6 f4"
+                        .replace(" ", "")
+                    + "ac84c07403eeebf8c3");
+    ByteBuffer elf = ByteBuffer.allocate(0x80 + 12 + code.length).order(ByteOrder.LITTLE_ENDIAN);
+    elf.putInt(0, 0x464c_457f).put(4, (byte) 1).put(5, (byte) 1).put(6, (byte) 1);
+    elf.putShort(16, (short) 2).putShort(18, (short) 3);
+    elf.putInt(24, 0x10_000c).putInt(28, 52).putShort(42, (short) 32).putShort(44, (short) 1);
+    elf.putInt(52, 1).putInt(56, 0x80).putInt(60, 0x10_0000).putInt(64, 0x10_0000);
+    elf.putInt(68, 12 + code.length).putInt(72, 0x1000);
+    elf.putInt(0x80, 0x1bad_b002).putInt(0x84, 0).putInt(0x88, -0x1bad_b002);
+    elf.put(0x8c, code);
+    byte[] file = new byte[elf.capacity()];
+    elf.get(0, file);
+    Path kernel = Files.write(directory.resolve("kernel"), file);
+    Path module = Files.write(directory.resolve("module"), "of the module\0".getBytes(US_ASCII));
+    assertEquals(
+        ExitCodes.OK,
+        cli.run(
+            "run",
+            "--kernel",
+            kernel.toString(),
+            "--memory",
+            "4M",
+            "--append",
+            "a=1 b ",
+            "--module",
+            module + " x y"),
+        cli.err());
+    assertEquals(kernel + " a=1 b of the module", cli.guest());
   }
 }
