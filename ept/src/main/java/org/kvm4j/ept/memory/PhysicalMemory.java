@@ -93,9 +93,12 @@ public final class PhysicalMemory {
    */
   public synchronized long map(long bytes) {
     checkSize(bytes);
-    SparseFile.makeRoom(bytes);
+    boolean possible = bytes <= 1L << physicalAddressBits;
+    if (possible) {
+      SparseFile.makeRoom(bytes);
+    }
     long base = -1;
-    if (bytes >= OWN_BANK && (bytes >= BANK_SIZE || bankLimit > 256)) {
+    if (possible && bytes >= OWN_BANK && (bytes >= BANK_SIZE || bankLimit > 256)) {
       base = mapBanks(bytes);
     }
     if (base < 0 && bytes < BANK_SIZE) {

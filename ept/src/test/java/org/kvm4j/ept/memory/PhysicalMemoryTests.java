@@ -119,6 +119,8 @@ class PhysicalMemoryTests {
   void aFullAddressSpaceIsReported() {
     PhysicalMemory small = new PhysicalMemory(32);
     assertThrows(OutOfPhysicalMemoryException.class, () -> small.map(8 * GIB));
+    // 2 to the 32 banks: the count does not fit an int, and must not wrap to none.
+    assertThrows(OutOfPhysicalMemoryException.class, () -> small.map(1L << 62));
     assertThrows(IllegalArgumentException.class, () -> small.map(100));
     assertThrows(IllegalArgumentException.class, () -> small.map(0));
     assertThrows(IllegalArgumentException.class, () -> new PhysicalMemory(53));

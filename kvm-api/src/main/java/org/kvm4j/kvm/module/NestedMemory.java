@@ -29,6 +29,9 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
   private final EptBuilder tables;
   private final Runnable flush;
 
+  /** The VM is gone; a call on it may still be under way. */
+  private boolean closed;
+
   /**
    * @param flush drops what processors cached of the tables, on all virtual CPUs, before it returns
    */
@@ -87,7 +90,7 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
 
   @Override
   public synchronized void removed(MemorySlot old) {
-    if (tables.unmap(old.gpa, old.size)) {
+    if (!closed && tables.unmap(old.gpa, old.size)) {
       flush.run();
       tables.reclaim();
     }
@@ -100,7 +103,7 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
 
   @Override
   public synchronized void flagsChanged(MemorySlot old, MemorySlot slot) {
-    if (tables.unmap(old.gpa, old.size)) {
+    if (!closed && tables.unmap(old.gpa, old.size)) {
       flush.run();
       tables.reclaim();
     }
@@ -111,7 +114,7 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
     synchronized (this) {
       boolean any = false;
       for (MemorySlot s : slots.snapshot()) {
-        if (s.hva < hva + length && hva < s.hva + s.size) {
+        if (!closed && s.hva < hva + length && hva < s.hva + s.size) {
           any |= tables.unmap(s.gpa, s.size);
         }
       }
@@ -137,7 +140,7 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
         java.util.Arrays.fill(s.dirty, 0);
       }
     }
-    if (clear) {
+    if (clear && !closed) {
       protect(s, copy, 0);
     }
     return copy;
@@ -153,7 +156,9 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
         s.dirty[word + i] &= ~bits[i];
       }
     }
-    protect(s, cleared, firstPage);
+    if (!closed) {
+      protect(s, cleared, firstPage);
+    }
   }
 
   private void protect(MemorySlot s, long[] bits, long firstPage) {
@@ -189,6 +194,7 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
 
   @Override
   public synchronized void close() {
+    closed = true;
     tables.close();
   }
 }

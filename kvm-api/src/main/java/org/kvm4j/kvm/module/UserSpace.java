@@ -43,11 +43,20 @@ final class UserSpace {
     /** Host-physical address of each page, for a file's; null if address less BASE is it. */
     final long @Nullable [] pages;
 
-    Mapping(long address, long length, boolean owned, long @Nullable [] pages) {
+    /** The file whose pages they are. */
+    final @Nullable Object file;
+
+    Mapping(
+        long address,
+        long length,
+        boolean owned,
+        long @Nullable [] pages,
+        @Nullable Object file) {
       this.address = address;
       this.length = length;
       this.owned = owned;
       this.pages = pages;
+      this.file = file;
     }
 
     /** The host-physical address, or -1 if the page is past the end of the file. */
@@ -94,7 +103,7 @@ final class UserSpace {
     long rounded = length + PAGE - 1 & -PAGE;
     try {
       long hpa = memory.map(rounded);
-      Mapping m = new Mapping(hpa + BASE, rounded, true, null);
+      Mapping m = new Mapping(hpa + BASE, rounded, true, null, null);
       mappings.put(m.address, m);
       return m.address;
     } catch (OutOfPhysicalMemoryException | IllegalArgumentException e) {
@@ -105,12 +114,13 @@ final class UserSpace {
   /**
    * Makes pages of a file visible to the user, at addresses that are no anonymous memory's.
    *
+   * @param file whose pages they are, for {@link #unmapPages}
    * @param length pages of the mapping; those after the file's end cannot be touched
    */
-  synchronized long mapPages(long[] pages, int length) {
+  synchronized long mapPages(Object file, long[] pages, int length) {
     long address = nextFileAddress;
     nextFileAddress += (length + 1) * (long) PAGE;
-    mappings.put(address, new Mapping(address, length * (long) PAGE, false, pages));
+    mappings.put(address, new Mapping(address, length * (long) PAGE, false, pages, file));
     return address;
   }
 
@@ -142,10 +152,10 @@ final class UserSpace {
     }
   }
 
-  /** Takes a file's pages from the user, as the file goes away. */
-  synchronized void unmapPages(long firstPage) {
+  /** Takes a file's pages from the user, whichever were mapped, as the file goes away. */
+  synchronized void unmapPages(Object file) {
     for (Mapping m : new ArrayList<>(mappings.values())) {
-      if (m.pages != null && m.pages[0] == firstPage) {
+      if (m.file == file) {
         drop(m);
       }
     }

@@ -24,6 +24,7 @@ final class VcpuPages {
 
   private final PhysicalMemory memory;
   private final long hpa;
+  private boolean freed;
 
   /** The first two pages, little endian. */
   final ByteBuffer run;
@@ -35,7 +36,10 @@ final class VcpuPages {
   }
 
   /** mmap of the descriptor. */
-  long map(UserSpace user, long ringPage, long length, long offset) {
+  synchronized long map(UserSpace user, long ringPage, long length, long offset) {
+    if (freed) {
+      return Results.EBADF;
+    }
     long[] pages = {hpa, hpa + 4096, ringPage};
     int first = (int) Math.min(offset >>> 12, pages.length);
     int wanted = (int) (length + 4095 >>> 12);
@@ -43,11 +47,12 @@ final class VcpuPages {
     if (n <= 0) {
       return Results.EINVAL;
     }
-    return user.mapPages(java.util.Arrays.copyOfRange(pages, first, first + n), wanted);
+    return user.mapPages(this, java.util.Arrays.copyOfRange(pages, first, first + n), wanted);
   }
 
-  void free(UserSpace user) {
-    user.unmapPages(hpa);
+  synchronized void free(UserSpace user) {
+    freed = true;
+    user.unmapPages(this);
     memory.unmap(hpa);
   }
 }

@@ -85,6 +85,12 @@ final class VirtualCpu extends FileObject {
   int mpState = Uapi.KVM_MP_STATE_RUNNABLE;
   boolean hasRun;
 
+  /** The descriptor is closed. */
+  private volatile boolean released;
+
+  /** Nothing of the vCPU is left. Guarded by the lock. */
+  private boolean destroyed;
+
   private volatile boolean flushRequested;
   private volatile boolean inGuest;
   private volatile boolean filterChanged;
@@ -161,17 +167,34 @@ final class VirtualCpu extends FileObject {
   int ioctl(int request, long argument) {
     lock.lock();
     try {
+      if (destroyed) {
+        return Results.EBADF;
+      }
       return request == KVM_RUN ? enter(argument) : state.ioctl(request, argument);
     } finally {
       lock.unlock();
+      if (released) {
+        destroyIfIdle();
+      }
     }
   }
 
+  /** As on Linux, a call that another thread is in keeps the file: its end is what frees it. */
   @Override
   void release() {
-    kick();
-    lock.lock();
+    released = true;
+    destroyIfIdle();
+  }
+
+  private void destroyIfIdle() {
+    if (!lock.tryLock()) {
+      return;
+    }
     try {
+      if (destroyed) {
+        return;
+      }
+      destroyed = true;
       destroy();
     } finally {
       lock.unlock();
@@ -354,8 +377,11 @@ final class VirtualCpu extends FileObject {
       flushRequested = false;
       vendor.flushNested();
     }
-    vendor.run(SLICE, exit);
-    inGuest = false;
+    try {
+      vendor.run(SLICE, exit);
+    } finally {
+      inGuest = false;
+    }
     stats.count(exit.kind);
     events.complete(exit);
     return handle();

@@ -64,7 +64,12 @@ final class VmFile extends FileObject {
   }
 
   static int create(EmulatedKernel kernel) {
-    return kernel.install(new VmFile(kernel));
+    VmFile vm = new VmFile(kernel);
+    int fd = kernel.install(vm);
+    if (fd < 0) {
+      vm.release();
+    }
+    return fd;
   }
 
   long ringPage() {
@@ -174,6 +179,9 @@ final class VmFile extends FileObject {
   private synchronized int createVcpu(long id) {
     if (Long.compareUnsigned(id, Capabilities.MAX_VCPU_ID) >= 0) {
       return Results.EINVAL;
+    }
+    if (references == 0) {
+      return Results.EBADF;
     }
     if (vcpus.size() >= Capabilities.MAX_VCPUS) {
       return Results.EINVAL;
