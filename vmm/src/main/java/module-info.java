@@ -5,7 +5,10 @@ module org.kvm4j.vmm {
   requires static org.jspecify;
 
   exports org.kvm4j.vmm;
+  exports org.kvm4j.vmm.boot;
   exports org.kvm4j.vmm.cli;
+  exports org.kvm4j.vmm.device;
+  exports org.kvm4j.vmm.memory;
 
   opens org.kvm4j.vmm.cli to
       info.picocli;

@@ -121,6 +121,10 @@ final class DemoCommand implements Callable<Integer> {
       for (KernelProvider provider : providers) {
         kernels.add(Backends.open(provider, KernelOptions.NONE));
       }
+      // The first run in a process loads classes: its time would tell of nothing else.
+      for (Kernel kernel : kernels) {
+        new DemoRunner(kernel, Duration.ofSeconds(1)).run(DemoGuest.all().get(0));
+      }
       for (DemoGuest guest : guests) {
         if (kernels.isEmpty()) {
           break;
@@ -229,7 +233,7 @@ final class DemoCommand implements Callable<Integer> {
         BackendReport examined =
             new Doctor(DOCTOR_LIMIT).examine(List.of(provider)).backends().get(0);
         if (!examined.reason().isEmpty()) {
-          text.append(". ").append(examined.reason()).append(". See 'kvm4j doctor'");
+          text.append(". Why: ").append(examined.reason()).append(". See 'kvm4j doctor'");
         }
       }
       for (String line : DemoReport.wrap(text.append('.').toString(), lineWidth())) {
