@@ -47,11 +47,7 @@ final class UserSpace {
     final @Nullable Object file;
 
     Mapping(
-        long address,
-        long length,
-        boolean owned,
-        long @Nullable [] pages,
-        @Nullable Object file) {
+        long address, long length, boolean owned, long @Nullable [] pages, @Nullable Object file) {
       this.address = address;
       this.length = length;
       this.owned = owned;

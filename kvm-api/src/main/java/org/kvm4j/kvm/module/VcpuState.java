@@ -703,7 +703,9 @@ final class VcpuState {
     boolean valid = false;
     // Page tables that the guest has not touched yet are mapped on the way.
     for (int tries = 0; tries < 16; tries++) {
-      valid = vcpu.emulator().translate(vendor, vcpu.nestedPointer(), linear, t);
+      valid =
+          vcpu.usingTables(
+              () -> vcpu.emulator().translate(vendor, vcpu.nestedPointer(), linear, t));
       if (valid || t.outcome == Translation.PAGE_FAULT) {
         break;
       }

@@ -221,6 +221,16 @@ final class VirtualCpu extends FileObject {
     }
   }
 
+  /** Does something that walks the nested tables, so that whoever changes them waits for it. */
+  <T> T usingTables(java.util.function.Supplier<T> work) {
+    inGuest = true;
+    try {
+      return work.get();
+    } finally {
+      inGuest = false;
+    }
+  }
+
   /** Waits until the vCPU no longer uses what it cached before {@link #requestFlush}. */
   void awaitFlush() {
     if (lock.isHeldByCurrentThread()) {
@@ -583,7 +593,7 @@ final class VirtualCpu extends FileObject {
   private int emulate() {
     while (true) {
       stats.emulated++;
-      switch (emulator.emulate(vendor, nested)) {
+      switch (usingTables(() -> emulator.emulate(vendor, nested))) {
         case DONE:
           debugAfterEmulation();
           writeIndex = 0;
@@ -954,14 +964,16 @@ final class VirtualCpu extends FileObject {
   private int deliverThroughTaskGate() {
     while (true) {
       Emulator.Outcome o =
-          emulator.deliver(
-              vendor,
-              nested,
-              exit.vectoringType,
-              exit.vectoringVector,
-              exit.vectoringHasErrorCode,
-              exit.vectoringErrorCode,
-              exit.vectoringLength);
+          usingTables(
+              () ->
+                  emulator.deliver(
+                      vendor,
+                      nested,
+                      exit.vectoringType,
+                      exit.vectoringVector,
+                      exit.vectoringHasErrorCode,
+                      exit.vectoringErrorCode,
+                      exit.vectoringLength));
       switch (o) {
         case DONE:
           return 1;
