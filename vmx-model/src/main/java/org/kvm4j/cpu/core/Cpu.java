@@ -550,7 +550,10 @@ public final class Cpu {
 
   /** Asks the processor, from any thread, to look at something before its next block. */
   public void request(int bits) {
-    requests.getAndUpdate(v -> v | bits);
+    int v;
+    do {
+      v = requests.get();
+    } while ((v & bits) != bits && !requests.compareAndSet(v, v | bits));
     attention = 1;
   }
 
@@ -561,7 +564,10 @@ public final class Cpu {
 
   /** Drops requests that were served or withdrawn. */
   public void clearRequest(int bits) {
-    requests.getAndUpdate(v -> v & ~bits);
+    int v;
+    do {
+      v = requests.get();
+    } while ((v & bits) != 0 && !requests.compareAndSet(v, v & ~bits));
   }
 
   /** Instructions retired since power-up, exact between instructions. */
