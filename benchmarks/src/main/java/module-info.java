@@ -1,5 +1,7 @@
 /** JMH benchmarks of the hot paths. */
 module org.kvm4j.bench {
+  requires java.management;
+  requires jdk.management;
   requires jmh.core;
   requires org.kvm4j.cpu;
   requires org.kvm4j.ept;

@@ -31,8 +31,7 @@ final class BareGuest implements AutoCloseable {
   BareGuest(String name) {
     PhysicalMemory memory = new PhysicalMemory(40);
     memory.mapAt(0, MEMORY);
-    processor =
-        new LogicalProcessor(CpuProfiles.named(CpuProfiles.DEFAULT), memory, Platform.NONE);
+    processor = new LogicalProcessor(CpuProfiles.named(CpuProfiles.DEFAULT), memory, Platform.NONE);
     Cpu cpu = processor.cpu;
     cpu.rip = load(memory, name);
     byte[] line = "rounds=0\0".getBytes(StandardCharsets.US_ASCII);

@@ -21,6 +21,9 @@ final class BranchOps {
 
     @Nullable Block taken;
 
+    /** The block that the jump cache gave last for a target in another page. */
+    private @Nullable Block far;
+
     Direct(Interpreter engine) {
       this.engine = engine;
     }
@@ -31,11 +34,16 @@ final class BranchOps {
         return t;
       }
       long rip = c.r[Cpu.CODE_BASE] + target & c.ripMask;
-      Op known = engine.jump(rip);
-      if (known != null && (target & ~0xfff) != 0) {
-        return known;
+      if ((target & ~0xfff) == 0) {
+        return engine.leave(this, rip);
       }
-      return engine.leave(this, rip);
+      t = far;
+      if (t != null && engine.isCurrent(t, rip)) {
+        return t;
+      }
+      t = engine.jump(rip);
+      far = t;
+      return t != null ? t : engine.leave(this, rip);
     }
 
     @Override
@@ -48,6 +56,7 @@ final class BranchOps {
     @Override
     void unlink() {
       taken = null;
+      far = null;
     }
   }
 

@@ -397,7 +397,7 @@ public final class Interpreter {
    *
    * @return null if the dispatcher has to look; nothing has changed then
    */
-  @Nullable Op jump(long rip) {
+  @Nullable Block jump(long rip) {
     int slot = slot(rip);
     Block b = jumpBlock[slot];
     if (b != null && b.rip == rip && b.epoch == jumpEpoch) {
@@ -406,6 +406,16 @@ public final class Interpreter {
       return b;
     }
     return null;
+  }
+
+  /** As {@link #jump}, for a block that it gave before: whether it is the one at a target still. */
+  boolean isCurrent(Block b, long rip) {
+    if (b.rip != rip || b.epoch != jumpEpoch) {
+      return false;
+    }
+    cpu.r[Cpu.CODE_BASE] = rip - (b.offset & 0xffff);
+    current = b.page;
+    return true;
   }
 
   /** A direct branch without a link yet: asks the dispatcher to run the target, and to link it. */
