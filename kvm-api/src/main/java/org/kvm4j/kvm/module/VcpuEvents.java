@@ -102,6 +102,13 @@ final class VcpuEvents {
     return exceptionInjected || interruptInjected || nmiInjected;
   }
 
+  /** Drops what was injected: something else delivers it. */
+  void forgetInjected() {
+    exceptionInjected = false;
+    interruptInjected = false;
+    nmiInjected = false;
+  }
+
   /** Chooses what the next entry delivers, and asks for windows for what has to wait. */
   void inject() {
     boolean canInject = true;

@@ -11,7 +11,6 @@ import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
-import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.kvm.module.emulate.Emulator;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
@@ -35,23 +34,6 @@ final class VirtualCpu extends FileObject {
   /** Instructions between two looks at the host: far more than any guest notices. */
   private static final long SLICE = 1L << 40;
 
-  /** What user space was asked for by the last exit. */
-  private enum Completion {
-    NONE,
-    /** OUT: step over it. */
-    PORT_OUT,
-    /** IN: the data is in the port page. */
-    PORT_IN,
-    /** INS: the data is the emulator's. */
-    STRING_IN,
-    /** A device read of the emulator. */
-    DEVICE_READ,
-    /** Device writes of the emulator: the next one. */
-    DEVICE_WRITES,
-    RDMSR,
-    WRMSR
-  }
-
   final VmFile vm;
   private final int id;
   private final UserSpace user;
@@ -71,13 +53,14 @@ final class VirtualCpu extends FileObject {
   final VcpuStats stats = new VcpuStats();
   final GuestDebug debug;
 
-  private Completion completion = Completion.NONE;
-  private int completionPort;
-  private int completionSize;
-  private int completionCount;
+  final PortIo ports;
+  private final MsrExits msrs;
+  private final Emulation emulation;
+
+  /** What is left to do of the last exit to user space, and where the guest was then. */
+  private Completion completion = Completion.NOTHING;
+
   private long completionRip;
-  private int writeIndex;
-  private int msrIndex;
 
   private long cr8;
   private long apicBase;
@@ -114,6 +97,9 @@ final class VirtualCpu extends FileObject {
     this.events = new VcpuEvents(vendor);
     this.debug = new GuestDebug(this, vendor);
     this.state = new VcpuState(this);
+    this.ports = new PortIo(this);
+    this.msrs = new MsrExits(this);
+    this.emulation = new Emulation(this, emulator, exit);
     java.util.Arrays.fill(cpu.r, 0, 16, 0);
     cpu.r[Cpu.RDX] = machine.model().signature();
     // The kernel gives a new vCPU the state after FNINIT: FCW 037F.
@@ -329,10 +315,9 @@ final class VirtualCpu extends FileObject {
     if (wanted != cr8) {
       setCr8(wanted);
     }
-    int r = 1;
-    if (completion != Completion.NONE) {
-      r = complete();
-    }
+    Completion c = completion;
+    completion = Completion.NOTHING;
+    int r = stepped(c.complete());
     if (r > 0) {
       r = run.get(KvmRun.IMMEDIATE_EXIT) != 0 ? Results.EINTR : loop(t);
     }
@@ -374,7 +359,7 @@ final class VirtualCpu extends FileObject {
   private int enterGuest() {
     if (filterChanged) {
       filterChanged = false;
-      applyMsrFilter();
+      msrs.applyFilter();
     }
     if (events.tripleFault) {
       events.tripleFault = false;
@@ -394,16 +379,36 @@ final class VirtualCpu extends FileObject {
     }
     stats.count(exit.kind);
     events.complete(exit);
-    return handle();
+    return stepped(handle());
   }
 
-  /** An exit to user space that has no data. */
-  private int exit(int reason) {
+  // ---- for those that handle exits ----
+
+  /** An exit to user space that leaves nothing to do. */
+  int exit(int reason) {
+    return exit(reason, Completion.NOTHING);
+  }
+
+  /**
+   * An exit to user space.
+   *
+   * @param reason KVM_EXIT_*
+   * @param then what the next KVM_RUN has to do first
+   */
+  int exit(int reason, Completion then) {
     run.putInt(KvmRun.EXIT_REASON, reason);
+    completion = then;
+    completionRip = state.linearRip();
     return 0;
   }
 
-  private void skip() {
+  /** Whether the guest is still where the last exit to user space left it. */
+  boolean atSameInstruction() {
+    return state.linearRip() == completionRip;
+  }
+
+  /** Ends the instruction that exited. */
+  void skip() {
     long rip = vendor.rip() + exit.instructionLength;
     vendor.setRip(truncateRip(rip));
     afterInstruction();
@@ -436,8 +441,8 @@ final class VirtualCpu extends FileObject {
 
   // ---- exits ----
 
-  private int handle() {
-    int r = handleExit();
+  /** The end of whatever may have been a step of the host's single-stepping. */
+  private int stepped(int r) {
     if (stepPending && r > 0) {
       stepPending = false;
       debug.exit(run, Vector.DB, 1 << 14 | 0xffff0ff0L);
@@ -446,7 +451,15 @@ final class VirtualCpu extends FileObject {
     return r;
   }
 
-  private int handleExit() {
+  /** The emulator has carried out an instruction: a trap due after it is the host's if it steps. */
+  void steppedByEmulation() {
+    if (debug.singleStepping() && (vendor.pendingDebug() & 1 << 14) != 0) {
+      vendor.setPendingDebug(vendor.pendingDebug() & ~(1L << 14));
+      stepPending = true;
+    }
+  }
+
+  private int handle() {
     switch (exit.kind) {
       case EXTERNAL_INTERRUPT, BUDGET, NMI, PREEMPTION_TIMER, MONITOR_TRAP:
         return 1;
@@ -457,9 +470,9 @@ final class VirtualCpu extends FileObject {
         vendor.setNmiWindow(false);
         return 1;
       case IO:
-        return io();
+        return exit.string ? emulation.emulate() : ports.handle(exit);
       case NESTED_VIOLATION:
-        return nestedViolation();
+        return emulation.nestedViolation();
       case CPUID:
         cpuid.execute(cpu, vendor.cr4(), cpu.xcr0);
         skip();
@@ -468,9 +481,9 @@ final class VirtualCpu extends FileObject {
         skip();
         return exit(Exits.KVM_EXIT_HLT);
       case RDMSR:
-        return rdmsr();
+        return msrs.read();
       case WRMSR:
-        return wrmsr();
+        return msrs.write();
       case CR_ACCESS:
         return crAccess();
       case DR_ACCESS:
@@ -493,9 +506,9 @@ final class VirtualCpu extends FileObject {
         events.queueException(Vector.UD, false, 0, false, 0);
         return 1;
       case INVLPG, INVPCID, RDTSC, RDRAND, RDSEED, DESCRIPTOR_TABLE:
-        return emulate();
+        return emulation.emulate();
       case TASK_SWITCH:
-        return taskSwitch();
+        return emulation.taskSwitch();
       case ENTRY_FAILURE:
         return entryFailure();
       default:
@@ -515,360 +528,13 @@ final class VirtualCpu extends FileObject {
         Uapi.KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, exit.reason & 0xffffffffL, id);
   }
 
-  private int internalError(int suberror, long... data) {
+  int internalError(int suberror, long... data) {
     run.putInt(KvmRun.INTERNAL_SUBERROR, suberror);
     run.putInt(KvmRun.INTERNAL_NDATA, data.length);
     for (int i = 0; i < data.length; i++) {
       run.putLong(KvmRun.INTERNAL_DATA + i * 8, data[i]);
     }
     return exit(Exits.KVM_EXIT_INTERNAL_ERROR);
-  }
-
-  // ---- ports ----
-
-  private int io() {
-    if (exit.string) {
-      return emulate();
-    }
-    int port = exit.port;
-    int size = exit.size;
-    if (exit.in) {
-      completion = Completion.PORT_IN;
-      completionSize = size;
-      completionRip = vendor.rip();
-      return portExit(Uapi.KVM_EXIT_IO_IN, port, size, 1);
-    }
-    long value = cpu.r[Cpu.RAX];
-    if (vm.bus.write(true, port, size, value, vm.ring)) {
-      skip();
-      return 1;
-    }
-    int at = VcpuPages.PIO_OFFSET;
-    switch (size) {
-      case 1 -> run.put(at, (byte) value);
-      case 2 -> run.putShort(at, (short) value);
-      default -> run.putInt(at, (int) value);
-    }
-    if (port == 0x7e && (vm.disabledQuirks & 8) == 0) {
-      skip();
-    } else {
-      completion = Completion.PORT_OUT;
-      completionRip = vendor.rip();
-    }
-    return portExit(Uapi.KVM_EXIT_IO_OUT, port, size, 1);
-  }
-
-  private int portExit(int direction, int port, int size, int count) {
-    run.put(KvmRun.IO_DIRECTION, (byte) direction);
-    run.put(KvmRun.IO_SIZE, (byte) size);
-    run.putShort(KvmRun.IO_PORT, (short) port);
-    run.putInt(KvmRun.IO_COUNT, count);
-    run.putLong(KvmRun.IO_DATA_OFFSET, VcpuPages.PIO_OFFSET);
-    return exit(Exits.KVM_EXIT_IO);
-  }
-
-  // ---- memory and emulation ----
-
-  private int nestedViolation() {
-    NestedMemory.Fault f = vm.memory.fault(exit.gpa, exit.write);
-    if (f == NestedMemory.Fault.MAPPED) {
-      return 1;
-    }
-    if (f == NestedMemory.Fault.BAD_ADDRESS) {
-      return Results.EFAULT;
-    }
-    if (exit.vectoring) {
-      return internalError(
-          Uapi.KVM_INTERNAL_ERROR_DELIVERY_EV,
-          1L << 31 | exit.vectoringType << 8 | exit.vectoringVector,
-          exit.reason,
-          exit.qualification,
-          exit.gpa,
-          id);
-    }
-    return emulate();
-  }
-
-  /** Emulates the instruction at the guest's RIP, as far as it goes without user space. */
-  private int emulate() {
-    while (true) {
-      stats.emulated++;
-      switch (usingTables(() -> emulator.emulate(vendor, nested))) {
-        case DONE:
-          debugAfterEmulation();
-          writeIndex = 0;
-          return writeDevices();
-        case NOT_MAPPED:
-          {
-            NestedMemory.Fault f = vm.memory.fault(emulator.accessAddress, emulator.accessWrite);
-            if (f == NestedMemory.Fault.BAD_ADDRESS) {
-              return Results.EFAULT;
-            }
-            if (f == NestedMemory.Fault.DEVICE) {
-              return cannotEmulate();
-            }
-            break;
-          }
-        case DEVICE_READ:
-          completion = Completion.DEVICE_READ;
-          completionSize = emulator.accessSize;
-          run.putLong(KvmRun.MMIO_PHYS_ADDR, emulator.accessAddress);
-          run.putLong(KvmRun.MMIO_DATA, 0);
-          run.putInt(KvmRun.MMIO_LEN, emulator.accessSize);
-          run.put(KvmRun.MMIO_IS_WRITE, (byte) 0);
-          return exit(Exits.KVM_EXIT_MMIO);
-        case PORT_IN:
-          completion = Completion.STRING_IN;
-          completionSize = emulator.accessSize;
-          completionCount = emulator.accessCount;
-          return portExit(
-              Uapi.KVM_EXIT_IO_IN,
-              (int) emulator.accessAddress,
-              emulator.accessSize,
-              emulator.accessCount);
-        case EXCEPTION:
-          emulator.clearReplay();
-          events.queueException(
-              emulator.vector,
-              emulator.hasErrorCode,
-              emulator.errorCode,
-              emulator.vector == Vector.PF || emulator.vector == Vector.DB,
-              emulator.payload);
-          return 1;
-        default:
-          emulator.clearReplay();
-          return cannotEmulate();
-      }
-    }
-  }
-
-  private void debugAfterEmulation() {
-    if (debug.singleStepping() && (vendor.pendingDebug() & 1 << 14) != 0) {
-      vendor.setPendingDebug(vendor.pendingDebug() & ~(1L << 14));
-      stepPending = true;
-    }
-  }
-
-  /**
-   * #UD for a user program of the guest, an exit for its kernel, which finds the instruction again
-   * at each KVM_RUN, as measured on a host. Linux 6.1 handle_emulation_failure.
-   */
-  private int cannotEmulate() {
-    byte[] bytes = emulator.instructionBytes();
-    if (state.cpl() != 0 && !vm.exitOnEmulationFailure) {
-      events.queueException(Vector.UD, false, 0, false, 0);
-      return 1;
-    }
-    run.putInt(KvmRun.EMULATION_FAILURE_SUBERROR, Uapi.KVM_INTERNAL_ERROR_EMULATION);
-    int at = 0;
-    run.putLong(KvmRun.EMULATION_FAILURE_FLAGS, 0);
-    if (bytes.length > 0) {
-      run.putLong(
-          KvmRun.EMULATION_FAILURE_FLAGS, Uapi.KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
-      run.put(KvmRun.EMULATION_FAILURE_INSN_SIZE, (byte) bytes.length);
-      for (int i = 0; i < 15; i++) {
-        run.put(KvmRun.EMULATION_FAILURE_INSN_BYTES + i, i < bytes.length ? bytes[i] : (byte) 0x90);
-      }
-      at = 3;
-    } else {
-      at = 1;
-    }
-    long[] info = {exit.reason, exit.qualification, 0, 0, 0};
-    for (long word : info) {
-      run.putLong(KvmRun.INTERNAL_DATA + at++ * 8, word);
-    }
-    run.putInt(KvmRun.EMULATION_FAILURE_NDATA, at);
-    return exit(Exits.KVM_EXIT_INTERNAL_ERROR);
-  }
-
-  /** Carries out what the emulated instruction wrote to devices, one exit each. */
-  private int writeDevices() {
-    while (writeIndex < emulator.writes()) {
-      int k = writeIndex++;
-      long address = emulator.writeAddress(k);
-      int size = emulator.writeSize(k);
-      long value = emulator.writeValue(k);
-      boolean port = emulator.writeIsPort(k);
-      if (vm.bus.write(port, address, size, value, vm.ring)) {
-        continue;
-      }
-      completion = Completion.DEVICE_WRITES;
-      if (port) {
-        run.putInt(VcpuPages.PIO_OFFSET, (int) value);
-        return portExit(Uapi.KVM_EXIT_IO_OUT, (int) address, size, 1);
-      }
-      run.putLong(KvmRun.MMIO_PHYS_ADDR, address);
-      run.putLong(KvmRun.MMIO_DATA, size == 8 ? value : value & (1L << size * 8) - 1);
-      run.putInt(KvmRun.MMIO_LEN, size);
-      run.put(KvmRun.MMIO_IS_WRITE, (byte) 1);
-      return exit(Exits.KVM_EXIT_MMIO);
-    }
-    return 1;
-  }
-
-  // ---- taking up again ----
-
-  private int complete() {
-    Completion c = completion;
-    completion = Completion.NONE;
-    switch (c) {
-      case PORT_OUT:
-        if (vendor.rip() == completionRip) {
-          skip();
-        }
-        return stepped(1);
-      case PORT_IN:
-        if (vendor.rip() == completionRip) {
-          int at = VcpuPages.PIO_OFFSET;
-          long rax = cpu.r[Cpu.RAX];
-          cpu.r[Cpu.RAX] =
-              switch (completionSize) {
-                case 1 -> rax & ~0xffL | run.get(at) & 0xff;
-                case 2 -> rax & ~0xffffL | run.getShort(at) & 0xffff;
-                default -> run.getInt(at) & 0xffffffffL;
-              };
-          skip();
-        }
-        return stepped(1);
-      case STRING_IN:
-        for (int i = 0; i < completionCount && emulator.room() > 0; i++) {
-          int at = VcpuPages.PIO_OFFSET + i * completionSize;
-          emulator.answer(
-              switch (completionSize) {
-                case 1 -> run.get(at) & 0xff;
-                case 2 -> run.getShort(at) & 0xffff;
-                default -> run.getInt(at);
-              });
-        }
-        return stepped(emulate());
-      case DEVICE_READ:
-        {
-          long value = run.getLong(KvmRun.MMIO_DATA);
-          emulator.answer(completionSize == 8 ? value : value & (1L << completionSize * 8) - 1);
-          return stepped(emulate());
-        }
-      case DEVICE_WRITES:
-        return stepped(writeDevices());
-      case RDMSR:
-        if (run.get(KvmRun.MSR_ERROR) != 0) {
-          events.queueException(Vector.GP, true, 0, false, 0);
-        } else {
-          returnMsr(run.getLong(KvmRun.MSR_DATA));
-          skip();
-        }
-        return stepped(1);
-      case WRMSR:
-        if (run.get(KvmRun.MSR_ERROR) != 0) {
-          events.queueException(Vector.GP, true, 0, false, 0);
-        } else {
-          skip();
-        }
-        return stepped(1);
-      default:
-        return 1;
-    }
-  }
-
-  private int stepped(int r) {
-    if (stepPending && r > 0) {
-      stepPending = false;
-      debug.exit(run, Vector.DB, 1 << 14 | 0xffff0ff0L);
-      return 0;
-    }
-    return r;
-  }
-
-  // ---- MSRs ----
-
-  private int rdmsr() {
-    int index = (int) cpu.r[Cpu.RCX];
-    MsrFilter f = vm.msrFilter;
-    if (f != null && !f.allows(index, MsrFilter.READ)) {
-      return msrRefused(index, 4, false, 0);
-    }
-    long[] out = msrValue;
-    int r = VcpuMsrs.read(this, index, out);
-    if (r != VcpuMsrs.OK) {
-      return msrRefused(index, r == VcpuMsrs.INVALID ? 1 : 2, false, 0);
-    }
-    returnMsr(out[0]);
-    skip();
-    return 1;
-  }
-
-  private final long[] msrValue = new long[1];
-
-  private void returnMsr(long value) {
-    cpu.r[Cpu.RAX] = value & 0xffffffffL;
-    cpu.r[Cpu.RDX] = value >>> 32;
-  }
-
-  private int wrmsr() {
-    int index = (int) cpu.r[Cpu.RCX];
-    long value = cpu.r[Cpu.RDX] << 32 | cpu.r[Cpu.RAX] & 0xffffffffL;
-    MsrFilter f = vm.msrFilter;
-    if (f != null && !f.allows(index, MsrFilter.WRITE)) {
-      return msrRefused(index, 4, true, value);
-    }
-    int r = VcpuMsrs.write(this, index, value, false);
-    if (r != VcpuMsrs.OK) {
-      return msrRefused(index, r == VcpuMsrs.INVALID ? 1 : 2, true, value);
-    }
-    skip();
-    return 1;
-  }
-
-  /**
-   * An MSR access that the module refuses: user space's, if it asked for that kind, or #GP.
-   *
-   * @param reason KVM_MSR_EXIT_REASON_*: 1 invalid, 2 unknown, 4 filter
-   */
-  private int msrRefused(int index, int reason, boolean write, long value) {
-    if ((vm.userSpaceMsr & reason) == 0) {
-      LOG.log(
-          Level.DEBUG,
-          () ->
-              "vCPU "
-                  + id
-                  + ": "
-                  + (write ? "WRMSR " : "RDMSR ")
-                  + Integer.toHexString(index)
-                  + (reason == 4 ? " denied by the filter" : reason == 2 ? " unknown" : " invalid")
-                  + ": #GP");
-      events.queueException(Vector.GP, true, 0, false, 0);
-      return 1;
-    }
-    msrIndex = index;
-    run.put(KvmRun.MSR_ERROR, (byte) 0);
-    run.putInt(KvmRun.MSR_REASON, reason);
-    run.putInt(KvmRun.MSR_INDEX, msrIndex);
-    run.putLong(KvmRun.MSR_DATA, value);
-    completion = write ? Completion.WRMSR : Completion.RDMSR;
-    return exit(write ? Exits.KVM_EXIT_X86_WRMSR : Exits.KVM_EXIT_X86_RDMSR);
-  }
-
-  /** MSRs that the guest uses without an exit, as far as the filter lets it. */
-  private void applyMsrFilter() {
-    MsrFilter f = vm.msrFilter;
-    for (int index :
-        new int[] {
-          VcpuMsrs.FS_BASE,
-          VcpuMsrs.GS_BASE,
-          VcpuMsrs.KERNEL_GS_BASE,
-          VcpuMsrs.SYSENTER_CS,
-          VcpuMsrs.SYSENTER_ESP,
-          VcpuMsrs.SYSENTER_EIP,
-          VcpuMsrs.STAR,
-          VcpuMsrs.LSTAR,
-          VcpuMsrs.CSTAR,
-          VcpuMsrs.FMASK
-        }) {
-      vendor.setMsrExiting(
-          index,
-          f != null && !f.allows(index, MsrFilter.READ),
-          f != null && !f.allows(index, MsrFilter.WRITE));
-    }
-    vendor.setMsrExiting(VcpuMsrs.TSC, f != null && !f.allows(VcpuMsrs.TSC, MsrFilter.READ), true);
   }
 
   // ---- control registers and the rest ----
@@ -897,7 +563,7 @@ final class VirtualCpu extends FileObject {
       events.queueException(Vector.GP, true, 0, false, 0);
       return 1;
     }
-    return emulate();
+    return emulation.emulate();
   }
 
   private long gpr(int r) {
@@ -951,56 +617,17 @@ final class VirtualCpu extends FileObject {
     return 1;
   }
 
-  private int taskSwitch() {
-    if ((exit.qualification >>> 30 & 3) == 3 && exit.vectoring) {
-      events.exceptionInjected = false;
-      events.interruptInjected = false;
-      events.nmiInjected = false;
-      return deliverThroughTaskGate();
-    }
-    return emulate();
-  }
-
-  private int deliverThroughTaskGate() {
-    while (true) {
-      Emulator.Outcome o =
-          usingTables(
-              () ->
-                  emulator.deliver(
-                      vendor,
-                      nested,
-                      exit.vectoringType,
-                      exit.vectoringVector,
-                      exit.vectoringHasErrorCode,
-                      exit.vectoringErrorCode,
-                      exit.vectoringLength));
-      switch (o) {
-        case DONE:
-          return 1;
-        case NOT_MAPPED:
-          if (vm.memory.fault(emulator.accessAddress, emulator.accessWrite)
-              == NestedMemory.Fault.MAPPED) {
-            break;
-          }
-          return cannotEmulate();
-        default:
-          return cannotEmulate();
-      }
-    }
-  }
-
   /** The guest's code segment is a 64-bit one. */
   boolean in64BitMode() {
     return state.is64Bit();
   }
 
+  int cpl() {
+    return state.cpl();
+  }
+
   /** CS base plus RIP. */
   long linearRip() {
-    if (state.is64Bit()) {
-      return vendor.rip();
-    }
-    Segment cs = new Segment();
-    vendor.segment(Cpu.CS, cs);
-    return cs.base + vendor.rip() & 0xffffffffL;
+    return state.linearRip();
   }
 }

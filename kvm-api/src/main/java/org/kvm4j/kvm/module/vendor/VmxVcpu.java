@@ -99,22 +99,6 @@ public final class VmxVcpu implements VendorVcpu {
     vmx.hostedByJava = true;
     setControls(vpid);
     setHostState();
-    for (int msr :
-        new int[] {
-          IA32_FS_BASE,
-          IA32_GS_BASE,
-          0xc0000102,
-          IA32_SYSENTER_CS,
-          IA32_SYSENTER_ESP,
-          IA32_SYSENTER_EIP,
-          0xc0000081,
-          0xc0000082,
-          0xc0000083,
-          0xc0000084
-        }) {
-      setMsrExiting(msr, false, false);
-    }
-    setMsrExiting(0x10, false, true);
     reset();
   }
 

@@ -1,0 +1,245 @@
+package org.kvm4j.kvm.module;
+
+import java.nio.ByteBuffer;
+import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.kvm.module.emulate.Emulator;
+import org.kvm4j.kvm.module.vendor.VendorVcpu;
+import org.kvm4j.kvm.module.vendor.VmExit;
+import org.kvm4j.kvm.uapi.Exits;
+import org.kvm4j.kvm.uapi.KvmRun;
+import org.kvm4j.kvm.uapi.Uapi;
+
+/**
+ * Exits that end in an instruction of the guest carried out by software: accesses to devices in
+ * memory, string instructions on ports, task switches. What it needs of user space it asks for by
+ * exits, and goes on with the answers. Source: Linux 6.1 handle_ept_violation,
+ * x86_emulate_instruction, complete_emulated_mmio, kvm_task_switch.
+ */
+final class Emulation {
+  private final VirtualCpu vcpu;
+  private final VmFile vm;
+  private final VendorVcpu vendor;
+  private final Emulator emulator;
+  private final VmExit exit;
+  private final ByteBuffer run;
+  private final long nested;
+  private final Completion afterDeviceRead = this::completeDeviceRead;
+  private final Completion afterStringIn = this::completeStringIn;
+  private final Completion moreWrites = this::writeDevices;
+
+  private int size;
+  private int count;
+  private int writeIndex;
+
+  Emulation(VirtualCpu vcpu, Emulator emulator, VmExit exit) {
+    this.vcpu = vcpu;
+    this.vm = vcpu.vm;
+    this.vendor = vcpu.vendor();
+    this.emulator = emulator;
+    this.exit = exit;
+    this.run = vcpu.run();
+    this.nested = vcpu.nestedPointer();
+  }
+
+  /** The guest touched what the nested tables do not map: a page to be mapped, or a device. */
+  int nestedViolation() {
+    NestedMemory.Fault f = vm.memory.fault(exit.gpa, exit.write);
+    if (f == NestedMemory.Fault.MAPPED) {
+      return 1;
+    }
+    if (f == NestedMemory.Fault.BAD_ADDRESS) {
+      return Results.EFAULT;
+    }
+    if (exit.vectoring) {
+      return vcpu.internalError(
+          Uapi.KVM_INTERNAL_ERROR_DELIVERY_EV,
+          1L << 31 | exit.vectoringType << 8 | exit.vectoringVector,
+          exit.reason,
+          exit.qualification,
+          exit.gpa,
+          vcpu.id());
+    }
+    return emulate();
+  }
+
+  /** Emulates the instruction at the guest's RIP, as far as it goes without user space. */
+  int emulate() {
+    while (true) {
+      vcpu.stats.emulated++;
+      switch (vcpu.usingTables(() -> emulator.emulate(vendor, nested))) {
+        case DONE:
+          vcpu.steppedByEmulation();
+          writeIndex = 0;
+          return writeDevices();
+        case NOT_MAPPED:
+          {
+            NestedMemory.Fault f = vm.memory.fault(emulator.accessAddress, emulator.accessWrite);
+            if (f == NestedMemory.Fault.BAD_ADDRESS) {
+              return Results.EFAULT;
+            }
+            if (f == NestedMemory.Fault.DEVICE) {
+              return failed();
+            }
+            break;
+          }
+        case DEVICE_READ:
+          size = emulator.accessSize;
+          return mmioExit(emulator.accessAddress, 0, size, false, afterDeviceRead);
+        case PORT_IN:
+          size = emulator.accessSize;
+          count = emulator.accessCount;
+          return vcpu.ports.exit(
+              Uapi.KVM_EXIT_IO_IN, (int) emulator.accessAddress, size, count, afterStringIn);
+        case EXCEPTION:
+          emulator.clearReplay();
+          vcpu.events.queueException(
+              emulator.vector,
+              emulator.hasErrorCode,
+              emulator.errorCode,
+              emulator.vector == Vector.PF || emulator.vector == Vector.DB,
+              emulator.payload);
+          return 1;
+        default:
+          emulator.clearReplay();
+          return failed();
+      }
+    }
+  }
+
+  private int mmioExit(long address, long data, int length, boolean write, Completion then) {
+    run.putLong(KvmRun.MMIO_PHYS_ADDR, address);
+    run.putLong(KvmRun.MMIO_DATA, data);
+    run.putInt(KvmRun.MMIO_LEN, length);
+    run.put(KvmRun.MMIO_IS_WRITE, (byte) (write ? 1 : 0));
+    return vcpu.exit(Exits.KVM_EXIT_MMIO, then);
+  }
+
+  /** Carries out what the emulated instruction wrote to devices, one exit each. */
+  private int writeDevices() {
+    while (writeIndex < emulator.writes()) {
+      int k = writeIndex++;
+      long address = emulator.writeAddress(k);
+      int length = emulator.writeSize(k);
+      long value = emulator.writeValue(k);
+      boolean port = emulator.writeIsPort(k);
+      if (vm.bus.write(port, address, length, value, vm.ring)) {
+        continue;
+      }
+      if (port) {
+        vcpu.ports.put(4, value);
+        return vcpu.ports.exit(Uapi.KVM_EXIT_IO_OUT, (int) address, length, 1, moreWrites);
+      }
+      return mmioExit(address, low(value, length), length, true, moreWrites);
+    }
+    return 1;
+  }
+
+  private static long low(long value, int bytes) {
+    return bytes == 8 ? value : value & (1L << bytes * 8) - 1;
+  }
+
+  // ---- user space's answers ----
+
+  /**
+   * Whether the answer is for the instruction that asked. Where user space has set another RIP in
+   * between, it is forgotten: the instruction there must not get it.
+   */
+  private boolean stillWanted() {
+    if (vcpu.atSameInstruction()) {
+      return true;
+    }
+    emulator.clearReplay();
+    return false;
+  }
+
+  private int completeDeviceRead() {
+    if (!stillWanted()) {
+      return 1;
+    }
+    emulator.answer(low(run.getLong(KvmRun.MMIO_DATA), size));
+    return emulate();
+  }
+
+  private int completeStringIn() {
+    if (!stillWanted()) {
+      return 1;
+    }
+    for (int i = 0; i < count && emulator.room() > 0; i++) {
+      emulator.answer(vcpu.ports.get(size, i));
+    }
+    return emulate();
+  }
+
+  // ---- failure ----
+
+  /**
+   * #UD for a user program of the guest, an exit for its kernel, which finds the instruction again
+   * at each KVM_RUN, as measured on a host. Linux 6.1 handle_emulation_failure.
+   */
+  private int failed() {
+    byte[] bytes = emulator.instructionBytes();
+    if (vcpu.cpl() != 0 && !vm.exitOnEmulationFailure) {
+      vcpu.events.queueException(Vector.UD, false, 0, false, 0);
+      return 1;
+    }
+    run.putInt(KvmRun.EMULATION_FAILURE_SUBERROR, Uapi.KVM_INTERNAL_ERROR_EMULATION);
+    int at;
+    run.putLong(KvmRun.EMULATION_FAILURE_FLAGS, 0);
+    if (bytes.length > 0) {
+      run.putLong(
+          KvmRun.EMULATION_FAILURE_FLAGS, Uapi.KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
+      run.put(KvmRun.EMULATION_FAILURE_INSN_SIZE, (byte) bytes.length);
+      for (int i = 0; i < 15; i++) {
+        run.put(KvmRun.EMULATION_FAILURE_INSN_BYTES + i, i < bytes.length ? bytes[i] : (byte) 0x90);
+      }
+      at = 3;
+    } else {
+      at = 1;
+    }
+    long[] info = {exit.reason, exit.qualification, 0, 0, 0};
+    for (long word : info) {
+      run.putLong(KvmRun.INTERNAL_DATA + at++ * 8, word);
+    }
+    run.putInt(KvmRun.EMULATION_FAILURE_NDATA, at);
+    return vcpu.exit(Exits.KVM_EXIT_INTERNAL_ERROR);
+  }
+
+  // ---- task switches ----
+
+  /** Hardware does not switch tasks in a guest: the whole of it is done here. */
+  int taskSwitch() {
+    if ((exit.qualification >>> 30 & 3) == 3 && exit.vectoring) {
+      vcpu.events.forgetInjected();
+      return deliverThroughTaskGate();
+    }
+    return emulate();
+  }
+
+  private int deliverThroughTaskGate() {
+    while (true) {
+      Emulator.Outcome o =
+          vcpu.usingTables(
+              () ->
+                  emulator.deliver(
+                      vendor,
+                      nested,
+                      exit.vectoringType,
+                      exit.vectoringVector,
+                      exit.vectoringHasErrorCode,
+                      exit.vectoringErrorCode,
+                      exit.vectoringLength));
+      switch (o) {
+        case DONE:
+          return 1;
+        case NOT_MAPPED:
+          if (vm.memory.fault(emulator.accessAddress, emulator.accessWrite)
+              == NestedMemory.Fault.MAPPED) {
+            break;
+          }
+          return failed();
+        default:
+          return failed();
+      }
+    }
+  }
+}
