@@ -19,10 +19,10 @@ public final class Float80 {
   public static final int UNDERFLOW = 16;
   public static final int INEXACT = 32;
 
-  public static final int NEAREST = 0;
-  public static final int DOWN = 1;
-  public static final int UP = 2;
-  public static final int TRUNCATE = 3;
+  public static final int NEAREST = Unrounded.NEAREST;
+  public static final int DOWN = Unrounded.DOWN;
+  public static final int UP = Unrounded.UP;
+  public static final int TRUNCATE = Unrounded.TRUNCATE;
 
   private static final int BIAS = 16383;
   private static final int MAX = 0x7fff;
@@ -52,6 +52,9 @@ public final class Float80 {
 
   /** Significand of the result. */
   public long significand;
+
+  private final Unrounded number = new Unrounded();
+  private final Unrounded other = new Unrounded();
 
   // ---- classes of numbers ----
 
@@ -153,10 +156,15 @@ public final class Float80 {
     return nans(e, s, e, s);
   }
 
+  /** Biased exponent of the integer bit. */
+  private static int topExponent(int e) {
+    int x = e & MAX;
+    return x == 0 ? 1 : x;
+  }
+
   /** Biased exponent of the number with its significand shifted up to the integer bit. */
   private static int normalExponent(int e, long s) {
-    int x = e & MAX;
-    return (x == 0 ? 1 : x) - Long.numberOfLeadingZeros(s);
+    return topExponent(e) - Long.numberOfLeadingZeros(s);
   }
 
   private static long normalSignificand(long s) {
@@ -166,106 +174,41 @@ public final class Float80 {
   // ---- rounding ----
 
   /**
-   * Whether a remainder (compared with one half: -1, 0, 1; 2 for none) is rounded away from zero.
-   */
-  private boolean increments(boolean negative, int half, boolean odd) {
-    if (half == 2) {
-      return false;
-    }
-    return switch (rounding) {
-      case NEAREST -> half > 0 || (half == 0 && odd);
-      case DOWN -> negative;
-      case UP -> !negative;
-      default -> false;
-    };
-  }
-
-  /** How what is below the kept bits compares with one half of their unit; 2 if it is zero. */
-  private static int half(long significand, long low, int drop) {
-    if (drop == 0) {
-      return low == 0 ? 2 : Long.compareUnsigned(low, INTEGER_BIT);
-    }
-    long rest = significand & (1L << drop) - 1;
-    if (rest == 0 && low == 0) {
-      return 2;
-    }
-    int c = Long.compareUnsigned(rest, 1L << drop - 1);
-    return c != 0 ? Integer.signum(c) : low != 0 ? 1 : 0;
-  }
-
-  /**
-   * Rounds to the precision and packs.
+   * Rounds and packs what an operation has left, whose exponent is biased.
    *
-   * @param exp biased exponent of the significand's top bit, any int
-   * @param sig top bit set
-   * @param low 64 more bits below
+   * @param bits of precision
    */
-  private void pack(boolean negative, int exp, long sig, long low, int bits) {
-    int drop = 64 - bits;
-    int half = half(sig, low, drop);
-    long unit = drop == 0 ? 1 : 1L << drop;
-    long kept = drop == 0 ? sig : sig & -unit;
-    boolean up = increments(negative, half, (kept & unit) != 0);
-    boolean carries = up && kept == -unit;
-    if (exp < 1 && !(exp == 0 && carries)) {
+  private void pack(int bits) {
+    boolean negative = number.negative;
+    boolean carries = number.carries(bits, rounding);
+    if (number.exponent < 1 && !(number.exponent == 0 && carries)) {
       if ((masks & UNDERFLOW) == 0) {
         flags |= UNDERFLOW;
-        exp += WRAP;
+        number.exponent += WRAP;
       } else {
-        denormal(negative, exp, sig, low, bits);
+        number.shiftRight(1 - number.exponent);
+        number.round(bits, rounding);
+        if (number.inexact) {
+          flags |= INEXACT | UNDERFLOW;
+          roundedUp = number.roundedUp;
+        }
+        set((negative ? 0x8000 : 0) | (number.high < 0 ? 1 : 0), number.high);
         return;
       }
     }
-    if (half != 2) {
-      flags |= INEXACT;
-      roundedUp = up;
+    number.round(bits, rounding);
+    noteInexact();
+    if (number.exponent >= MAX) {
+      overflow(negative, number.exponent, number.high, 1L << 64 - bits);
+    } else {
+      set((negative ? 0x8000 : 0) | number.exponent, number.high);
     }
-    if (up) {
-      kept += unit;
-      if (carries) {
-        kept = INTEGER_BIT;
-        exp++;
-      }
-    }
-    if (exp >= MAX) {
-      overflow(negative, exp, kept, unit);
-      return;
-    }
-    set((negative ? 0x8000 : 0) | exp, kept);
   }
 
-  private void denormal(boolean negative, int exp, long sig, long low, int bits) {
-    int shift = 1 - exp;
-    boolean sticky;
-    if (shift >= 128) {
-      sticky = true;
-      low = 0;
-      sig = 0;
-    } else if (shift >= 64) {
-      sticky = low != 0 || (shift > 64 && sig << 128 - shift != 0);
-      low = sig >>> shift - 64;
-      sig = 0;
-    } else {
-      sticky = low << 64 - shift != 0;
-      low = low >>> shift | sig << 64 - shift;
-      sig >>>= shift;
-    }
-    if (sticky) {
-      low |= 1;
-    }
-    int drop = 64 - bits;
-    int half = half(sig, low, drop);
-    long unit = drop == 0 ? 1 : 1L << drop;
-    long kept = drop == 0 ? sig : sig & -unit;
-    boolean up = increments(negative, half, (kept & unit) != 0);
-    if (half != 2) {
-      flags |= INEXACT | UNDERFLOW;
-      roundedUp = up;
-    }
-    if (up) {
-      kept += unit;
-    }
-    set((negative ? 0x8000 : 0) | (kept < 0 ? 1 : 0), kept);
+  /** Rounds and packs a number that is not zero. */
+  private void pack(int e, long s, int bits) {
+    number.set(sign(e), topExponent(e), s);
+    pack(bits);
   }
 
   private void overflow(boolean negative, int exp, long kept, long unit) {
@@ -310,74 +253,20 @@ public final class Float80 {
       if (as == 0 && bs == 0) {
         setZero(an == bn ? an : rounding == DOWN);
       } else if (as == 0) {
-        pack(bn, normalExponent(be, bs), normalSignificand(bs), 0, precision);
+        pack(be, bs, precision);
       } else {
-        pack(an, normalExponent(ae, as), normalSignificand(as), 0, precision);
+        pack(ae, as, precision);
       }
       return;
     }
-    int ax = normalExponent(ae, as);
-    int bx = normalExponent(be, bs);
-    as = normalSignificand(as);
-    bs = normalSignificand(bs);
-    if (ax < bx || (ax == bx && Long.compareUnsigned(as, bs) < 0)) {
-      int x = ax;
-      ax = bx;
-      bx = x;
-      long s = as;
-      as = bs;
-      bs = s;
-      boolean n = an;
-      an = bn;
-      bn = n;
-    }
-    int shift = ax - bx;
-    long high;
-    long low;
-    if (shift == 0) {
-      high = bs;
-      low = 0;
-    } else if (shift < 64) {
-      high = bs >>> shift;
-      low = bs << 64 - shift;
-    } else if (shift < 128) {
-      high = 0;
-      low = shift == 64 ? bs : bs >>> shift - 64;
-      if (shift > 64 && bs << 128 - shift != 0) {
-        low |= 1;
-      }
-    } else {
-      high = 0;
-      low = 1;
-    }
-    if (an == bn) {
-      long sum = as + high;
-      if (Long.compareUnsigned(sum, as) < 0) {
-        low = low >>> 1 | low & 1 | sum << 63;
-        sum = sum >>> 1 | INTEGER_BIT;
-        ax++;
-      }
-      pack(an, ax, sum, low, precision);
-      return;
-    }
-    long lowDifference = -low;
-    long difference = as - high - (low != 0 ? 1 : 0);
-    if (difference == 0 && lowDifference == 0) {
+    number.set(an, topExponent(ae), as);
+    other.set(bn, topExponent(be), bs);
+    number.add(other);
+    if (number.isZero()) {
       setZero(rounding == DOWN);
-      return;
+    } else {
+      pack(precision);
     }
-    if (difference == 0) {
-      difference = lowDifference;
-      lowDifference = 0;
-      ax -= 64;
-    }
-    int up = Long.numberOfLeadingZeros(difference);
-    if (up > 0) {
-      difference = difference << up | lowDifference >>> 64 - up;
-      lowDifference <<= up;
-      ax -= up;
-    }
-    pack(an, ax, difference, lowDifference, precision);
   }
 
   /** a - b. */
@@ -403,17 +292,9 @@ public final class Float80 {
       setZero(negative);
       return;
     }
-    int x = normalExponent(ae, as) + normalExponent(be, bs) - BIAS + 1;
-    as = normalSignificand(as);
-    bs = normalSignificand(bs);
-    long high = Math.multiplyHigh(as, bs) + (as >> 63 & bs) + (bs >> 63 & as);
-    long low = as * bs;
-    if (high >= 0) {
-      high = high << 1 | low >>> 63;
-      low <<= 1;
-      x--;
-    }
-    pack(negative, x, high, low, precision);
+    int x = normalExponent(ae, as) + normalExponent(be, bs) - BIAS;
+    number.product(negative, x, normalSignificand(as), normalSignificand(bs));
+    pack(precision);
   }
 
   /** a / b. */
@@ -448,36 +329,8 @@ public final class Float80 {
       return;
     }
     int x = normalExponent(ae, as) - normalExponent(be, bs) + BIAS;
-    as = normalSignificand(as);
-    bs = normalSignificand(bs);
-    // The quotient's 64 bits one by one; the rest decides the rounding.
-    long rest = as;
-    long quotient = 0;
-    boolean carry = false;
-    if (Long.compareUnsigned(rest, bs) < 0) {
-      x--;
-      carry = rest < 0;
-      rest <<= 1;
-    }
-    for (int i = 0; i < 64; i++) {
-      quotient <<= 1;
-      if (carry || Long.compareUnsigned(rest, bs) >= 0) {
-        rest -= bs;
-        quotient |= 1;
-      }
-      carry = rest < 0;
-      rest <<= 1;
-    }
-    long low;
-    if (rest == 0 && !carry) {
-      low = 0;
-    } else {
-      // What is left is twice the remainder: it compares with the divisor as the remainder with
-      // half.
-      int c = carry ? 1 : Long.compareUnsigned(rest, bs);
-      low = c > 0 ? 3L << 62 : c == 0 ? INTEGER_BIT : 1L << 62;
-    }
-    pack(negative, x, quotient, low, precision);
+    number.quotient(negative, x, normalSignificand(as), normalSignificand(bs));
+    pack(precision);
   }
 
   private static BigInteger unsigned(long v) {
@@ -502,16 +355,9 @@ public final class Float80 {
       set(ae, as);
       return;
     }
-    int x = normalExponent(ae, as) - BIAS;
-    BigInteger v = unsigned(normalSignificand(as)).shiftLeft((x & 1) == 0 ? 63 : 64);
-    BigInteger[] root = v.sqrtAndRemainder();
-    long low = 0;
-    if (root[1].signum() != 0) {
-      // The remainder exceeds the root exactly where the fraction exceeds one half; it never equals
-      // it.
-      low = root[1].compareTo(root[0]) > 0 ? 3L << 62 : 1L << 62;
-    }
-    pack(false, (x >> 1) + BIAS, root[0].longValue(), low, precision);
+    number.root(normalExponent(ae, as) - BIAS, normalSignificand(as));
+    number.exponent += BIAS;
+    pack(precision);
   }
 
   // ---- comparison ----
@@ -651,49 +497,24 @@ public final class Float80 {
     if (s == 0) {
       return negative;
     }
-    int x = normalExponent(e, s) - BIAS + bias;
-    s = normalSignificand(s);
-    long low = 0;
-    boolean tiny = false;
-    if (x < 1) {
-      // Tiny after rounding to unbounded range?
-      int h = half(s, 0, 64 - bits);
-      long unit = 1L << 64 - bits;
-      boolean carries = increments(negative != 0, h, (s & unit) != 0) && (s & -unit) == -unit;
-      tiny = !(x == 0 && carries);
-      int shift = 1 - x;
-      if (shift >= 64) {
-        low = shift == 64 ? s : 1;
-        s = 0;
-      } else {
-        low = s << 64 - shift;
-        s >>>= shift;
-      }
-      x = 0;
+    number.set(negative != 0, topExponent(e) - BIAS + bias, s);
+    boolean tiny = number.exponent < 0 || number.exponent == 0 && !number.carries(bits, rounding);
+    if (number.exponent < 1) {
+      number.shiftRight(1 - number.exponent);
+      number.exponent = 0;
     }
-    int half = half(s, low, 64 - bits);
-    long unit = 1L << 64 - bits;
-    long kept = s >>> 64 - bits;
-    boolean up = increments(negative != 0, half, (s & unit) != 0);
-    if (half != 2) {
+    number.round(bits, rounding);
+    if (number.inexact) {
       flags |= INEXACT;
-      roundedUp = up;
+      roundedUp = number.roundedUp;
       if (tiny) {
         flags |= UNDERFLOW;
       }
     } else if (tiny && (masks & UNDERFLOW) == 0) {
       flags |= UNDERFLOW;
     }
-    if (up) {
-      kept++;
-      if (kept == 1L << bits) {
-        kept >>>= 1;
-        x++;
-      }
-    }
-    if (x == 0 && kept >>> width != 0) {
-      x = 1;
-    }
+    long kept = number.high >>> 64 - bits;
+    int x = number.exponent == 0 && kept >>> width != 0 ? 1 : number.exponent;
     if (x >= max) {
       flags |= OVERFLOW | INEXACT;
       boolean toInfinity =
@@ -722,46 +543,41 @@ public final class Float80 {
       return 0;
     }
     boolean negative = sign(e);
-    int shift = BIAS + 63 - ((e & MAX) == 0 ? 1 : e & MAX);
-    long low;
-    long whole;
+    int shift = BIAS + 63 - topExponent(e);
     if (shift < 0) {
       flags |= INVALID;
       return indefinite;
-    } else if (shift == 0) {
-      whole = s;
-      low = 0;
-    } else if (shift < 64) {
-      whole = s >>> shift;
-      low = s << 64 - shift;
-    } else {
-      whole = 0;
-      low = shift == 64 ? s : 1;
     }
-    int saved = rounding;
-    if (truncate) {
-      rounding = TRUNCATE;
-    }
-    int half = half(whole, low, 0);
-    boolean up = increments(negative, half, (whole & 1) != 0);
-    rounding = saved;
-    if (up) {
-      whole++;
-      if (whole == 0) {
-        flags |= INVALID;
-        return indefinite;
-      }
+    wholePart(negative, s, shift, truncate ? TRUNCATE : rounding);
+    long whole = number.high;
+    if (number.exponent != 0) {
+      flags |= INVALID;
+      return indefinite;
     }
     long limit = negative ? 1L << bits - 1 : (1L << bits - 1) - 1;
     if (Long.compareUnsigned(whole, limit) > 0) {
       flags |= INVALID;
       return indefinite;
     }
-    if (half != 2) {
-      flags |= INEXACT;
-      roundedUp = up;
-    }
+    noteInexact();
     return negative ? -whole : whole;
+  }
+
+  /** Rounds a significand to its whole part; the exponent is 1 if that takes 65 bits. */
+  private void wholePart(boolean negative, long s, int shift, int mode) {
+    number.negative = negative;
+    number.exponent = 0;
+    number.high = s;
+    number.low = 0;
+    number.shiftRight(shift);
+    number.round(64, mode);
+  }
+
+  private void noteInexact() {
+    if (number.inexact) {
+      flags |= INEXACT;
+      roundedUp = number.roundedUp;
+    }
   }
 
   /** Rounds to an integral value. */
@@ -775,18 +591,9 @@ public final class Float80 {
       return;
     }
     boolean negative = sign(e);
-    int shift = BIAS + 63 - (x == 0 ? 1 : x);
-    long whole = shift < 64 ? s >>> shift : 0;
-    long low = shift < 64 ? s << 64 - shift : shift == 64 ? s : 1;
-    int half = half(whole, low, 0);
-    boolean up = increments(negative, half, (whole & 1) != 0);
-    if (half != 2) {
-      flags |= INEXACT;
-      roundedUp = up;
-    }
-    if (up) {
-      whole++;
-    }
+    wholePart(negative, s, BIAS + 63 - topExponent(e), rounding);
+    noteInexact();
+    long whole = number.high;
     if (whole == 0) {
       setZero(negative);
       return;
@@ -833,7 +640,8 @@ public final class Float80 {
       flags |= UNDERFLOW | INEXACT;
       setZero(sign(ae));
     } else {
-      pack(sign(ae), exp, normalSignificand(as), 0, 64);
+      number.set(sign(ae), exp, normalSignificand(as));
+      pack(64);
     }
   }
 
@@ -893,7 +701,7 @@ public final class Float80 {
     int bx = normalExponent(be, bs);
     int distance = ax - bx;
     if (isInfinity(be, bs) || distance < (nearest ? -1 : 0)) {
-      pack(sign(ae), ax, normalSignificand(as), 0, 64);
+      pack(ae, as, 64);
       return;
     }
     BigInteger a = unsigned(normalSignificand(as));
@@ -935,6 +743,7 @@ public final class Float80 {
     }
     int length = value.bitLength();
     BigInteger s = length <= 64 ? value.shiftLeft(64 - length) : value.shiftRight(length - 64);
-    pack(negative, unit + length - 64, s.longValue(), 0, 64);
+    number.set(negative, unit + length - 64, s.longValue());
+    pack(64);
   }
 }
