@@ -1,6 +1,7 @@
 package org.kvm4j.cpu.core;
 
 import org.kvm4j.cpu.fpu.Float80;
+import org.kvm4j.cpu.fpu.VectorUnit;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingMode;
@@ -113,6 +114,9 @@ public final class Cpu {
 
   /** The arithmetic unit of the x87 FPU. It keeps nothing from one instruction to the next. */
   public final Float80 fpu = new Float80();
+
+  /** Where vector instructions put their operands. It keeps nothing between instructions. */
+  public final VectorUnit vector = new VectorUnit();
 
   /** Model-specific registers that instructions and events use directly. */
   public final Msrs msr = new Msrs();

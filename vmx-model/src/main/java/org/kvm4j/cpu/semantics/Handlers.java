@@ -1,5 +1,8 @@
 package org.kvm4j.cpu.semantics;
 
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
@@ -10,8 +13,16 @@ import org.kvm4j.cpu.decode.Opcode;
 public final class Handlers {
   private static final Handler[] TABLE = new Handler[Opcode.values().length];
 
+  /** The opcodes that begin with V, by the rest of their names. */
+  private static final Map<String, Opcode> VEX_FORMS = new HashMap<>();
+
   static {
-    java.util.Arrays.fill(TABLE, (Handler) Handlers::undefined);
+    Arrays.fill(TABLE, (Handler) Handlers::undefined);
+    for (Opcode opcode : Opcode.values()) {
+      if (opcode.name().charAt(0) == 'V') {
+        VEX_FORMS.put(opcode.name().substring(1), opcode);
+      }
+    }
     Arithmetic.register();
     Logic.register();
     Shifts.register();
@@ -27,6 +38,7 @@ public final class Handlers {
     Atomics.register();
     Miscellaneous.register();
     SystemGroups.register();
+    VectorLogic.register();
     X87.register();
     X87Transfer.register();
     X87Control.register();
@@ -41,6 +53,29 @@ public final class Handlers {
 
   static void put(Opcode opcode, Handler handler) {
     TABLE[opcode.ordinal()] = handler;
+  }
+
+  /**
+   * Enters a vector instruction for its legacy opcode and, if there is one, for the opcode of its
+   * VEX form, which has the same name after a V. The handler is called once the state it uses is
+   * known to be enabled ({@link VectorOperands#begin}).
+   */
+  static void putVector(Opcode opcode, Handler handler) {
+    putVectorOnly(opcode, handler);
+    Opcode vex = VEX_FORMS.get(opcode.name());
+    if (vex != null) {
+      putVectorOnly(vex, handler);
+    }
+  }
+
+  /** Enters a vector instruction of which there is no form with another name, or another rule. */
+  static void putVectorOnly(Opcode opcode, Handler handler) {
+    put(
+        opcode,
+        (cpu, i) -> {
+          VectorOperands.begin(cpu, i);
+          handler.execute(cpu, i);
+        });
   }
 
   /** #UD: an opcode that is invalid, or not built yet and not advertised by CPUID. */
