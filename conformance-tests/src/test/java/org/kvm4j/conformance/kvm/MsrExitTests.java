@@ -160,4 +160,19 @@ class MsrExitTests extends KvmContract {
         assertThrows(KvmException.class, () -> last.vm.setMsrFilter(MsrFilter.defaultDeny()));
     assertTrue(e.is(Errno.EINVAL));
   }
+
+  @EachBackend
+  void anMsrAccessIsForgottenWhereUserSpaceSendsTheGuestElsewhere() {
+    if (!backend.isEmulated()) {
+      backend.limit("steps over whatever is at the new RIP");
+    }
+    for (boolean write : new boolean[] {false, true}) {
+      RealModeGuest guest = guest(write, UNKNOWN_MSR);
+      userSpaceMsrs(guest, Uapi.KVM_MSR_EXIT_REASON_UNKNOWN);
+      assertEquals(write, guest.run() instanceof Exit.WrMsr);
+      guest.load(0x3000, 0xe6, 0x11, 0xf4); // out 0x11, al; hlt
+      guest.regs(r -> r.rip = 0x3000);
+      port(guest, 0x11);
+    }
+  }
 }

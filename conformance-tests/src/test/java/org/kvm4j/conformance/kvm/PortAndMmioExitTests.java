@@ -233,4 +233,55 @@ class PortAndMmioExitTests extends KvmContract {
     guest.run(Exit.Hlt.class);
     assertEquals(CODE + 2, guest.rip());
   }
+
+  /** OUT, then HLT, where a test sends the guest after another exit. */
+  private static final int ELSEWHERE = 0x3000;
+
+  private static void sendElsewhere(RealModeGuest guest) {
+    guest.load(ELSEWHERE, 0xe6, 0x10, 0xf4); // out 0x10, al; hlt
+    guest.regs(r -> r.rip = ELSEWHERE);
+    assertEquals(0x10, guest.run(Exit.IoOut.class).port());
+    guest.run(Exit.Hlt.class);
+    assertEquals(ELSEWHERE + 3, guest.rip());
+  }
+
+  @EachBackend
+  void anInIsForgottenWhereUserSpaceSendsTheGuestElsewhere() {
+    if (!backend.isEmulated()) {
+      backend.limit("executes real mode in its instruction emulator, which finishes its IN");
+    }
+    RealModeGuest guest = new RealModeGuest(kvm, 0xe4, 0x60, 0xf4); // in al, 0x60; hlt
+    guest.run(Exit.IoIn.class);
+    guest.vcpu.answerIn(0x5a);
+    sendElsewhere(guest);
+    assertEquals(0, guest.vcpu.getRegs().rax);
+  }
+
+  @EachBackend
+  void anOutIsNotSteppedOverWhereUserSpaceSendsTheGuestElsewhere() {
+    RealModeGuest guest = new RealModeGuest(kvm, 0xe6, 0x60, 0xf4); // out 0x60, al; hlt
+    guest.run(Exit.IoOut.class);
+    sendElsewhere(guest);
+  }
+
+  /** Linux carries on with the instruction that asked, and so loses the new RIP. */
+  @EachBackend
+  void aDeviceReadIsForgottenWhereUserSpaceSendsTheGuestElsewhere() {
+    if (!backend.isEmulated()) {
+      backend.limit("finishes the instruction that it had begun, which undoes a new RIP");
+    }
+    RealModeGuest guest =
+        new RealModeGuest(
+            kvm, 0x66, 0xa1, 0x10, 0x00, // mov eax, [0x10]
+            0xf4); // hlt
+    guest.dataAt(HOLE);
+    guest.run(Exit.MmioRead.class);
+    guest.vcpu.answerMmio(0xcafebabeL);
+    guest.load(0x3100, 0x66, 0xa1, 0x20, 0x00, 0xf4); // mov eax, [0x20]; hlt
+    guest.regs(r -> r.rip = 0x3100);
+    assertEquals(new Exit.MmioRead(HOLE + 0x20, 4), guest.run(), "asks for itself");
+    guest.vcpu.answerMmio(7);
+    guest.run(Exit.Hlt.class);
+    assertEquals(7, guest.vcpu.getRegs().rax);
+  }
 }

@@ -3,6 +3,7 @@ package org.kvm4j.conformance.kvm;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
 import static org.kvm4j.conformance.kvm.RealModeGuest.HOLE;
@@ -18,8 +19,12 @@ import org.kvm4j.kvm.Sregs;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.VcpuEvents;
 import org.kvm4j.kvm.syscall.Errno;
+import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.UserMemory;
 import org.kvm4j.kvm.uapi.Exits;
+import org.kvm4j.kvm.uapi.Ioctls;
 import org.kvm4j.kvm.uapi.KvmRegs;
+import org.kvm4j.kvm.uapi.KvmRun;
 import org.kvm4j.kvm.uapi.Uapi;
 
 /** What KVM_RUN is given in kvm_run, and how it is interrupted. */
@@ -261,5 +266,26 @@ class RunControlTests extends KvmContract {
     refused(Errno.EINVAL, guest::run);
     guest.vcpu.runPage().setCr8(0);
     guest.run(Exit.Hlt.class);
+  }
+
+  @EachBackend
+  void theRunPageOfAClosedVcpuCanStillBeReadWhereItIsMapped() {
+    int system = kernel.open("/dev/kvm", 0);
+    int vm = kernel.ioctl(system, Ioctls.KVM_CREATE_VM, 0);
+    int vcpu = kernel.ioctl(vm, Ioctls.KVM_CREATE_VCPU, 0);
+    int size = kernel.ioctl(system, Ioctls.KVM_GET_VCPU_MMAP_SIZE, 0);
+    long address =
+        kernel.mmap(size, Kernel.PROT_READ | Kernel.PROT_WRITE, Kernel.MAP_SHARED, vcpu, 0);
+    UserMemory page = kernel.memory(address, size);
+    page.putInt(KvmRun.EXIT_REASON, 0x1234);
+    assertEquals(0, kernel.close(vcpu));
+    assertEquals(0, kernel.close(vm));
+    assertEquals(0x1234, page.getInt(KvmRun.EXIT_REASON));
+    page.putInt(KvmRun.EXIT_REASON, 0x5678);
+    assertEquals(0x5678, page.getInt(KvmRun.EXIT_REASON));
+    assertEquals(0, kernel.munmap(address, size));
+    if (backend.isEmulated()) { // A real kernel's SIGSEGV cannot be caught here.
+      assertThrows(IllegalStateException.class, () -> page.getInt(KvmRun.EXIT_REASON));
+    }
   }
 }

@@ -1,5 +1,6 @@
 package org.kvm4j.conformance.kvm;
 
+import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -15,6 +16,7 @@ import org.kvm4j.kvm.CpuidEntry;
 import org.kvm4j.kvm.DebugRegs;
 import org.kvm4j.kvm.Fpu;
 import org.kvm4j.kvm.HeapMemory;
+import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.KvmException;
 import org.kvm4j.kvm.MpState;
 import org.kvm4j.kvm.MsrEntry;
@@ -28,6 +30,7 @@ import org.kvm4j.kvm.Vm;
 import org.kvm4j.kvm.Xcrs;
 import org.kvm4j.kvm.Xsave;
 import org.kvm4j.kvm.syscall.Errno;
+import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.uapi.KvmCap;
 import org.kvm4j.kvm.uapi.KvmRegs;
 import org.kvm4j.kvm.uapi.Uapi;
@@ -416,5 +419,24 @@ class VcpuStateTests extends KvmContract {
     second.setRegs(regs);
     assertEquals(1, vcpu.getRegs().rax);
     assertEquals(2, second.getRegs().rax);
+  }
+
+  @EachBackend
+  void aProcessorWithoutLongModeRefusesToBePutIntoIt() {
+    if (!backend.isEmulated()) {
+      backend.limit("has no other processor to offer");
+    }
+    KernelOptions options = KernelOptions.NONE.with(KernelOptions.CPU, "kvm4j-32");
+    try (Kvm without = Kvm.open(requireNonNull(backend.provider()).open(options));
+        Vm other = without.createVm();
+        Vcpu cpu = other.createVcpu(0)) {
+      Sregs sregs = cpu.getSregs();
+      sregs.efer = 0x100;
+      refused(Errno.EINVAL, () -> cpu.setSregs(sregs));
+      sregs.efer = 0;
+      sregs.cr4 = 0x20;
+      cpu.setSregs(sregs);
+      assertEquals(0x20, cpu.getSregs().cr4);
+    }
   }
 }

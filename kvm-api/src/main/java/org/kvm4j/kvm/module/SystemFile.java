@@ -33,7 +33,7 @@ final class SystemFile extends FileObject {
       case KVM_GET_VCPU_MMAP_SIZE:
         return argument != 0 ? Results.EINVAL : VcpuPages.MMAP_SIZE;
       case KVM_GET_MSR_INDEX_LIST:
-        return msrList(argument, VcpuMsrs.savedIndices());
+        return msrList(argument, VcpuMsrs.savedIndices(kernel.machine().model()));
       case KVM_GET_MSR_FEATURE_INDEX_LIST:
         return msrList(argument, VcpuMsrs.featureIndices());
       case KVM_GET_MSRS:

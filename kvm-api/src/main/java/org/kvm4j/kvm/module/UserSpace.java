@@ -3,6 +3,7 @@ package org.kvm4j.kvm.module;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -43,16 +44,15 @@ final class UserSpace {
     /** Host-physical address of each page, for a file's; null if address less BASE is it. */
     final long @Nullable [] pages;
 
-    /** The file whose pages they are. */
-    final @Nullable Object file;
+    /** What the mapping keeps of its file. */
+    private final FilePages[] files;
 
-    Mapping(
-        long address, long length, boolean owned, long @Nullable [] pages, @Nullable Object file) {
+    Mapping(long address, long length, boolean owned, long @Nullable [] pages, FilePages... files) {
       this.address = address;
       this.length = length;
       this.owned = owned;
       this.pages = pages;
-      this.file = file;
+      this.files = files;
     }
 
     /** The host-physical address, or -1 if the page is past the end of the file. */
@@ -99,7 +99,7 @@ final class UserSpace {
     long rounded = length + PAGE - 1 & -PAGE;
     try {
       long hpa = memory.map(rounded);
-      Mapping m = new Mapping(hpa + BASE, rounded, true, null, null);
+      Mapping m = new Mapping(hpa + BASE, rounded, true, null);
       mappings.put(m.address, m);
       return m.address;
     } catch (OutOfPhysicalMemoryException | IllegalArgumentException e) {
@@ -108,15 +108,34 @@ final class UserSpace {
   }
 
   /**
-   * Makes pages of a file visible to the user, at addresses that are no anonymous memory's.
+   * Maps pages of a file, at addresses that are no anonymous memory's.
    *
-   * @param file whose pages they are, for {@link #unmapPages}
+   * @param first the page of the file where the mapping begins
    * @param length pages of the mapping; those after the file's end cannot be touched
+   * @param files what the file consists of
+   * @return the address, or EINVAL if the file has no page there
    */
-  synchronized long mapPages(Object file, long[] pages, int length) {
+  synchronized long mapFile(int first, int length, FilePages... files) {
+    long[] pages = new long[length];
+    int n = 0;
+    int at = 0;
+    for (FilePages f : files) {
+      for (int i = 0; i < f.count(); i++, at++) {
+        if (at >= first && n < length) {
+          pages[n++] = f.page(i);
+        }
+      }
+    }
+    if (n == 0) {
+      return Results.EINVAL;
+    }
+    for (FilePages f : files) {
+      f.retain();
+    }
     long address = nextFileAddress;
     nextFileAddress += (length + 1) * (long) PAGE;
-    mappings.put(address, new Mapping(address, length * (long) PAGE, false, pages, file));
+    Mapping m = new Mapping(address, length * (long) PAGE, false, Arrays.copyOf(pages, n), files);
+    mappings.put(address, m);
     return address;
   }
 
@@ -146,14 +165,8 @@ final class UserSpace {
     if (m.owned) {
       memory.unmap(m.address - BASE);
     }
-  }
-
-  /** Takes a file's pages from the user, whichever were mapped, as the file goes away. */
-  synchronized void unmapPages(Object file) {
-    for (Mapping m : new ArrayList<>(mappings.values())) {
-      if (m.file == file) {
-        drop(m);
-      }
+    for (FilePages f : m.files) {
+      f.release();
     }
   }
 

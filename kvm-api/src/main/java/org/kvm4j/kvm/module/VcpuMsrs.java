@@ -1,9 +1,13 @@
 package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Msrs;
+import org.kvm4j.cpu.msr.Msr;
+import org.kvm4j.cpu.msr.MsrTable;
+import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.uapi.KvmMsrEntry;
@@ -53,13 +57,6 @@ final class VcpuMsrs {
   static final int KERNEL_GS_BASE = 0xc0000102;
   static final int TSC_AUX = 0xc0000103;
 
-  /** IA32_MTRR_PHYSBASE0 and the fixed-range registers in their order. */
-  private static final int MTRR_PHYS = 0x200;
-
-  private static final int[] MTRR_FIXED = {
-    0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f
-  };
-
   private static final int VARIABLE_MTRRS = 8;
 
   private static final int[] SAVED = {
@@ -93,8 +90,10 @@ final class VcpuMsrs {
   private VcpuMsrs() {}
 
   /** KVM_GET_MSR_INDEX_LIST. */
-  static int[] savedIndices() {
-    return SAVED.clone();
+  static int[] savedIndices(CpuModel model) {
+    return Arrays.stream(SAVED)
+        .filter(index -> !isProcessors(index) || MsrTable.find(model, index) != null)
+        .toArray();
   }
 
   /** KVM_GET_MSR_FEATURE_INDEX_LIST. */
@@ -162,13 +161,15 @@ final class VcpuMsrs {
     return done;
   }
 
-  private static int fixedIndex(int index) {
-    for (int i = 0; i < MTRR_FIXED.length; i++) {
-      if (MTRR_FIXED[i] == index) {
-        return i;
-      }
-    }
-    return -1;
+  /** Whether the processor's own rules hold: MTRRs, and those of system calls. */
+  private static boolean isProcessors(int index) {
+    return switch (index) {
+      case STAR, FMASK, TSC_AUX, SPEC_CTRL, PRED_CMD, MTRR_DEF_TYPE -> true;
+      default ->
+          index >= MsrTable.IA32_MTRR_PHYSBASE0
+                  && index < MsrTable.IA32_MTRR_PHYSBASE0 + 2 * VARIABLE_MTRRS
+              || MsrTable.isFixedMtrr(index);
+    };
   }
 
   /** Reads an MSR of a virtual CPU. */
@@ -185,17 +186,12 @@ final class VcpuMsrs {
       case TSC_ADJUST -> out[0] = m.tscAdjust;
       case APIC_BASE -> out[0] = v.apicBase();
       case EFER -> out[0] = vendor.efer();
-      case STAR -> out[0] = m.star;
       case LSTAR -> out[0] = m.lstar;
       case CSTAR -> out[0] = m.cstar;
-      case FMASK -> out[0] = m.fmask;
       case KERNEL_GS_BASE -> out[0] = m.kernelGsBase;
-      case TSC_AUX -> out[0] = m.tscAux;
       case MISC_ENABLE -> out[0] = m.miscEnable;
-      case SPEC_CTRL -> out[0] = m.spec;
       case BIOS_SIGN_ID -> out[0] = 0x1_0000_0000L;
       case MTRR_CAP -> out[0] = 0x500 | VARIABLE_MTRRS;
-      case MTRR_DEF_TYPE -> out[0] = m.mtrrDefType;
       case MCG_CAP, MCG_STATUS, BIOS_UPDT_TRIG -> out[0] = 0;
       case XSS -> out[0] = cpu.xss;
       // Platform identification and a few that Linux reads as 0: IA32_PLATFORM_ID, EBL_CR_POWERON,
@@ -206,43 +202,15 @@ final class VcpuMsrs {
         return readFeature(v.machine(), index, out);
       }
       default -> {
-        int fixed = fixedIndex(index);
-        if (fixed >= 0) {
-          out[0] = m.mtrrFixed[fixed];
-          return OK;
+        Msr row = isProcessors(index) ? MsrTable.find(cpu.model, index) : null;
+        if (row == null) {
+          return UNKNOWN;
         }
-        int variable = index - MTRR_PHYS;
-        if (variable >= 0 && variable < 2 * VARIABLE_MTRRS) {
-          out[0] = (variable & 1) == 0 ? m.mtrrBase[variable / 2] : m.mtrrMask[variable / 2];
-          return OK;
-        }
-        return UNKNOWN;
+        out[0] = row.read(cpu);
+        return OK;
       }
     }
     return OK;
-  }
-
-  private static boolean validType(long type) {
-    return type == 0 || type == 1 || type == 4 || type == 5 || type == 6;
-  }
-
-  private static boolean validPat(long value) {
-    for (int i = 0; i < 64; i += 8) {
-      long type = value >>> i & 0xff;
-      if (!validType(type) && type != 7) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  private static boolean validFixed(long value) {
-    for (int i = 0; i < 64; i += 8) {
-      if (!validType(value >>> i & 0xff)) {
-        return false;
-      }
-    }
-    return true;
   }
 
   /**
@@ -272,7 +240,7 @@ final class VcpuMsrs {
         return OK;
       }
       case PAT -> {
-        if (!validPat(value)) {
+        if (!MsrTable.isPat(value)) {
           return INVALID;
         }
         vendor.setSwitchedMsr(index, value);
@@ -306,33 +274,8 @@ final class VcpuMsrs {
       case EFER -> {
         return writeEfer(v, value, host);
       }
-      case STAR -> m.star = value;
-      case FMASK -> m.fmask = value & 0xffffffffL;
-      case TSC_AUX -> {
-        if (value >>> 32 != 0) {
-          return INVALID;
-        }
-        m.tscAux = value;
-      }
       case MISC_ENABLE -> m.miscEnable = value;
-      case SPEC_CTRL -> {
-        if ((value & ~7L) != 0) {
-          return INVALID;
-        }
-        m.spec = value;
-      }
-      case PRED_CMD -> {
-        if ((value & ~1L) != 0) {
-          return INVALID;
-        }
-      }
       case BIOS_SIGN_ID, BIOS_UPDT_TRIG, MCG_STATUS -> {}
-      case MTRR_DEF_TYPE -> {
-        if ((value & ~0xcffL) != 0 || !validType(value & 0xff)) {
-          return INVALID;
-        }
-        m.mtrrDefType = value;
-      }
       case XSS -> {
         if (value != 0) {
           return INVALID;
@@ -343,29 +286,9 @@ final class VcpuMsrs {
         return host ? OK : INVALID;
       }
       default -> {
-        int fixed = fixedIndex(index);
-        if (fixed >= 0) {
-          if (!validFixed(value)) {
-            return INVALID;
-          }
-          m.mtrrFixed[fixed] = value;
-          return OK;
-        }
-        int variable = index - MTRR_PHYS;
-        if (variable >= 0 && variable < 2 * VARIABLE_MTRRS) {
-          long reserved = -1L << v.machine().model().physicalAddressBits();
-          if ((variable & 1) == 0) {
-            if (!validType(value & 0xff) || (value & (0xf00 | reserved)) != 0) {
-              return INVALID;
-            }
-            m.mtrrBase[variable / 2] = value;
-          } else {
-            if ((value & (0x7ff | reserved)) != 0) {
-              return INVALID;
-            }
-            m.mtrrMask[variable / 2] = value;
-          }
-          return OK;
+        Msr row = isProcessors(index) ? MsrTable.find(cpu.model, index) : null;
+        if (row != null) {
+          return row.write(cpu, value) ? OK : INVALID;
         }
         return UNKNOWN;
       }
@@ -373,13 +296,21 @@ final class VcpuMsrs {
     return OK;
   }
 
+  /** Bits of IA32_EFER that a guest of this processor may set. */
+  static long definedEfer(CpuModel model) {
+    long bits = ControlBits.EFER_SCE;
+    if (model.has(Feature.LM)) {
+      bits |= ControlBits.EFER_LME | ControlBits.EFER_LMA;
+    }
+    if (model.has(Feature.NX)) {
+      bits |= ControlBits.EFER_NXE;
+    }
+    return bits;
+  }
+
   private static int writeEfer(VirtualCpu v, long value, boolean host) {
     VendorVcpu vendor = v.vendor();
-    long allowed = ControlBits.EFER_SCE | ControlBits.EFER_LME | ControlBits.EFER_LMA;
-    if (v.machine().model().has(Feature.NX)) {
-      allowed |= ControlBits.EFER_NXE;
-    }
-    if ((value & ~allowed) != 0) {
+    if ((value & ~definedEfer(v.machine().model())) != 0) {
       return INVALID;
     }
     long old = vendor.efer();

@@ -15,44 +15,33 @@ final class VcpuPages {
   static final int COALESCED_PAGE = 2;
 
   /** KVM_GET_VCPU_MMAP_SIZE. */
-  static final int MMAP_SIZE = 3 * 4096;
+  static final int MMAP_SIZE = 3 * UserSpace.PAGE;
 
   /** What an mmap may ask for at most; pages after the third cannot be touched. */
-  static final int RESERVED = 64 * 4096;
+  static final int RESERVED = 64 * UserSpace.PAGE;
 
-  static final int PIO_OFFSET = PIO_PAGE * 4096;
+  static final int PIO_OFFSET = PIO_PAGE * UserSpace.PAGE;
 
-  private final PhysicalMemory memory;
-  private final long hpa;
-  private boolean freed;
+  private final FilePages own;
+  private final FilePages ring;
 
   /** The first two pages, little endian. */
   final ByteBuffer run;
 
-  VcpuPages(PhysicalMemory memory) {
-    this.memory = memory;
-    this.hpa = memory.map(COALESCED_PAGE * 4096);
-    this.run = memory.slice(hpa, COALESCED_PAGE * 4096);
+  VcpuPages(PhysicalMemory memory, FilePages ring) {
+    this.own = new FilePages(memory, COALESCED_PAGE);
+    this.ring = ring;
+    this.run = own.content;
   }
 
   /** mmap of the descriptor. */
-  synchronized long map(UserSpace user, long ringPage, long length, long offset) {
-    if (freed) {
-      return Results.EBADF;
-    }
-    long[] pages = {hpa, hpa + 4096, ringPage};
-    int first = (int) Math.min(offset >>> 12, pages.length);
-    int wanted = (int) (length + 4095 >>> 12);
-    int n = Math.min(wanted, pages.length - first);
-    if (n <= 0) {
-      return Results.EINVAL;
-    }
-    return user.mapPages(this, java.util.Arrays.copyOfRange(pages, first, first + n), wanted);
+  long map(UserSpace user, long length, long offset) {
+    int first = (int) Math.min(offset >>> 12, RESERVED);
+    return user.mapFile(first, (int) (length + UserSpace.PAGE - 1 >>> 12), own, ring);
   }
 
-  synchronized void free(UserSpace user) {
-    freed = true;
-    user.unmapPages(this);
-    memory.unmap(hpa);
+  /** The descriptor is gone. */
+  void release() {
+    own.release();
   }
 }

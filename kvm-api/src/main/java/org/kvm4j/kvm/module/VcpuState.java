@@ -7,7 +7,7 @@ import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.profile.CpuModel;
-import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.semantics.ControlRegisters;
 import org.kvm4j.ept.paging.Translation;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.uapi.KvmCpuid;
@@ -38,6 +38,7 @@ import org.kvm4j.kvm.uapi.Uapi;
  */
 final class VcpuState {
   private static final int XSAVE_SIZE = 4096;
+  private static final long LONG_MODE = ControlBits.EFER_LME | ControlBits.EFER_LMA;
 
   /** General registers in the order of struct kvm_regs. */
   private static final int[] REGS = {
@@ -346,32 +347,6 @@ final class VcpuState {
     }
   }
 
-  /** Bits of CR4 that a guest of this processor may set. */
-  private long cr4Allowed() {
-    CpuModel m = model();
-    long bits =
-        ControlBits.CR4_VME
-            | ControlBits.CR4_PVI
-            | ControlBits.CR4_TSD
-            | ControlBits.CR4_DE
-            | ControlBits.CR4_PSE
-            | ControlBits.CR4_PAE
-            | ControlBits.CR4_MCE
-            | ControlBits.CR4_PGE
-            | ControlBits.CR4_PCE
-            | ControlBits.CR4_OSFXSR
-            | ControlBits.CR4_OSXMMEXCPT;
-    bits |= m.has(Feature.XSAVE) ? ControlBits.CR4_OSXSAVE : 0;
-    bits |= m.has(Feature.SMEP) ? ControlBits.CR4_SMEP : 0;
-    bits |= m.has(Feature.SMAP) ? ControlBits.CR4_SMAP : 0;
-    bits |= m.has(Feature.FSGSBASE) ? ControlBits.CR4_FSGSBASE : 0;
-    bits |= m.has(Feature.PKU) ? ControlBits.CR4_PKE : 0;
-    bits |= m.has(Feature.LA57) ? ControlBits.CR4_LA57 : 0;
-    bits |= m.has(Feature.UMIP) ? ControlBits.CR4_UMIP : 0;
-    bits |= m.has(Feature.PCID) ? ControlBits.CR4_PCIDE : 0;
-    return bits;
-  }
-
   /** The rules of kvm_is_valid_sregs. */
   private boolean validSregs(ByteBuffer b, int at) {
     long cr0 = b.getLong(at + KvmSregs.CR0);
@@ -389,7 +364,13 @@ final class VcpuState {
     } else if ((efer & ControlBits.EFER_LMA) != 0 || b.get(at + KvmSregs.CS + KvmSegment.L) != 0) {
       return false;
     }
-    if ((cr4 & ~cr4Allowed()) != 0) {
+    // Virtual CPUs have no VMX, SMX or supervisor protection keys of their own.
+    long notForGuests = ControlBits.CR4_VMXE | ControlBits.CR4_SMXE | ControlBits.CR4_PKS;
+    if ((cr4 & (~ControlRegisters.cr4Defined(model()) | notForGuests)) != 0) {
+      return false;
+    }
+    // The kernel runs where there is long mode; a model of ours may lack it.
+    if ((efer & LONG_MODE & ~VcpuMsrs.definedEfer(model())) != 0) {
       return false;
     }
     if (cr0 >>> 32 != 0) {
@@ -426,10 +407,7 @@ final class VcpuState {
     if ((cr8 & ~15L) == 0) {
       vcpu.setCr8(cr8);
     }
-    long efer = b.getLong(at + KvmSregs.EFER);
-    long known =
-        ControlBits.EFER_SCE | ControlBits.EFER_LME | ControlBits.EFER_LMA | ControlBits.EFER_NXE;
-    vendor.setEfer(efer & known);
+    vendor.setEfer(b.getLong(at + KvmSregs.EFER) & VcpuMsrs.definedEfer(model()));
     vendor.setCr0(b.getLong(at + KvmSregs.CR0));
     vendor.setCr4(b.getLong(at + KvmSregs.CR4));
     for (int i = 0; i < SEGMENTS.length; i++) {

@@ -84,7 +84,7 @@ final class VirtualCpu extends FileObject {
     this.id = id;
     this.user = vm.user;
     this.machine = vm.kernel.machine();
-    this.pages = new VcpuPages(machine.memory());
+    this.pages = new VcpuPages(machine.memory(), vm.ringPages);
     this.run = pages.run;
     this.platform = new GuestPlatform(machine);
     LogicalProcessor processor = new LogicalProcessor(machine.model(), machine.memory(), platform);
@@ -146,7 +146,7 @@ final class VirtualCpu extends FileObject {
     if (length > VcpuPages.RESERVED) {
       return Results.EINVAL;
     }
-    return pages.map(user, vm.ringPage(), length, offset);
+    return pages.map(user, length, offset);
   }
 
   @Override
@@ -189,7 +189,7 @@ final class VirtualCpu extends FileObject {
   }
 
   void destroy() {
-    pages.free(user);
+    pages.release();
     vendor.close();
   }
 

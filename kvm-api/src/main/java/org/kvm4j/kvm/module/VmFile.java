@@ -47,7 +47,7 @@ final class VmFile extends FileObject {
   volatile int defaultTscKhz = MachineClock.TSC_KHZ;
 
   /** The VM's ring of coalesced accesses: a page that every vCPU maps. */
-  private final long ringPage;
+  final FilePages ringPages;
 
   final ByteBuffer ring;
 
@@ -57,8 +57,8 @@ final class VmFile extends FileObject {
     this.slots = new MemorySlots(kernel.machine().model().physicalAddressBits());
     this.memory = new NestedMemory(kernel.machine(), user, slots, this::flushAll);
     this.bus = new IoBus(kernel);
-    this.ringPage = kernel.machine().memory().map(4096);
-    this.ring = kernel.machine().memory().slice(ringPage, 4096);
+    this.ringPages = new FilePages(kernel.machine().memory(), 1);
+    this.ring = ringPages.content;
     this.notifier = memory::unmapped;
     user.addNotifier(notifier);
   }
@@ -70,10 +70,6 @@ final class VmFile extends FileObject {
       vm.release();
     }
     return fd;
-  }
-
-  long ringPage() {
-    return ringPage;
   }
 
   /** Makes every vCPU drop what it cached of the nested tables, and waits until none uses it. */
@@ -362,7 +358,7 @@ final class VmFile extends FileObject {
     if (--references == 0) {
       user.removeNotifier(notifier);
       memory.close();
-      kernel.machine().memory().unmap(ringPage);
+      ringPages.release();
     }
   }
 }

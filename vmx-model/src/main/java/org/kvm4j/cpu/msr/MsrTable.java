@@ -700,6 +700,16 @@ public final class MsrTable {
     return true;
   }
 
+  /** Whether an index is one of the fixed-range MTRRs'. */
+  public static boolean isFixedMtrr(int index) {
+    for (int fixed : MTRR_FIXED) {
+      if (fixed == index) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   private static boolean isMtrrType(int type) {
     return type == 0 || type == 1 || type >= 4 && type <= 6;
   }

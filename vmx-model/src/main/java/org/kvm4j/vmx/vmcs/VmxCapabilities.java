@@ -4,6 +4,7 @@ import java.util.Map;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.semantics.ControlRegisters;
 
 /**
  * What a processor's VMX can do: the values of the IA32_VMX_* MSRs, from which VM entry's checks,
@@ -145,7 +146,7 @@ public final class VmxCapabilities {
             ControlBits.CR0_PE | ControlBits.CR0_NE | ControlBits.CR0_PG,
             0xffffffffL,
             ControlBits.CR4_VMXE,
-            cr4Bits(model),
+            ControlRegisters.cr4Defined(model) | ControlBits.CR4_VMXE,
             EPT_EXECUTE_ONLY
                 | EPT_PAGE_WALK_4
                 | EPT_UC
@@ -235,36 +236,6 @@ public final class VmxCapabilities {
         statedMisc & ~0x1fL & misc | misc & 0x1f,
         statedCr4 & cr4Fixed1,
         statedEptVpid & eptVpid);
-  }
-
-  /** The bits of CR4 that the processor's features bring. SDM 2.5 "Control Registers". */
-  private static long cr4Bits(CpuModel model) {
-    long bits = ControlBits.CR4_VMXE;
-    bits |= bit(model, Feature.VME, ControlBits.CR4_VME | ControlBits.CR4_PVI);
-    bits |= bit(model, Feature.TSC, ControlBits.CR4_TSD);
-    bits |= bit(model, Feature.DE, ControlBits.CR4_DE);
-    bits |= bit(model, Feature.PSE, ControlBits.CR4_PSE);
-    bits |= bit(model, Feature.PAE, ControlBits.CR4_PAE);
-    bits |= bit(model, Feature.MCE, ControlBits.CR4_MCE);
-    bits |= bit(model, Feature.PGE, ControlBits.CR4_PGE);
-    bits |= ControlBits.CR4_PCE;
-    bits |= bit(model, Feature.FXSR, ControlBits.CR4_OSFXSR);
-    bits |= bit(model, Feature.SSE, ControlBits.CR4_OSXMMEXCPT);
-    bits |= bit(model, Feature.UMIP, ControlBits.CR4_UMIP);
-    bits |= bit(model, Feature.LA57, ControlBits.CR4_LA57);
-    bits |= bit(model, Feature.SMX, ControlBits.CR4_SMXE);
-    bits |= bit(model, Feature.FSGSBASE, ControlBits.CR4_FSGSBASE);
-    bits |= bit(model, Feature.PCID, ControlBits.CR4_PCIDE);
-    bits |= bit(model, Feature.XSAVE, ControlBits.CR4_OSXSAVE);
-    bits |= bit(model, Feature.SMEP, ControlBits.CR4_SMEP);
-    bits |= bit(model, Feature.SMAP, ControlBits.CR4_SMAP);
-    bits |= bit(model, Feature.PKU, ControlBits.CR4_PKE);
-    bits |= bit(model, Feature.PKS, ControlBits.CR4_PKS);
-    return bits;
-  }
-
-  private static long bit(CpuModel model, Feature feature, long bits) {
-    return model.has(feature) ? bits : 0;
   }
 
   /** These capabilities with more controls that may be 1. */
