@@ -38,7 +38,11 @@ public final class Handlers {
     Atomics.register();
     Miscellaneous.register();
     SystemGroups.register();
-    VectorLogic.register();
+    VectorMoves.register();
+    PackedArithmetic.register();
+    PackedShuffles.register();
+    PackedShifts.register();
+    VectorPermutes.register();
     X87.register();
     X87Transfer.register();
     X87Control.register();

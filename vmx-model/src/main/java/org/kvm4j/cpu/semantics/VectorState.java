@@ -87,7 +87,8 @@ final class VectorState {
   }
 
   /**
-   * The transition to MMX that every MMX instruction but EMMS makes: TOP becomes 0, all tags valid.
+   * The transition to MMX that every MMX instruction makes: TOP becomes 0, all tags valid (and then
+   * empty by EMMS). SDM Vol. 3, 13.2 "The MMX State and MMX Register Aliasing".
    */
   static void enterMmx(Cpu cpu) {
     int top = X87State.top(cpu);
