@@ -43,6 +43,11 @@ public final class Handlers {
     PackedShuffles.register();
     PackedShifts.register();
     VectorPermutes.register();
+    MaskedMoves.register();
+    StringComparison.register();
+    GaloisField.register();
+    Aes.register();
+    Sha.register();
     X87.register();
     X87Transfer.register();
     X87Control.register();

@@ -5,35 +5,21 @@ import static org.kvm4j.cpu.semantics.PackedMath.saturateSigned;
 import static org.kvm4j.cpu.semantics.PackedMath.saturateUnsigned;
 import static org.kvm4j.cpu.semantics.PackedMath.sign;
 import static org.kvm4j.cpu.semantics.PackedMath.zero;
+import static org.kvm4j.cpu.semantics.VectorLanes.both;
+import static org.kvm4j.cpu.semantics.VectorLanes.one;
 
 import java.util.function.LongBinaryOperator;
-import org.kvm4j.cpu.core.Cpu;
-import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.fpu.VectorUnit;
+import org.kvm4j.cpu.semantics.VectorLanes.Lane;
 
 /**
  * Vector instructions that move elements within lanes: packing, unpacking, shuffles, blends,
- * horizontal sums. A lane is an MMX register, an XMM register or half of a YMM register; elements
- * stay in their lane, so one function of a lane serves all forms. SDM Vol. 2, each instruction's
- * page.
+ * horizontal sums. SDM Vol. 2, each instruction's page.
  */
 final class PackedShuffles {
   private PackedShuffles() {}
-
-  /** What becomes of a lane. */
-  @FunctionalInterface
-  interface Lane {
-    /**
-     * Makes a lane of {@link VectorUnit#d} from the same lane of the sources.
-     *
-     * @param at the bit at which it begins: 0 or 128
-     * @param width its bits: 64 or 128
-     * @param imm the immediate byte, if there is one
-     */
-    void apply(VectorUnit v, int at, int width, int imm);
-  }
 
   static void register() {
     both(unpack(8, 0), Opcode.PUNPCKLBW);
@@ -81,28 +67,6 @@ final class PackedShuffles {
 
   // ---- entering ----
 
-  /** Enters an operation on two sources. */
-  static void both(Lane operation, Opcode... opcodes) {
-    for (Opcode opcode : opcodes) {
-      Handlers.putVector(
-          opcode,
-          (c, i) -> {
-            VectorOperands.sources(c, i);
-            apply(c, i, operation);
-          });
-    }
-  }
-
-  /** Enters an operation on one source, which it finds as the second. */
-  static void one(Lane operation, Opcode opcode) {
-    Handlers.putVector(
-        opcode,
-        (c, i) -> {
-          VectorOperands.read1(c, i, c.vector.b);
-          apply(c, i, operation);
-        });
-  }
-
   /** Enters a permutation by an immediate or by a second source. */
   private static void permutation(Lane byImmediate, Lane bySource, Opcode opcode) {
     Handlers.putVectorOnly(
@@ -110,10 +74,10 @@ final class PackedShuffles {
         (c, i) -> {
           if (i.kind2 == OperandKind.IMMEDIATE) {
             VectorOperands.read1(c, i, c.vector.b);
-            apply(c, i, byImmediate);
+            VectorLanes.apply(c, i, byImmediate);
           } else {
             VectorOperands.sources(c, i);
-            apply(c, i, bySource);
+            VectorLanes.apply(c, i, bySource);
           }
         });
   }
@@ -134,16 +98,6 @@ final class PackedShuffles {
           }
           VectorOperands.write0(c, i, v.d);
         });
-  }
-
-  private static void apply(Cpu cpu, Instruction i, Lane operation) {
-    int words = VectorOperands.words(i);
-    int imm = (int) i.immediate;
-    operation.apply(cpu.vector, 0, words == 1 ? 64 : 128, imm);
-    if (words == 4) {
-      operation.apply(cpu.vector, 128, 128, imm);
-    }
-    VectorOperands.write0(cpu, i, cpu.vector.d);
   }
 
   // ---- packing and unpacking ----

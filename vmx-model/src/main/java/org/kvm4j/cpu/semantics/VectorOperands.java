@@ -22,7 +22,7 @@ import org.kvm4j.cpu.fpu.VectorUnit;
 final class VectorOperands {
   /**
    * Legacy SSE instructions whose 16-byte memory operand may be unaligned (types 3, 4 with note,
-   * and the moves by name); all others are #GP(0).
+   * and the moves by name); all others are #GP(0). (Zen 4 lets SHA's be unaligned, too.)
    */
   private static final Set<Opcode> UNALIGNED =
       EnumSet.of(
