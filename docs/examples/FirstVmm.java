@@ -1,9 +1,19 @@
 import org.kvm4j.kvm.*;
+import org.kvm4j.kvm.syscall.Kernel;
 
 /** A VMM in a few lines: a guest in real mode adds two numbers and prints the sum. */
 public class FirstVmm {
   public static void main(String[] arguments) {
     String backend = arguments.length > 0 ? arguments[0] : "emulated"; // or "native"
+    try {
+      run(Kernels.open(backend));
+    } catch (KernelUnavailableException e) { // no such kernel, or not on this machine
+      System.err.println(e.getMessage());
+      System.exit(1);
+    }
+  }
+
+  static void run(Kernel kernel) {
     byte[] code = {
       (byte) 0xba, (byte) 0xf8, 0x03, // mov dx, 0x3f8
       0x00, (byte) 0xd8,              // add al, bl
@@ -11,7 +21,7 @@ public class FirstVmm {
       (byte) 0xee,                    // out dx, al
       (byte) 0xf4                     // hlt
     };
-    try (Kvm kvm = Kvm.open(Kernels.open(backend)); Vm vm = kvm.createVm()) {
+    try (kernel; Kvm kvm = Kvm.open(kernel); Vm vm = kvm.createVm()) {
       GuestMemory memory = new GuestMemory(vm);
       memory.add(0, 0, 0x10000, 0); // slot 0: 64 KB at guest-physical 0
       memory.write(0x1000, code);

@@ -22,21 +22,29 @@ public final class Kernels {
    * Opens a kernel by name.
    *
    * @param name {@code "emulated"} or {@code "native"}
-   * @throws IllegalArgumentException if no provider has that name; the message lists those there
-   *     are
-   * @throws IllegalStateException if it cannot be used on this machine; the message says why
+   * @throws KernelUnavailableException if no provider has that name, or it cannot be used on this
+   *     machine
    */
   public static Kernel open(String name) {
     List<KernelProvider> providers = providers();
     for (KernelProvider provider : providers) {
       if (provider.name().equals(name)) {
-        return provider.open();
+        return open(provider);
       }
     }
-    throw new IllegalArgumentException(
+    throw new KernelUnavailableException(
         "no kernel is called \""
             + name
             + "\"; there are: "
             + providers.stream().map(KernelProvider::name).collect(Collectors.joining(", ")));
+  }
+
+  private static Kernel open(KernelProvider provider) {
+    try {
+      return provider.open();
+    } catch (IllegalStateException e) {
+      throw new KernelUnavailableException(
+          "the " + provider.name() + " kernel cannot be used here: " + e.getMessage());
+    }
   }
 }

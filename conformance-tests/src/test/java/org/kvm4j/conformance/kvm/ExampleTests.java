@@ -7,8 +7,13 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
+import org.kvm4j.kvm.Kernels;
+import org.kvm4j.kvm.syscall.KernelProvider;
 
 /** The README's first VMM: it compiles, prints what it should, and is what the README shows. */
 class ExampleTests {
@@ -17,18 +22,31 @@ class ExampleTests {
 
   @Test
   void theFirstVmmAddsTwoNumbers() throws IOException, InterruptedException {
-    Process process =
-        new ProcessBuilder(
+    firstVmm(0, "port: 5\n");
+  }
+
+  @Test
+  void theFirstVmmNamesTheKernelsThereAre() throws IOException, InterruptedException {
+    String names =
+        Kernels.providers().stream().map(KernelProvider::name).collect(Collectors.joining(", "));
+    firstVmm(1, "no kernel is called \"emulate\"; there are: " + names + "\n", "emulate");
+  }
+
+  private static void firstVmm(int exitCode, String expected, String... arguments)
+      throws IOException, InterruptedException {
+    List<String> command =
+        new ArrayList<>(
+            List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-cp",
                 System.getProperty("java.class.path"),
-                EXAMPLE.toString())
-            .redirectErrorStream(true)
-            .start();
+                EXAMPLE.toString()));
+    command.addAll(List.of(arguments));
+    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     assertTrue(process.waitFor(60, TimeUnit.SECONDS));
-    assertEquals("port: 5\n", output);
-    assertEquals(0, process.exitValue());
+    assertEquals(expected, output);
+    assertEquals(exitCode, process.exitValue());
   }
 
   @Test

@@ -32,12 +32,28 @@ public final class TextReport {
   }
 
   private void report(Report report) {
+    verdicts(report);
+    line("");
     for (Map.Entry<String, String> fact : report.machine().entrySet()) {
       line("%-15s %s", fact.getKey(), fact.getValue());
     }
     for (BackendReport backend : report.backends()) {
       line("");
       backend(backend);
+    }
+  }
+
+  /** First what a reader came for; the rest is why. */
+  private void verdicts(Report report) {
+    line(
+        "%s",
+        paint(
+            report.anyRunsGuests() ? GREEN : RED,
+            report.anyRunsGuests() ? "Guests run on this machine:" : "No guest runs here:"));
+    for (BackendReport backend : report.backends()) {
+      line(
+          "  %-9s %s",
+          backend.name(), paint(colourOf(backend.verdict()), backend.verdict().words()));
     }
   }
 

@@ -41,6 +41,10 @@ class ReportTests {
   void as_text() {
     assertEquals(
         """
+        Guests run on this machine:
+          emulated  runs guests in some modes only
+          native    not available
+
         system          Linux "x"\\\u0001
 
         emulated  runs guests in some modes only
