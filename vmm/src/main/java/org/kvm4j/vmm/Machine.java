@@ -4,7 +4,9 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalLong;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -376,23 +378,30 @@ public final class Machine implements AutoCloseable {
     return wallNanos;
   }
 
-  /** The instructions that all processors retired, if the kernel counts them. */
-  public OptionalLong instructions() {
-    long sum = 0;
-    boolean known = false;
+  /**
+   * What the kernel itself counts, summed over all processors: its statistics' single values by
+   * their names; empty if it has none.
+   */
+  public Map<String, Long> kernelStatistics() {
+    Map<String, Long> sums = new LinkedHashMap<>();
     try {
       for (Vcpu vcpu : vcpus) {
         for (Statistic statistic : vcpu.readStatistics()) {
-          if (statistic.name().equals(INSTRUCTIONS)) {
-            sum += statistic.value();
-            known = true;
+          if (statistic.values().length == 1) {
+            sums.merge(statistic.name(), statistic.value(), Long::sum);
           }
         }
       }
     } catch (KvmException e) {
-      return OptionalLong.empty(); // no statistics
+      return Map.of();
     }
-    return known ? OptionalLong.of(sum) : OptionalLong.empty();
+    return sums;
+  }
+
+  /** The instructions that all processors retired, if the kernel counts them. */
+  public OptionalLong instructions() {
+    Long count = kernelStatistics().get(INSTRUCTIONS);
+    return count == null ? OptionalLong.empty() : OptionalLong.of(count);
   }
 
   @Override

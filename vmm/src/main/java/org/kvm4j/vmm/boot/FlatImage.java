@@ -57,8 +57,7 @@ public final class FlatImage implements GuestImage {
 
   @Override
   public String describe() {
-    String name = mode == CpuMode.REAL ? "real" : mode == CpuMode.LONG ? "long" : "protected";
-    return String.format("flat binary, %s mode, entry 0x%x", name, entry);
+    return String.format("flat binary, %s mode, entry 0x%x", mode, entry);
   }
 
   @Override

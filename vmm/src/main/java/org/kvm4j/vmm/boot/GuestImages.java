@@ -18,10 +18,19 @@ public final class GuestImages {
   public static GuestImage parse(
       GuestFile file, @Nullable CpuMode mode, @Nullable Long load, @Nullable Long entry)
       throws GuestImageException {
+    boolean elf = isElf(file.bytes());
+    boolean linux = LinuxImage.recognizes(file.bytes());
     if (entry != null || load != null) {
+      if (elf || linux) {
+        throw file.error(
+            String.format(
+                "is %s, and %s would run its headers as code: leave that out, or give a flat binary"
+                    + " (objcopy -O binary)",
+                elf ? "an ELF file" : "a Linux bzImage", entry != null ? "--entry" : "--load"));
+      }
       return flat(file, mode == null ? CpuMode.LONG : mode, load, entry);
     }
-    if (LinuxImage.recognizes(file.bytes())) {
+    if (linux) {
       return LinuxImage.parse(file, mode);
     }
     if (MultibootImage.recognizes(file.bytes())) {
@@ -30,11 +39,25 @@ public final class GuestImages {
       }
       return MultibootImage.parse(file);
     }
+    if (elf) {
+      throw file.error(
+          "is an ELF file without a multiboot header: give a bzImage, a multiboot kernel or a flat"
+              + " binary (objcopy -O binary)");
+    }
     if (mode != null) {
       return flat(file, mode, null, null);
     }
     throw file.error(
         "is neither a Linux bzImage nor a multiboot kernel; for a flat binary say --mode and --entry");
+  }
+
+  /** Whether a file begins as every ELF file does (System V ABI, "ELF Identification"). */
+  private static boolean isElf(byte[] bytes) {
+    return bytes.length >= 4
+        && bytes[0] == 0x7f
+        && bytes[1] == 'E'
+        && bytes[2] == 'L'
+        && bytes[3] == 'F';
   }
 
   private static FlatImage flat(

@@ -99,6 +99,13 @@ final class Backends {
   private static void checkCpu(KernelProvider provider, String cpu) {
     String[] parts = cpu.split(",", -1);
     List<String> models = known(provider, KernelOptions.CPU, "--cpu");
+    if (parts[0].isEmpty() || "+-".indexOf(parts[0].charAt(0)) >= 0) {
+      throw usage(
+          "--cpu '"
+              + cpu
+              + "' does not begin with a CPU's name; there are: "
+              + String.join(", ", models));
+    }
     if (!models.contains(parts[0])) {
       throw usage("unknown CPU '" + parts[0] + "'" + Nearest.hint(parts[0], models));
     }
@@ -106,7 +113,7 @@ final class Backends {
     for (int i = 1; i < parts.length; i++) {
       String part = parts[i];
       if (part.length() < 2 || (part.charAt(0) != '+' && part.charAt(0) != '-')) {
-        throw usage("'" + part + "' in --cpu is no +feature or -feature");
+        throw usage("'" + part + "' in --cpu '" + cpu + "' is no +feature or -feature");
       }
       String feature = part.substring(1);
       if (!features.isEmpty() && !features.contains(feature)) {

@@ -5,6 +5,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -36,24 +37,28 @@ import picocli.CommandLine.Spec;
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
       "0:every guest did what it should, where it could run",
-      "1:kvm4j or the system below it failed",
+      "1:kvm4j or the system below it failed, or output could not be written (a full disk)",
       "2:the command line is wrong",
       "3:a backend that was asked for cannot be used on this machine",
-      "9:a guest did not do what it should"
+      "9:a guest did not do what it should",
+      "141:nobody reads the output any more"
     })
 final class DemoCommand implements Callable<Integer> {
 
+  private static final int NARROWEST = 60;
   private static final int DEFAULT_WIDTH = 100;
+  private static final int WIDEST = 200;
   private static final Duration DOCTOR_LIMIT = Duration.ofSeconds(2);
 
-  private enum Backend {
-    both,
-    emulated,
-    native_ {
-      @Override
-      public String toString() {
-        return Backends.NATIVE;
-      }
+  /** What to run on. */
+  enum Backend {
+    BOTH,
+    EMULATED,
+    NATIVE;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
     }
   }
 
@@ -89,8 +94,10 @@ final class DemoCommand implements Callable<Integer> {
       names = "--timeout",
       paramLabel = "SECONDS",
       defaultValue = "30",
+      converter = Seconds.Converter.class,
       description = "How long each guest may take (default: ${DEFAULT-VALUE}).")
-  private double timeout;
+  @SuppressWarnings("NullAway.Init") // has a default
+  private Seconds timeout;
 
   @Override
   public Integer call() throws InterruptedException {
@@ -101,10 +108,6 @@ final class DemoCommand implements Callable<Integer> {
       }
       out.flush();
       return ExitCodes.OK;
-    }
-    if (!(timeout > 0 && timeout < 1e6)) {
-      throw new CommandException(
-          ExitCodes.USAGE, "--timeout must be a number of seconds greater than 0");
     }
     List<DemoGuest> guests = guests();
     Map<String, @Nullable String> unavailable = new LinkedHashMap<>();
@@ -126,13 +129,12 @@ final class DemoCommand implements Callable<Integer> {
         new DemoRunner(kernel, Duration.ofSeconds(1)).run(DemoGuest.all().get(0));
       }
       for (DemoGuest guest : guests) {
-        if (kernels.isEmpty()) {
-          break;
+        if (kernels.isEmpty() || out.checkError()) {
+          break; // nothing to run on, or nobody to show it to
         }
         List<DemoRun> sideBySide = new ArrayList<>();
         for (Kernel kernel : kernels) {
-          sideBySide.add(
-              new DemoRunner(kernel, Duration.ofNanos((long) (timeout * 1e9))).run(guest));
+          sideBySide.add(new DemoRunner(kernel, timeout.duration()).run(guest));
         }
         runs.addAll(sideBySide);
         if (!json) {
@@ -155,7 +157,7 @@ final class DemoCommand implements Callable<Integer> {
       return ExitCodes.DEMO_FAILED;
     }
     boolean missing =
-        backend == Backend.both
+        backend == Backend.BOTH
             ? unavailable.containsKey(Backends.EMULATED)
             : !unavailable.isEmpty();
     return missing ? ExitCodes.BACKEND : ExitCodes.OK;
@@ -187,7 +189,7 @@ final class DemoCommand implements Callable<Integer> {
   private List<KernelProvider> providers(Map<String, @Nullable String> unavailable) {
     Backends backends = main.environment().backends();
     List<String> wanted =
-        backend == Backend.both
+        backend == Backend.BOTH
             ? List.of(Backends.EMULATED, Backends.NATIVE)
             : List.of(backend.toString());
     List<KernelProvider> usable = new ArrayList<>();
@@ -246,10 +248,13 @@ final class DemoCommand implements Callable<Integer> {
     String columns = main.environment().variables().getOrDefault("COLUMNS", "");
     try {
       int width = Integer.parseInt(columns);
-      return width >= 60 ? Math.min(width, 200) : DEFAULT_WIDTH;
+      return width >= NARROWEST ? Math.min(width, WIDEST) : DEFAULT_WIDTH;
     } catch (NumberFormatException e) {
       return main.environment().outputTerminal()
-          ? RawTerminal.width().orElse(DEFAULT_WIDTH)
+          ? RawTerminal.size(1)
+              .map(s -> Math.min(s.columns(), WIDEST))
+              .filter(w -> w >= NARROWEST)
+              .orElse(DEFAULT_WIDTH)
           : DEFAULT_WIDTH;
     }
   }

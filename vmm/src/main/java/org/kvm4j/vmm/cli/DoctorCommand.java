@@ -1,10 +1,8 @@
 package org.kvm4j.vmm.cli;
 
 import java.io.PrintWriter;
-import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.doctor.Doctor;
@@ -29,9 +27,10 @@ import picocli.CommandLine.Spec;
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
       "0:at least one backend runs guests",
-      "1:the doctor itself failed",
+      "1:the doctor itself failed, or output could not be written (a full disk)",
       "2:the command line is wrong",
-      "3:no backend that was examined runs guests"
+      "3:no backend that was examined runs guests",
+      "141:nobody reads the output any more"
     })
 final class DoctorCommand implements Callable<Integer> {
   /** No backend runs guests. */
@@ -50,7 +49,7 @@ final class DoctorCommand implements Callable<Integer> {
       names = "--backend",
       paramLabel = "NAME",
       defaultValue = ALL,
-      description = "Examine one backend: emulated or native (default: all).")
+      description = "Examine one backend: emulated or native (default: ${DEFAULT-VALUE}).")
   @SuppressWarnings("NullAway.Init") // set by picocli
   private String backend;
 
@@ -58,17 +57,14 @@ final class DoctorCommand implements Callable<Integer> {
       names = "--timeout",
       paramLabel = "SECONDS",
       defaultValue = "2",
+      converter = Seconds.Converter.class,
       description = "How long each tiny guest may take (default: ${DEFAULT-VALUE}).")
-  private double timeout;
+  @SuppressWarnings("NullAway.Init") // has a default
+  private Seconds timeout;
 
   @Override
   public Integer call() {
-    if (!(timeout > 0 && timeout <= 3600)) {
-      throw new ParameterException(
-          spec.commandLine(), "--timeout must be more than 0 and at most 3600 seconds: " + timeout);
-    }
-    Report report =
-        new Doctor(Duration.ofMillis(Math.max(1, Math.round(timeout * 1000)))).examine(chosen());
+    Report report = new Doctor(timeout.duration()).examine(chosen());
     PrintWriter out = spec.commandLine().getOut();
     out.print(
         json
@@ -90,8 +86,8 @@ final class DoctorCommand implements Callable<Integer> {
           spec.commandLine(),
           "no backend is called '"
               + backend
-              + "'; there are: "
-              + providers.stream().map(KernelProvider::name).collect(Collectors.joining(", ")));
+              + "'"
+              + Nearest.hint(backend, providers.stream().map(KernelProvider::name).toList()));
     }
     return List.of(chosen);
   }

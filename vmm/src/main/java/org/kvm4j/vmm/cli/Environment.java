@@ -2,9 +2,7 @@ package org.kvm4j.vmm.cli;
 
 import java.io.FileDescriptor;
 import java.io.FileInputStream;
-import java.io.FileOutputStream;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
@@ -23,7 +21,7 @@ import org.kvm4j.kvm.syscall.KernelProvider;
  */
 record Environment(
     InputStream input,
-    OutputStream output,
+    StandardOutput output,
     boolean inputTerminal,
     boolean outputTerminal,
     Map<String, String> variables,
@@ -33,7 +31,7 @@ record Environment(
   static Environment ofProcess() {
     return new Environment(
         new FileInputStream(FileDescriptor.in),
-        new FileOutputStream(FileDescriptor.out),
+        StandardOutput.ofProcess(),
         RawTerminal.isTerminal(0),
         RawTerminal.isTerminal(1),
         System.getenv(),

@@ -8,7 +8,7 @@ final class ExitCodes {
   /** The guest ended in order. */
   static final int OK = 0;
 
-  /** kvm4j itself, or the system below it, failed. */
+  /** kvm4j itself, or the system below it, failed; or output could not be written. */
   static final int FAILURE = 1;
 
   /** The command line is wrong. */

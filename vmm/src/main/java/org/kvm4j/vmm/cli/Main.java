@@ -1,16 +1,19 @@
 package org.kvm4j.vmm.cli;
 
+import java.io.IOException;
+import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.Callable;
+import org.kvm4j.vmm.boot.CpuMode;
 import picocli.AutoComplete.GenerateCompletion;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
 import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
-import picocli.CommandLine.UnmatchedArgumentException;
 
 /** The {@code kvm4j} command. */
 @Command(
@@ -59,9 +62,25 @@ public final class Main implements Callable<Integer> {
   /** The command line, ready to be executed. */
   static CommandLine commandLine(Environment environment) {
     CommandLine commandLine = new CommandLine(new Main(environment));
-    commandLine.setCaseInsensitiveEnumValuesAllowed(true);
+    for (Class<? extends Enum<?>> words :
+        List.of(
+            CpuMode.class,
+            RunCommand.Backend.class,
+            RunCommand.Clock.class,
+            RunCommand.Chips.class,
+            DemoCommand.Backend.class)) {
+      register(commandLine, words);
+    }
+    commandLine.setOut(
+        new PrintWriter(new OutputStreamWriter(environment.output(), charset()), true));
     commandLine.setUsageHelpAutoWidth(true);
-    commandLine.setParameterExceptionHandler((e, args) -> usageError(e));
+    commandLine.setParameterExceptionHandler(
+        (e, args) -> {
+          PrintWriter err = e.getCommandLine().getErr();
+          err.println("kvm4j: " + UsageErrors.message(e, args));
+          err.flush();
+          return ExitCodes.USAGE;
+        });
     commandLine.setExecutionExceptionHandler(
         (e, failed, result) -> {
           PrintWriter err = failed.getErr();
@@ -80,28 +99,43 @@ public final class Main implements Callable<Integer> {
     return commandLine;
   }
 
-  /** One line: what was wrong, and perhaps what was meant. */
-  private static int usageError(ParameterException e) {
-    CommandLine command = e.getCommandLine();
-    StringBuilder text = new StringBuilder("kvm4j: ").append(firstLine(e));
-    if (e instanceof UnmatchedArgumentException unmatched) {
-      List<String> near = unmatched.getSuggestions();
-      if (!near.isEmpty()) {
-        text.append("; did you mean ")
-            .append(String.join(", ", near.subList(0, Math.min(3, near.size()))))
-            .append('?');
-      }
-    }
-    text.append(" (see '").append(command.getCommandSpec().qualifiedName()).append(" --help')");
-    command.getErr().println(text);
-    command.getErr().flush();
-    return ExitCodes.USAGE;
+  @SuppressWarnings({"unchecked", "rawtypes"}) // an enum's class is that of its constants
+  private static void register(CommandLine commandLine, Class<? extends Enum<?>> words) {
+    commandLine.registerConverter((Class) words, new Word(words));
   }
 
-  private static String firstLine(ParameterException e) {
-    String message = String.valueOf(e.getMessage());
-    int end = message.indexOf('\n');
-    return (end < 0 ? message : message.substring(0, end)).strip();
+  /** What standard output's reader takes text for. */
+  private static Charset charset() {
+    for (String property : List.of("stdout.encoding", "sun.stdout.encoding", "native.encoding")) {
+      String name = System.getProperty(property, "");
+      if (!name.isEmpty() && Charset.isSupported(name)) {
+        return Charset.forName(name);
+      }
+    }
+    return StandardCharsets.UTF_8;
+  }
+
+  /**
+   * Executes a command line, and sees to it that output which was lost does not look like success.
+   *
+   * @return the exit code
+   */
+  static int execute(CommandLine commandLine, Environment environment, String... args) {
+    int code = commandLine.execute(args);
+    commandLine.getOut().flush();
+    IOException lost = environment.output().failure();
+    if (lost == null) {
+      return code;
+    }
+    boolean readerGone = environment.output().readerGone();
+    if (!readerGone) {
+      commandLine
+          .getErr()
+          .println("kvm4j: standard output cannot be written: " + lost.getMessage());
+      commandLine.getErr().flush();
+    }
+    boolean otherwiseWell = code == ExitCodes.OK || code == ExitCodes.OUTPUT_CLOSED;
+    return !otherwiseWell ? code : readerGone ? ExitCodes.OUTPUT_CLOSED : ExitCodes.FAILURE;
   }
 
   /**
@@ -110,6 +144,7 @@ public final class Main implements Callable<Integer> {
    * @param args the command line, without the program's name
    */
   public static void main(String[] args) {
-    System.exit(commandLine(Environment.ofProcess()).execute(args));
+    Environment environment = Environment.ofProcess();
+    System.exit(execute(commandLine(environment), environment, args));
   }
 }

@@ -2,65 +2,122 @@ package org.kvm4j.vmm.cli;
 
 import java.io.File;
 import java.io.IOException;
+import java.lang.ProcessBuilder.Redirect;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.OptionalInt;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The terminal of standard input, given to the guest: keys come one by one and are not echoed.
- * Ctrl-C still stops the program. Where standard input is no terminal this does nothing.
+ * The terminal of standard input, given to the guest: every key, Ctrl-C among them, comes at once
+ * and as it is, and nothing is echoed. What is printed still gets its carriage returns.
+ *
+ * <p>{@link #take} and {@link #release} may be called from any thread, and again, as a program must
+ * that is stopped and continued by its shell.
  */
 final class RawTerminal implements AutoCloseable {
 
-  private static final File TERMINAL = new File("/dev/tty");
+  private static final String[] RAW = {
+    "-icanon", "-echo", "-isig", "-iexten", "-icrnl", "-inlcr", "-igncr", "-istrip", "-ixon", "min",
+    "1", "time", "0"
+  };
 
+  /** What {@code stty -g} said of the terminal as it was; empty while it is not taken. */
   private String saved = "";
+
+  private boolean closed;
+
+  /** A window's size in characters. */
+  record Size(int rows, int columns) {}
 
   /** Whether a standard stream is a terminal; 0 is input, 1 output, 2 errors. */
   static boolean isTerminal(int stream) {
     try {
-      Path target = Files.readSymbolicLink(Path.of("/proc/self/fd/" + stream));
-      return target.startsWith("/dev/pts") || target.toString().startsWith("/dev/tty");
+      Path target = Files.readSymbolicLink(stream(stream));
+      return target.startsWith("/dev/pts")
+          || target.toString().startsWith("/dev/tty")
+          || target.equals(Path.of("/dev/console"));
     } catch (IOException | UnsupportedOperationException e) {
       return false;
     }
   }
 
-  /** Takes the terminal. */
-  static RawTerminal open() {
-    RawTerminal terminal = new RawTerminal();
-    if (isTerminal(0)) {
-      terminal.saved = stty("-g");
-      if (!terminal.saved.isEmpty()) {
-        stty("-icanon", "-echo", "-icrnl", "min", "1", "time", "0");
-      }
-    }
-    return terminal;
+  private static Path stream(int number) {
+    return Path.of("/proc/self/fd/" + number);
   }
 
-  /** How many characters a line of the terminal has. */
-  static OptionalInt width() {
-    String[] size = stty("size").split(" ");
+  /**
+   * Takes the terminal, or takes it again. A program in the background must not: the system would
+   * stop it. Where there is no stty the terminal stays as it is, which gives whole lines.
+   *
+   * @return whether keys are the guest's now
+   */
+  synchronized boolean take() {
+    if (closed || !inForeground()) {
+      return false;
+    }
+    if (saved.isEmpty()) {
+      saved = stty(Redirect.INHERIT, "-g");
+    }
+    if (!saved.isEmpty()) {
+      stty(Redirect.INHERIT, RAW);
+    }
+    return true;
+  }
+
+  /** Gives the terminal back as it was; while it is not taken this does nothing. */
+  synchronized void release() {
+    if (!saved.isEmpty()) {
+      stty(Redirect.INHERIT, saved);
+      saved = "";
+    }
+  }
+
+  /** Gives the terminal back for good. */
+  @Override
+  public synchronized void close() {
+    release();
+    closed = true;
+  }
+
+  /**
+   * Whether this process is in its terminal's foreground process group.
+   *
+   * <p>Source: proc_pid_stat(5), fields pgrp and tpgid, after the name in parentheses.
+   */
+  private static boolean inForeground() {
     try {
-      int columns = size.length == 2 ? Integer.parseInt(size[1]) : 0;
-      return columns >= 60 ? OptionalInt.of(Math.min(columns, 200)) : OptionalInt.empty();
-    } catch (NumberFormatException e) {
-      return OptionalInt.empty();
+      String stat = Files.readString(Path.of("/proc/self/stat"), StandardCharsets.ISO_8859_1);
+      String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
+      return fields.length < 6 || fields[5].equals("-1") || fields[2].equals(fields[5]);
+    } catch (IOException | RuntimeException e) {
+      return true;
     }
   }
 
-  private static String stty(String... arguments) {
+  /** The size of the window that a standard stream is shown in; empty if it is not known. */
+  static Optional<Size> size(int stream) {
+    String[] size = stty(Redirect.from(new File(stream(stream).toString())), "size").split(" ");
+    try {
+      int rows = size.length == 2 ? Integer.parseInt(size[0]) : 0;
+      int columns = size.length == 2 ? Integer.parseInt(size[1]) : 0;
+      return rows > 0 && columns > 0 ? Optional.of(new Size(rows, columns)) : Optional.empty();
+    } catch (NumberFormatException e) {
+      return Optional.empty();
+    }
+  }
+
+  private static String stty(Redirect terminal, String... arguments) {
     List<String> command = new ArrayList<>(List.of("stty"));
     command.addAll(List.of(arguments));
     try {
       Process process =
           new ProcessBuilder(command)
-              .redirectInput(TERMINAL)
-              .redirectError(ProcessBuilder.Redirect.DISCARD)
+              .redirectInput(terminal)
+              .redirectError(Redirect.DISCARD)
               .start();
       String output =
           new String(process.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
@@ -70,15 +127,6 @@ final class RawTerminal implements AutoCloseable {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       return "";
-    }
-  }
-
-  /** Gives the terminal back as it was; a second time does nothing. */
-  @Override
-  public synchronized void close() {
-    if (!saved.isEmpty()) {
-      stty(saved);
-      saved = "";
     }
   }
 }

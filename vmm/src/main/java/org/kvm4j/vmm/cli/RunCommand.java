@@ -3,24 +3,22 @@ package org.kvm4j.vmm.cli;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintWriter;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.KvmException;
 import org.kvm4j.kvm.syscall.Errno;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
+import org.kvm4j.kvm.uapi.Caps;
 import org.kvm4j.vmm.Ending;
 import org.kvm4j.vmm.Machine;
 import org.kvm4j.vmm.MachineConfig;
@@ -50,7 +48,7 @@ import picocli.CommandLine.Spec;
     exitCodeList = {
       "0:the guest ended in order: halted, powered off, reset itself, wrote 0 to the debug exit"
           + " (port 0xf4), or the text of --until came",
-      "1:kvm4j or the system below it failed",
+      "1:kvm4j or the system below it failed, or output could not be written (a full disk)",
       "2:the command line is wrong",
       "3:the backend cannot be used on this machine",
       "4:a guest's file cannot be read or used",
@@ -60,7 +58,8 @@ import picocli.CommandLine.Spec;
       "8:the guest ended in order, but the text of --until had not come",
       "65..126:the guest wrote 1..62 to the debug exit: 64 is added",
       "127:the guest wrote a greater number to the debug exit",
-      "130:interrupted (Ctrl-C)",
+      "129:the terminal was closed (SIGHUP)",
+      "130:interrupted (Ctrl-A x, SIGINT)",
       "141:nobody reads the output any more",
       "143:terminated (SIGTERM)"
     })
@@ -69,61 +68,38 @@ final class RunCommand implements Callable<Integer> {
   /** What the real-time clock starts from under the virtual clock, so that runs are alike. */
   private static final Instant VIRTUAL_BOOT_TIME = Instant.parse("2000-01-01T00:00:00Z");
 
-  private static final String STDIO = "stdio";
-  private static final String NONE = "none";
-  private static final String FILE = "file:";
+  /** Whose time it is. */
+  enum Clock {
+    HOST,
+    VIRTUAL;
 
-  /** Undoes what a guest may have done to a terminal: colours, a hidden cursor. */
-  private static final byte[] TERMINAL_RESET = {
-    0x1b, '[', '0', 'm', 0x1b, '[', '?', '2', '5', 'h', '\n'
-  };
-
-  private enum Clock {
-    host,
-    virtual
-  }
-
-  private enum Backend {
-    emulated,
-    native_ {
-      @Override
-      public String toString() {
-        return Backends.NATIVE;
-      }
-    },
-    auto
-  }
-
-  private enum Mode {
-    real,
-    protected_ {
-      @Override
-      public String toString() {
-        return "protected";
-      }
-    },
-    long_ {
-      @Override
-      public String toString() {
-        return "long";
-      }
-    };
-
-    CpuMode cpuMode() {
-      switch (this) {
-        case real:
-          return CpuMode.REAL;
-        case protected_:
-          return CpuMode.PROTECTED;
-        default:
-          return CpuMode.LONG;
-      }
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
     }
   }
 
-  private enum Chips {
-    kernel,
-    none
+  /** Whose {@code /dev/kvm} it is. */
+  enum Backend {
+    EMULATED,
+    NATIVE,
+    AUTO;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
+  /** Where interrupt chips are. */
+  enum Chips {
+    KERNEL,
+    NONE;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
   }
 
   @Spec
@@ -157,10 +133,12 @@ final class RunCommand implements Callable<Integer> {
       names = "--cpus",
       paramLabel = "N",
       defaultValue = "1",
+      converter = CpuCount.Converter.class,
       description =
           "How many processors (default: ${DEFAULT-VALUE}). In a flat binary all start, with their"
               + " number in RDI; otherwise the first does, and the others wait to be started by it.")
-  private int cpus;
+  @SuppressWarnings("NullAway.Init") // has a default
+  private CpuCount cpus;
 
   @Option(
       names = {"-a", "--append"},
@@ -185,15 +163,15 @@ final class RunCommand implements Callable<Integer> {
       description =
           "The mode to start in: ${COMPLETION-CANDIDATES}. For Linux it chooses the 16-, 32- or 64-bit"
               + " boot protocol (default: the widest that the image has).")
-  private @Nullable Mode mode;
+  private @Nullable CpuMode mode;
 
   @Option(
       names = "--entry",
       paramLabel = "ADDR",
       converter = Address.Converter.class,
       description =
-          "Takes the file as a flat binary that starts at this address (with --mode alone: 0x7c00 in"
-              + " real mode, else 0x100000).")
+          "Takes the file as a flat binary that starts at this address, in hexadecimal with 0x (with"
+              + " --mode alone: 0x7c00 in real mode, else 0x100000).")
   private @Nullable Address entry;
 
   @Option(
@@ -246,12 +224,13 @@ final class RunCommand implements Callable<Integer> {
   @Option(
       names = "--serial",
       paramLabel = "WHERE",
-      defaultValue = STDIO,
+      defaultValue = SerialTarget.STDIO,
+      converter = SerialTarget.Converter.class,
       description =
           "What the serial port at 0x3f8 and the debug console at 0xe9 are: stdio, none or file:PATH"
               + " (default: ${DEFAULT-VALUE}).")
   @SuppressWarnings("NullAway.Init") // has a default
-  private String serial;
+  private SerialTarget serial;
 
   @Option(
       names = "--until",
@@ -262,8 +241,10 @@ final class RunCommand implements Callable<Integer> {
   @Option(
       names = "--timeout",
       paramLabel = "SECONDS",
-      description = "Stops the guest after so long, with exit code 7.")
-  private @Nullable Double timeout;
+      converter = Seconds.Converter.class,
+      description =
+          "Stops the guest after so long, with its registers on standard error and exit code 7.")
+  private @Nullable Seconds timeout;
 
   @Option(
       names = "--stats",
@@ -271,9 +252,6 @@ final class RunCommand implements Callable<Integer> {
           "Prints what exits there were, how long they took, instructions and times to standard error,"
               + " however the run ends.")
   private boolean stats;
-
-  /** Lets a shutdown that a signal began go on. */
-  private Runnable afterReport = () -> {};
 
   @Override
   public Integer call() throws InterruptedException {
@@ -285,18 +263,15 @@ final class RunCommand implements Callable<Integer> {
       file = read("kernel", kernel);
       image =
           GuestImages.parse(
-              file,
-              mode == null ? null : mode.cpuMode(),
-              load == null ? null : load.value(),
-              entry == null ? null : entry.value());
+              file, mode, load == null ? null : load.value(), entry == null ? null : entry.value());
       bootOptions = bootOptions();
     } catch (GuestImageException e) {
       throw new CommandException(ExitCodes.GUEST_FILE, message(e));
     }
     KernelProvider provider = main.environment().backends().choose(backend.toString());
     KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
-    try (OutputStream output = serialOutput();
-        Kernel opened = Backends.open(provider, options)) {
+    try (Kernel opened = Backends.open(provider, options);
+        OutputStream output = checked(opened).open(main.environment().output())) {
       return run(opened, image, bootOptions, output);
     } catch (IOException e) {
       throw new CommandException(ExitCodes.FAILURE, "serial output: " + e.getMessage());
@@ -304,21 +279,32 @@ final class RunCommand implements Callable<Integer> {
   }
 
   private void checkOptions() {
-    if (cpus < 1) {
-      throw usage("--cpus " + cpus + ": a guest needs at least one processor");
-    }
-    if (timeout != null && !(timeout > 0 && timeout < 1e9)) {
-      throw usage("--timeout must be a number of seconds greater than 0");
-    }
     if (until != null && until.isEmpty()) {
       throw usage("--until needs a text to wait for");
     }
-    if (!serial.equals(STDIO) && !serial.equals(NONE) && !serial.startsWith(FILE)) {
-      throw usage("--serial '" + serial + "': give stdio, none or file:PATH");
+  }
+
+  /** The serial port's target, after the kernel was asked for what only it knows. */
+  private SerialTarget checked(Kernel opened) {
+    try (Kvm kvm = Kvm.open(opened)) {
+      if (chips == Chips.KERNEL && kvm.checkExtension(Caps.KVM_CAP_IRQCHIP) <= 0) {
+        throw usage(
+            "--irqchip kernel: the "
+                + opened.name()
+                + " backend has no interrupt chips (its KVM_CAP_IRQCHIP is 0)");
+      }
+      int most = kvm.checkExtension(Caps.KVM_CAP_MAX_VCPUS);
+      if (most > 0 && cpus.value() > most) {
+        throw usage(
+            String.format(
+                "--cpus %d: the %s backend gives a guest at most %d (its KVM_CAP_MAX_VCPUS)",
+                cpus.value(), opened.name(), most));
+      }
+    } catch (KvmException e) {
+      throw new CommandException(
+          ExitCodes.BACKEND, "the " + opened.name() + " backend cannot be used: " + e.getMessage());
     }
-    if (serial.equals(FILE)) {
-      throw usage("--serial file: needs a path");
-    }
+    return serial;
   }
 
   private GuestFile read(String role, String path) throws GuestImageException {
@@ -338,52 +324,6 @@ final class RunCommand implements Callable<Integer> {
     return new BootOptions(append, initrd == null ? null : read("initrd", initrd), read);
   }
 
-  private OutputStream serialOutput() {
-    if (serial.equals(NONE)) {
-      return OutputStream.nullOutputStream();
-    }
-    if (serial.equals(STDIO)) {
-      OutputStream stdout = main.environment().output();
-      return new OutputStream() {
-        @Override
-        public void write(int b) throws IOException {
-          stdout.write(b);
-        }
-
-        @Override
-        public void write(byte[] bytes, int offset, int length) throws IOException {
-          stdout.write(bytes, offset, length);
-        }
-
-        @Override
-        public void flush() throws IOException {
-          stdout.flush();
-        }
-        // Closing leaves the process its standard output.
-      };
-    }
-    String path = serial.substring(FILE.length());
-    try {
-      Path target = Path.of(path);
-      if (Files.isDirectory(target)) {
-        throw usage("--serial file:" + path + " is a directory");
-      }
-      return Files.newOutputStream(target);
-    } catch (IOException | InvalidPathException e) {
-      throw usage("--serial file:" + path + " cannot be written: " + reason(e));
-    }
-  }
-
-  private static String reason(Exception e) {
-    if (e instanceof NoSuchFileException) {
-      return "no such directory";
-    }
-    if (e instanceof AccessDeniedException) {
-      return "permission denied";
-    }
-    return String.valueOf(e.getMessage());
-  }
-
   private int run(Kernel opened, GuestImage image, BootOptions bootOptions, OutputStream output)
       throws InterruptedException {
     boolean flat = image instanceof FlatImage;
@@ -397,11 +337,11 @@ final class RunCommand implements Callable<Integer> {
       MachineConfig config =
           new MachineConfig(
               memory.bytes(),
-              cpus,
-              chips == null ? !flat : chips == Chips.kernel,
+              cpus.value(),
+              chips == null ? !flat : chips == Chips.KERNEL,
               flat,
-              clock == Clock.virtual,
-              clock == Clock.virtual ? VIRTUAL_BOOT_TIME : Instant.now(),
+              clock == Clock.VIRTUAL,
+              clock == Clock.VIRTUAL ? VIRTUAL_BOOT_TIME : Instant.now(),
               console,
               stats,
               null);
@@ -414,10 +354,15 @@ final class RunCommand implements Callable<Integer> {
           throw new CommandException(ExitCodes.GUEST_FILE, message(e));
         }
         boot(machine, state);
-        try {
-          return report(machine, runToEnd(machine, console), console);
-        } finally {
-          afterReport.run();
+        try (Session session =
+            new Session(
+                main.environment(),
+                spec.commandLine().getErr(),
+                machine,
+                console,
+                serial.stdio(),
+                timeout)) {
+          return report(machine, session.run(), console);
         }
       }
     }
@@ -433,7 +378,7 @@ final class RunCommand implements Callable<Integer> {
             "the machine has no " + Sizes.format(memory.bytes()) + " of memory for the guest");
       }
       if (e.call().equals("KVM_CREATE_VCPU")) {
-        throw usage("--cpus " + cpus + ": " + e.getMessage());
+        throw usage("--cpus " + cpus.value() + ": " + e.getMessage());
       }
       throw new CommandException(
           ExitCodes.BACKEND,
@@ -451,89 +396,17 @@ final class RunCommand implements Callable<Integer> {
     }
   }
 
-  /** Runs the guest, with the terminal, the timeout and signals seen to. */
-  private Ending runToEnd(Machine machine, SerialOutput console) throws InterruptedException {
-    boolean stdio = serial.equals(STDIO);
-    CountDownLatch finished = new CountDownLatch(1);
-    // The JVM turns SIGINT and SIGTERM into a shutdown, and gives it their exit code. The hook
-    // holds it up until
-    // the machine has stopped and all is printed.
-    Thread hook =
-        new Thread(
-            () -> {
-              machine.end(Ending.of(Ending.Kind.INTERRUPTED, "stopped by a signal"));
-              try {
-                finished.await(10, TimeUnit.SECONDS);
-              } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-              }
-            },
-            "stop-machine");
-    Runtime.getRuntime().addShutdownHook(hook);
-    afterReport = finished::countDown;
-    Thread watchdog = watchdog(machine);
-    RawTerminal terminal = stdio && main.environment().inputTerminal() ? RawTerminal.open() : null;
-    try {
-      if (stdio) {
-        SerialInput.start(main.environment().input(), machine.serial());
-      }
-      Ending ending = machine.run();
-      console.close();
-      if (stdio
-          && main.environment().outputTerminal()
-          && ending.kind() != Ending.Kind.OUTPUT_CLOSED) {
-        main.environment().output().write(TERMINAL_RESET);
-      }
-      return ending;
-    } catch (IOException e) {
-      return outputFailed(e);
-    } finally {
-      if (terminal != null) {
-        terminal.close();
-      }
-      if (watchdog != null) {
-        watchdog.interrupt();
-      }
-      try {
-        Runtime.getRuntime().removeShutdownHook(hook);
-      } catch (IllegalStateException e) {
-        // The JVM is shutting down: the hook waits for us.
-      }
-    }
-  }
-
-  private @Nullable Thread watchdog(Machine machine) {
-    if (timeout == null) {
-      return null;
-    }
-    Duration limit = Duration.ofNanos((long) (timeout * 1e9));
-    Thread thread =
-        new Thread(
-            () -> {
-              try {
-                if (!machine.awaitEnd(limit)) {
-                  machine.end(
-                      Ending.of(
-                          Ending.Kind.TIMEOUT, "stopped after the " + timeout + " s of --timeout"));
-                }
-              } catch (InterruptedException e) {
-                // The machine has ended.
-              }
-            },
-            "timeout");
-    thread.setDaemon(true);
-    thread.start();
-    return thread;
-  }
-
   private Ending outputFailed(IOException e) {
-    return serial.equals(STDIO)
-        ? Ending.of(Ending.Kind.OUTPUT_CLOSED, "nobody reads the output any more")
-        : Ending.of(Ending.Kind.FAILURE, "--serial " + serial + ": " + e.getMessage());
+    return serial.stdio()
+        ? Ending.of(Ending.Kind.OUTPUT_CLOSED, "standard output takes no more")
+        : Ending.of(Ending.Kind.FAILURE, "--serial " + serial.text() + ": " + e.getMessage());
   }
 
   /** Tells how it ended. */
-  private int report(Machine machine, Ending ending, SerialOutput console) {
+  private int report(Machine machine, Ending reason, SerialOutput console) {
+    IOException failure = console.failure();
+    // What the guest printed last may not have been written, and the guest have ended before that.
+    Ending ending = failure != null && reason.orderly() ? outputFailed(failure) : reason;
     PrintWriter err = spec.commandLine().getErr();
     int code = ExitCodes.of(ending);
     boolean missed = until != null && ending.orderly() && !console.textSeen();
@@ -548,11 +421,15 @@ final class RunCommand implements Callable<Integer> {
       err.println("kvm4j: the output did not contain the text of --until: " + until);
       code = code == ExitCodes.OK ? ExitCodes.TEXT_NOT_SEEN : code;
     }
+    if (!console.complete()) {
+      err.println("kvm4j: the end of the guest's output is lost: nobody took it in time");
+    }
+    if (ending.kind() == Ending.Kind.TIMEOUT
+        || (ending.kind() == Ending.Kind.INTERRUPTED && stats)) {
+      err.print(machine.describeCpus());
+    }
     if (stats) {
       Duration cpu = ProcessHandle.current().info().totalCpuDuration().orElse(Duration.ZERO);
-      if (ending.kind() == Ending.Kind.TIMEOUT || ending.kind() == Ending.Kind.INTERRUPTED) {
-        err.print(machine.describeCpus());
-      }
       err.print(StatisticsReport.of(machine, cpu));
     }
     err.flush();

@@ -2,36 +2,85 @@ package org.kvm4j.vmm.cli;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.function.IntConsumer;
 import org.kvm4j.vmm.device.Uart16550;
 
-/**
- * Feeds a stream into the guest's serial port, on a thread of its own, as fast as the guest takes
- * it.
- */
+/** Feeds bytes into the guest's serial port as fast as the guest takes them. */
 final class SerialInput {
+
+  /** What can be typed or pasted before the guest reads it; more is dropped, as terminals do. */
+  private static final int TYPED_AHEAD = 1 << 20;
 
   private SerialInput() {}
 
-  static void start(InputStream stream, Uart16550 serial) {
-    Thread thread = new Thread(() -> feed(stream, serial), "serial-input");
+  /** Feeds a file or a pipe: it is read only as the guest reads. */
+  static void fromStream(InputStream stream, Uart16550 serial) {
+    start(
+        "serial-input",
+        () -> {
+          byte[] buffer = new byte[256];
+          int length;
+          while ((length = stream.read(buffer)) >= 0) {
+            for (int i = 0; i < length; i++) {
+              serial.receive(buffer[i] & 0xff);
+            }
+          }
+        });
+  }
+
+  /**
+   * Feeds a serial port with what somebody types, who is listened to even while the guest is not.
+   *
+   * @return takes the bytes, 0 to 255, and never waits
+   */
+  static IntConsumer typed(Uart16550 serial) {
+    BlockingQueue<Byte> queue = new LinkedBlockingQueue<>(TYPED_AHEAD);
+    start(
+        "serial-input",
+        () -> {
+          while (true) {
+            serial.receive(queue.take() & 0xff);
+          }
+        });
+    return value -> queue.offer((byte) value);
+  }
+
+  /** Reads keys and passes each on. */
+  static void readKeys(InputStream stream, EscapeKeys keys) {
+    start(
+        "keys",
+        () -> {
+          byte[] buffer = new byte[256];
+          int length;
+          while ((length = stream.read(buffer)) >= 0) {
+            for (int i = 0; i < length; i++) {
+              keys.typed(buffer[i] & 0xff);
+            }
+          }
+        });
+  }
+
+  private interface Feeder {
+    void feed() throws IOException, InterruptedException;
+  }
+
+  private static void start(String name, Feeder feeder) {
+    Thread thread =
+        new Thread(
+            () -> {
+              try {
+                feeder.feed();
+              } catch (IOException e) {
+                // No more input, as at the end of the stream.
+              } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+              }
+            },
+            name);
     // Reading standard input cannot be interrupted: the thread ends with the program.
     thread.setDaemon(true);
     thread.start();
-  }
-
-  private static void feed(InputStream stream, Uart16550 serial) {
-    byte[] buffer = new byte[256];
-    try {
-      int length;
-      while ((length = stream.read(buffer)) >= 0) {
-        for (int i = 0; i < length; i++) {
-          serial.receive(buffer[i] & 0xff);
-        }
-      }
-    } catch (IOException e) {
-      // No more input, as at the end of the stream.
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    }
   }
 }

@@ -12,7 +12,8 @@ import org.kvm4j.vmm.device.Uart16550;
  * byte for byte does not pay for a system call with each; and watches for a text.
  *
  * <p>Should the stream take no more (a full disk, a pipe that nobody reads), that is told once, and
- * what follows is dropped.
+ * what follows is dropped. A stream that takes its time holds the guest up, as a serial line would,
+ * until the run is to end ({@link #hurry}).
  */
 final class SerialOutput implements Uart16550.Sink, AutoCloseable {
 
@@ -20,6 +21,9 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
 
   /** How long output may wait for more to go with it. */
   private static final int GATHER_MILLIS = 2;
+
+  /** How long the end of a run that is to end waits for the stream. */
+  private static final int HURRIED_MILLIS = 2000;
 
   private final OutputStream stream;
   private final Matcher matcher;
@@ -31,7 +35,8 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
   private byte[] writing = new byte[CAPACITY];
   private int count;
   private boolean ending;
-  private boolean broken;
+  private boolean hurried;
+  private @Nullable IOException failure;
 
   /** Looks for a text in a stream of bytes, by Knuth, Morris and Pratt. */
   private static final class Matcher {
@@ -89,7 +94,7 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
   public void accept(int value) {
     boolean matched;
     synchronized (this) {
-      while (count == buffer.length && !broken && !ending) {
+      while (count == buffer.length && failure == null && !ending && !hurried) {
         try {
           wait();
         } catch (InterruptedException e) {
@@ -156,7 +161,7 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
       return true;
     } catch (IOException e) {
       synchronized (this) {
-        broken = true;
+        failure = e;
         notifyAll();
       }
       failed.accept(e);
@@ -164,7 +169,23 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
     }
   }
 
-  /** Writes what is left. */
+  /** The run is to end: nobody waits for the stream any more, and what it does not take is lost. */
+  synchronized void hurry() {
+    hurried = true;
+    notifyAll();
+  }
+
+  /** What went wrong with the stream; null if nothing did. */
+  synchronized @Nullable IOException failure() {
+    return failure;
+  }
+
+  /** Whether all was written, or refused with an error; for when this is closed. */
+  boolean complete() {
+    return !writer.isAlive();
+  }
+
+  /** Writes what is left, however long the stream takes, unless the run is to {@link #hurry}. */
   @Override
   public void close() {
     synchronized (this) {
@@ -172,7 +193,14 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
       notifyAll();
     }
     try {
-      writer.join(5000);
+      boolean patient = true;
+      while (patient) {
+        synchronized (this) {
+          patient = !hurried;
+        }
+        writer.join(patient ? 100 : HURRIED_MILLIS);
+        patient &= writer.isAlive();
+      }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }

@@ -3,6 +3,7 @@ package org.kvm4j.vmm.cli;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.OptionalLong;
 import org.kvm4j.vmm.ExitStatistics;
 import org.kvm4j.vmm.Machine;
@@ -29,30 +30,33 @@ final class StatisticsReport {
     text.append(
         String.format(
             Locale.ROOT,
-            "%-34s %12s %7s %10s %7s %9s %9s %9s%n",
-            "Exit",
+            "%-34s %12s %9s %7s %10s %10s %10s %10s%n",
+            "Exit to the VMM",
             "Samples",
-            "%",
-            "VMM time",
-            "%",
-            "min",
-            "avg",
-            "max"));
+            "Samples%",
+            "Time%",
+            "Time",
+            "Min Time",
+            "Max Time",
+            "Avg time"));
     for (ExitStatistics.Row row : rows) {
       text.append(
           String.format(
               Locale.ROOT,
-              "%-34s %,12d %6.2f%% %10s %6.2f%% %9s %9s %9s%n",
+              "%-34s %,12d %8.2f%% %6.2f%% %10s %10s %10s %10s%n",
               (row.detail() ? "  " : "") + row.name(),
               row.count(),
               percent(row.count(), total),
-              time(row.nanos()),
               percent(row.nanos(), totalNanos),
+              time(row.nanos()),
               time(row.least()),
-              time(row.average()),
-              time(row.most())));
+              time(row.most()),
+              time(row.average())));
     }
-    text.append(String.format(Locale.ROOT, "%-34s %,12d%n", "total", total));
+    text.append(
+        String.format(
+            Locale.ROOT, "%-34s %,12d %17s %10s%n", "total", total, "", time(totalNanos)));
+    text.append(kernelExits(machine.kernelStatistics()));
     long unclaimed = machine.ports().unclaimedAccesses() + machine.mmio().unclaimedAccesses();
     if (unclaimed > 0) {
       text.append(String.format(Locale.ROOT, "accesses to no device: %,d%n", unclaimed));
@@ -70,6 +74,33 @@ final class StatisticsReport {
             time(statistics.guestNanos()),
             time(statistics.vmmNanos())));
     return text.toString();
+  }
+
+  /**
+   * VM exits as the kernel counts them, most of which it handles by itself: statistics named {@code
+   * exits_KIND} by the emulated kernel, {@code KIND_exits} by Linux, and {@code exits}, which is
+   * all.
+   */
+  static String kernelExits(Map<String, Long> statistics) {
+    long all = statistics.getOrDefault("exits", 0L);
+    if (all == 0) {
+      return "";
+    }
+    StringBuilder text = new StringBuilder();
+    text.append(String.format(Locale.ROOT, "%n%-34s %12s %9s%n", "VM exit", "Samples", "Samples%"));
+    statistics.entrySet().stream()
+        .filter(e -> e.getValue() > 0 && e.getKey().matches("exits_.+|.+_exits"))
+        .sorted(Map.Entry.<String, Long>comparingByValue().reversed())
+        .forEach(
+            e ->
+                text.append(
+                    String.format(
+                        Locale.ROOT,
+                        "%-34s %,12d %8.2f%%%n",
+                        e.getKey().replaceAll("^exits_|_exits$", "").toUpperCase(Locale.ROOT),
+                        e.getValue(),
+                        percent(e.getValue(), all))));
+    return text.append(String.format(Locale.ROOT, "%-34s %,12d%n%n", "total", all)).toString();
   }
 
   static String instructions(OptionalLong instructions, long guestNanos) {

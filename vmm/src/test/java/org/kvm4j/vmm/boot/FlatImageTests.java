@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.kvm4j.vmm.Thrown;
@@ -87,8 +88,8 @@ class FlatImageTests {
     assertInstanceOf(LinuxImage.class, GuestImages.parse(linux, null, null, null));
     assertInstanceOf(MultibootImage.class, GuestImages.parse(multiboot, null, null, null));
     assertInstanceOf(FlatImage.class, GuestImages.parse(file, CpuMode.LONG, null, null));
-    assertInstanceOf(FlatImage.class, GuestImages.parse(linux, null, null, 0x10_0000L));
-    assertInstanceOf(FlatImage.class, GuestImages.parse(linux, null, 0x10_0000L, null));
+    assertInstanceOf(FlatImage.class, GuestImages.parse(file, null, null, 0x10_0000L));
+    assertInstanceOf(FlatImage.class, GuestImages.parse(file, null, 0x10_0000L, null));
     assertEquals(
         "flat binary, real mode, entry 0x7c00",
         GuestImages.parse(file, CpuMode.REAL, null, null).describe());
@@ -100,6 +101,28 @@ class FlatImageTests {
     assertTrue(
         Thrown.message(GuestImageException.class, () -> GuestImages.parse(file, null, null, null))
             .contains("--mode and --entry"));
+  }
+
+  @Test
+  void what_has_a_format_is_not_run_as_a_flat_binary() {
+    GuestFile linux = TestImages.file(TestImages.linux(0x1000).array());
+    GuestFile elf = TestImages.file(new byte[] {0x7f, 'E', 'L', 'F', 2, 1, 1, 0});
+    assertTrue(
+        unknown(linux, CpuMode.LONG, null, 0x10_0000L)
+            .contains("is a Linux bzImage, and --entry would run its headers as code"));
+    assertTrue(
+        unknown(elf, null, 0x10_0000L, null)
+            .contains("is an ELF file, and --load would run its headers as code"));
+    assertTrue(
+        unknown(elf, CpuMode.LONG, null, null)
+            .contains("is an ELF file without a multiboot header"));
+    assertTrue(unknown(elf, null, null, null).contains("without a multiboot header"));
+  }
+
+  private static String unknown(
+      GuestFile file, @Nullable CpuMode mode, @Nullable Long load, @Nullable Long entry) {
+    return Thrown.message(
+        GuestImageException.class, () -> GuestImages.parse(file, mode, load, entry));
   }
 
   @Test

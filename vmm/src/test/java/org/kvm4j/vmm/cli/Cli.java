@@ -30,6 +30,7 @@ final class Cli {
     return this;
   }
 
+  /** Standard output, the guest's and the program's. */
   Cli withOutput(OutputStream stream) {
     output = stream;
     return this;
@@ -49,16 +50,18 @@ final class Cli {
     Environment environment =
         new Environment(
             new ByteArrayInputStream(input.getBytes(StandardCharsets.ISO_8859_1)),
-            output,
+            new StandardOutput(output, false),
             false,
             false,
             variables,
             () -> providers);
     CommandLine commandLine = Main.commandLine(environment);
     commandLine.setColorScheme(CommandLine.Help.defaultColorScheme(Ansi.OFF));
-    commandLine.setOut(new PrintWriter(out));
+    if (output == guest) {
+      commandLine.setOut(new PrintWriter(out)); // apart from the guest's
+    }
     commandLine.setErr(new PrintWriter(err));
-    return commandLine.execute(arguments);
+    return Main.execute(commandLine, environment, arguments);
   }
 
   String out() {

@@ -35,6 +35,13 @@ class DoctorCommandTests {
   }
 
   @Test
+  void the_verdict_comes_first() {
+    int code = doctor("--backend", "emulated");
+    String first = code == 0 ? "Guests run on this machine:" : "No guest runs here:";
+    assertTrue(out.toString().startsWith(first + "\n  emulated  "), out::toString);
+  }
+
+  @Test
   void an_unknown_backend_is_named_with_those_there_are() {
     assertEquals(2, doctor("--backend", "nativ"));
     assertTrue(err.toString().contains("'nativ'"), err::toString);

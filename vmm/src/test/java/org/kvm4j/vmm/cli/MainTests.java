@@ -4,11 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import picocli.CommandLine;
 
@@ -47,21 +49,72 @@ class MainTests {
     assertTrue(cli.out().contains("native"), "values");
   }
 
-  @Test
-  void an_unknown_command_is_one_line_with_what_was_perhaps_meant() {
-    assertEquals(2, cli.run("rum"));
-    assertEquals(
-        "kvm4j: Unmatched argument at index 0: 'rum'; did you mean run?"
-            + " (see 'kvm4j --help')\n",
-        cli.err());
+  @ParameterizedTest
+  @CsvSource({
+    "rum,there is no command 'rum'; did you mean run?",
+    "help rum,there is no command 'rum'; did you mean run?",
+    "frobnicate,there is no command 'frobnicate'; there are: demo",
+    "--kernel x,unknown option '--kernel' before a command; it goes after run",
+    "--versoin,unknown option '--versoin'; did you mean --version?",
+    "-x,unknown option '-x' (see",
+    "run --kernel x --memmory 4M,unknown option '--memmory'; did you mean --memory?",
+    "run --kernel x --memmory=4M,unknown option '--memmory'; did you mean --memory?",
+    "run --kernle x,unknown option '--kernle'; did you mean --kernel?",
+    "run x,unexpected argument 'x'; did you mean --kernel x?",
+    "run --kernel x --append a b,unexpected argument 'b'; a value with spaces needs quotes",
+    "run --kernel x --append=a b,unexpected argument 'b'; a value with spaces needs quotes",
+    "doctor x,unexpected argument 'x' (see 'kvm4j doctor --help')",
+    "doctor --backend nativ,no backend is called 'nativ'; did you mean native?",
+    "demo --backend native_,there is no 'native_'; did you mean native?",
+    "demo --timeout 0,'0' is no number of seconds"
+  })
+  void what_is_not_understood_is_one_line_with_what_was_perhaps_meant(String line, String words) {
+    assertEquals(ExitCodes.USAGE, cli.run(line.split(" ")));
+    assertEquals(1, cli.err().lines().count(), cli.err());
+    assertTrue(cli.err().startsWith("kvm4j: "), cli.err());
+    assertTrue(cli.err().contains(words), cli.err());
+    assertEquals("", cli.out());
+  }
+
+  private static OutputStream failing(String message) {
+    return new OutputStream() {
+      @Override
+      public void write(int b) throws IOException {
+        throw new IOException(message);
+      }
+    };
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "--version",
+        "--help",
+        "run --help",
+        "doctor --backend emulated",
+        "demo --backend emulated real-hello",
+        "demo --list",
+        "generate-completion"
+      })
+  void output_that_is_lost_is_told_and_no_success(String line) {
+    cli.withOutput(failing("No space left on device"));
+    assertEquals(ExitCodes.FAILURE, cli.run(line.split(" ")));
+    assertEquals("kvm4j: standard output cannot be written: No space left on device\n", cli.err());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"--version", "doctor --backend emulated", "demo --list"})
+  void a_reader_that_has_gone_is_no_news(String line) {
+    cli.withOutput(failing("Broken pipe"));
+    assertEquals(ExitCodes.OUTPUT_CLOSED, cli.run(line.split(" ")));
+    assertEquals("", cli.err());
   }
 
   @Test
-  void an_unknown_option_is_one_line_with_what_was_perhaps_meant() {
-    assertEquals(2, cli.run("run", "--kernel", "x", "--memmory", "4M"));
-    assertEquals(1, cli.err().lines().count());
-    assertTrue(cli.err().contains("--memmory"), cli.err());
-    assertTrue(cli.err().contains("did you mean"), cli.err());
+  void lost_output_does_not_hide_another_failure() {
+    cli.withOutput(failing("No space left on device"));
+    assertEquals(ExitCodes.BACKEND, cli.withProviders().run("demo"));
+    assertTrue(cli.err().contains("No space left on device"), cli.err());
   }
 
   @Test
@@ -72,7 +125,7 @@ class MainTests {
         Objects.requireNonNull(run).getCommandSpec().usageMessage().exitCodeList().keySet()) {
       String first = code.replaceAll("\\D.*", "");
       assertTrue(
-          guide.lines().anyMatch(l -> l.matches("\\| ([0-9]+, )?" + first + "\\b.*")),
+          guide.lines().anyMatch(l -> l.matches("\\| ([0-9]+, )*" + first + "\\b.*")),
           "docs/vmm.md has no exit code " + code);
     }
   }

@@ -1,7 +1,9 @@
 package org.kvm4j.vmm.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -15,8 +17,11 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.kvm4j.kvm.Kernels;
+import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
+import org.kvm4j.kvm.uapi.Caps;
 
 /** What {@code kvm4j run} says to what it cannot do, in one line and by its exit code. */
 class RunCommandTests {
@@ -131,13 +136,27 @@ class RunCommandTests {
     cli.withProviders(FakeProvider.emulated());
     refused(
         ExitCodes.USAGE,
-        "'vmx' in --cpu is no +feature or -feature",
+        "'vmx' in --cpu 'max,vmx' is no +feature or -feature",
         "--kernel",
         flat,
         "--mode",
         "real",
         "--cpu",
         "max,vmx");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", ",+foo", "+vmx", "-vmx"})
+  void features_without_a_cpu(String cpu) {
+    refused(
+        ExitCodes.USAGE,
+        "--cpu '" + cpu + "' does not begin with a CPU's name; there are: ",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        cpu);
   }
 
   @ParameterizedTest
@@ -214,13 +233,13 @@ class RunCommandTests {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"0", "-1", "NaN", "1e12"})
+  @ValueSource(strings = {"0", "-1", "NaN", "1e12", "soon"})
   void timeouts_that_cannot_be(String timeout) {
     refused(ExitCodes.USAGE, "--timeout", "--kernel", flat, "--mode", "real", "--timeout", timeout);
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"0", "-3"})
+  @ValueSource(strings = {"0", "-3", "many", "1.5", "99999999999"})
   void numbers_of_processors_that_cannot_be(String cpus) {
     refused(ExitCodes.USAGE, "--cpus", "--kernel", flat, "--mode", "real", "--cpus", cpus);
   }
@@ -237,16 +256,95 @@ class RunCommandTests {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"--mode=fast", "--backend=qemu", "--clock=sun", "--irqchip=no"})
+  @ValueSource(
+      strings = {
+        "--mode=fast",
+        "--mode=long_",
+        "--mode=protected_",
+        "--backend=qemu",
+        "--backend=native_",
+        "--clock=sun",
+        "--irqchip=no"
+      })
   void values_that_an_option_does_not_have(String option) {
     String name = option.substring(0, option.indexOf('='));
+    String value = option.substring(option.indexOf('=') + 1);
     refused(ExitCodes.USAGE, "'" + name + "'", "--kernel", flat, option);
+    assertTrue(cli.err().contains("there is no '" + value + "'; "), cli.err());
+    assertFalse(cli.err().replace(value, "").contains("_"), cli.err());
   }
 
   @ParameterizedTest
-  @CsvSource({"--entry,0xg", "--entry,-5", "--load,nowhere"})
+  @CsvSource({
+    "--entry,0xg",
+    "--entry,-5",
+    "--entry,0x",
+    "--entry,0x8000000000000000",
+    "--load,nowhere",
+    "--load,0x11111111111111111"
+  })
   void addresses_that_cannot_be(String option, String value) {
     refused(ExitCodes.USAGE, "is no address", "--kernel", flat, option, value);
+  }
+
+  @Test
+  void addresses_that_may_be_meant_otherwise() {
+    refused(
+        ExitCodes.USAGE,
+        "'100000' may be hexadecimal or decimal: say 0x100000, or 0x186a0 for the decimal number",
+        "--kernel",
+        flat,
+        "--entry",
+        "100000");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"0,0", "9,9", "0x0,0", "0X7C00,31744", "0x0000000000000000000a,10"})
+  void addresses(String text, long value) {
+    assertEquals(value, new Address.Converter().convert(text).value());
+  }
+
+  @Test
+  void a_file_with_a_format_as_a_flat_binary() throws IOException {
+    Path elf = Files.write(directory.resolve("elf"), new byte[] {0x7f, 'E', 'L', 'F', 2, 1, 1, 0});
+    refused(
+        ExitCodes.GUEST_FILE,
+        "is an ELF file, and --entry would run its headers as code",
+        "--kernel",
+        elf.toString(),
+        "--entry",
+        "0x100000");
+  }
+
+  @Test
+  void interrupt_chips_that_the_kernel_does_not_have() {
+    boolean has;
+    try (Kvm kvm = Kvm.open(Kernels.open(Backends.EMULATED))) {
+      has = kvm.checkExtension(Caps.KVM_CAP_IRQCHIP) > 0;
+    }
+    assumeFalse(has, "the emulated kernel has interrupt chips");
+    refused(
+        ExitCodes.USAGE,
+        "--irqchip kernel: the emulated backend has no interrupt chips",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--irqchip",
+        "kernel");
+  }
+
+  @Test
+  void more_processors_than_the_kernel_gives() {
+    refused(
+        ExitCodes.USAGE,
+        "--cpus 100000: the emulated backend gives a guest at most ",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpus",
+        "100000");
   }
 
   @Test

@@ -3,6 +3,7 @@ package org.kvm4j.vmm.cli;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.io.OutputStream;
@@ -14,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -75,7 +77,9 @@ class RunGuestTests {
   @Test
   void time_is_up() throws IOException {
     assertEquals(ExitCodes.TIMEOUT, guest(LOOP, "--timeout", "0.3"));
-    assertEquals("kvm4j: stopped after the 0.3 s of --timeout\n", cli.err());
+    assertTrue(cli.err().startsWith("kvm4j: stopped after the 0.3 s of --timeout\n"), cli.err());
+    assertTrue(
+        cli.err().contains("  vCPU 0 in real mode, CPL 0\n  RIP 0000000000007c00"), cli.err());
   }
 
   @Test
@@ -84,7 +88,12 @@ class RunGuestTests {
     assertEquals("Hi", cli.guest());
     String err = cli.err();
     assertTrue(err.contains("the guest halted"), err);
-    assertTrue(err.matches("(?s).*\nIO +2 .*"), err);
+    assertTrue(
+        err.matches(
+            "(?s).*\nExit to the VMM +Samples +Samples% +Time% +Time +Min Time +Max Time +Avg time\n.*"),
+        err);
+    assertTrue(err.matches("(?s).*\nIO +2 +66\\.67% +[0-9.]+% .*"), err);
+    assertTrue(err.matches("(?s).*\nVM exit +Samples +Samples%\n.*\nHLT +1 +[0-9.]+%\n.*"), err);
     assertTrue(err.matches("(?s).*\n  out 0x3f8 serial port +2 .*"), err);
     assertTrue(err.matches("(?s).*\nHLT +1 .*"), err);
     assertTrue(err.contains("\ninstructions: "), err);
@@ -186,10 +195,43 @@ class RunGuestTests {
   }
 
   @Test
-  void too_many_processors_are_refused() throws IOException {
-    assertEquals(ExitCodes.USAGE, guest(HALT, "--cpus", "100000"));
+  void output_that_is_lost_at_the_very_end_is_no_success() throws IOException {
+    cli.withOutput(
+        new OutputStream() {
+          @Override
+          public void write(int b) throws IOException {
+            throw new IOException("No space left on device");
+          }
+        });
+    assertEquals(ExitCodes.FAILURE, guest(SAY_HI + HALT));
+    assertEquals("kvm4j: standard output cannot be written: No space left on device\n", cli.err());
+  }
+
+  @Test
+  void a_file_that_takes_no_more_is_told() throws IOException {
+    assumeTrue(Files.exists(Path.of("/dev/full")), "no /dev/full");
+    assertEquals(ExitCodes.FAILURE, guest(SAY_HI + HALT, "--serial", "file:/dev/full"));
+    assertTrue(cli.err().startsWith("kvm4j: --serial file:/dev/full: "), cli.err());
     assertEquals(1, cli.err().lines().count(), cli.err());
-    assertTrue(cli.err().contains("--cpus 100000"), cli.err());
+  }
+
+  @Test
+  void a_reader_that_does_not_read_cannot_hold_up_the_timeout() throws IOException {
+    CountDownLatch never = new CountDownLatch(1);
+    cli.withOutput(
+        new OutputStream() {
+          @Override
+          public void write(int b) throws IOException {
+            try {
+              never.await();
+            } catch (InterruptedException e) {
+              throw new IOException(e);
+            }
+          }
+        });
+    assertEquals(ExitCodes.TIMEOUT, guest(SAY_HI + "eb f5", "--timeout", "0.5"));
+    assertTrue(cli.err().contains("the end of the guest's output is lost"), cli.err());
+    never.countDown();
   }
 
   @Test

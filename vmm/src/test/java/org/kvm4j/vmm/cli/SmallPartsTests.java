@@ -85,6 +85,24 @@ class SmallPartsTests {
   }
 
   @Test
+  void exits_in_the_kernel_come_by_their_number() {
+    assertEquals("", StatisticsReport.kernelExits(Map.of()));
+    assertEquals("", StatisticsReport.kernelExits(Map.of("exits", 0L, "instructions", 5L)));
+    // As the emulated kernel names them, and as Linux does.
+    Map<String, Long> statistics =
+        Map.of("exits", 10L, "exits_cpuid", 1L, "io_exits", 7L, "exits_hlt", 0L, "insns", 99L);
+    assertEquals(
+        List.of(
+            "",
+            "VM exit                                 Samples  Samples%",
+            "IO                                            7    70.00%",
+            "CPUID                                         1    10.00%",
+            "total                                        10",
+            ""),
+        StatisticsReport.kernelExits(statistics).lines().toList());
+  }
+
+  @Test
   void output_is_written_in_order_and_all_of_it() {
     ByteArrayOutputStream stream = new ByteArrayOutputStream();
     SerialOutput output = new SerialOutput(stream, null, () -> {}, e -> {});

@@ -1,0 +1,25 @@
+package org.kvm4j.vmm.cli;
+
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
+
+/** How many processors a guest has. What the most are, only the kernel knows. */
+record CpuCount(int value) {
+
+  /** Reads the option. */
+  static final class Converter implements ITypeConverter<CpuCount> {
+    @Override
+    public CpuCount convert(String text) {
+      int value;
+      try {
+        value = Integer.parseInt(text);
+      } catch (NumberFormatException e) {
+        value = 0;
+      }
+      if (value < 1) {
+        throw new TypeConversionException("'" + text + "' is no number of processors, 1 or more");
+      }
+      return new CpuCount(value);
+    }
+  }
+}

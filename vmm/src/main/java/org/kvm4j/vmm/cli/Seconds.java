@@ -1,0 +1,37 @@
+package org.kvm4j.vmm.cli;
+
+import java.math.BigDecimal;
+import java.time.Duration;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
+
+/** A time in seconds, such as 30 or 0.5. */
+record Seconds(Duration duration) {
+
+  /** Some 30 years: more would mean that a digit too many was typed. */
+  private static final double LIMIT = 1e9;
+
+  /** Reads the option. */
+  static final class Converter implements ITypeConverter<Seconds> {
+    @Override
+    public Seconds convert(String text) {
+      double seconds;
+      try {
+        seconds = Double.parseDouble(text);
+      } catch (NumberFormatException e) {
+        seconds = Double.NaN;
+      }
+      if (!(seconds > 0 && seconds < LIMIT)) {
+        throw new TypeConversionException(
+            "'" + text + "' is no number of seconds greater than 0, such as 30 or 0.5");
+      }
+      return new Seconds(Duration.ofNanos(Math.max(1, (long) (seconds * 1e9))));
+    }
+  }
+
+  /** In seconds, as short as it can be written: 30, 0.5. */
+  @Override
+  public String toString() {
+    return BigDecimal.valueOf(duration.toNanos(), 9).stripTrailingZeros().toPlainString();
+  }
+}
