@@ -26,6 +26,36 @@ public final class LogicalProcessor implements AutoCloseable {
     cpu.virtualization = vmx;
   }
 
+  // ---- signals from outside, by any thread
+
+  /**
+   * INIT. It takes effect between instructions: outside of VMX operation the processor is
+   * initialised, in non-root operation it exits, in root operation and in the wait-for-SIPI state
+   * of a guest it stays pending.
+   */
+  public void init() {
+    cpu.requestInit();
+  }
+
+  /**
+   * A start-up IPI, of no effect on a processor that does not wait for one.
+   *
+   * @param vector the page that execution begins at, 0 to 255
+   */
+  public void startUp(int vector) {
+    cpu.requestStartUp(vector);
+  }
+
+  /** A non-maskable interrupt: it stays pending until it can be delivered. */
+  public void nmi() {
+    cpu.request(Cpu.REQUEST_NMI);
+  }
+
+  /** Makes a run of {@link #engine} come back. */
+  public void kick() {
+    cpu.request(Cpu.REQUEST_KICK);
+  }
+
   /** Takes the processor out of the machine; it must not be running. */
   @Override
   public void close() {

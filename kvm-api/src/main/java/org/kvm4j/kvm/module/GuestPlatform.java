@@ -48,7 +48,7 @@ final class GuestPlatform implements Platform {
   @Override
   public long nanoTime() {
     Cpu c = cpu;
-    return machine.nanoTime(c == null ? 0 : c.retired());
+    return machine.nanoTime(c == null ? 0 : c.elapsed());
   }
 
   @Override

@@ -50,10 +50,10 @@ public final class HostMachine {
   /**
    * Nanoseconds since the machine was made, and with them the host's time-stamp counter.
    *
-   * @param retired instructions of the processor that asks
+   * @param elapsed {@link org.kvm4j.cpu.core.Cpu#elapsed} of the processor that asks
    */
-  long nanoTime(long retired) {
-    return clock == MachineClock.HOST ? System.nanoTime() - epoch : retired;
+  long nanoTime(long elapsed) {
+    return clock == MachineClock.HOST ? System.nanoTime() - epoch : elapsed;
   }
 
   /** A VPID for a new virtual CPU: 1 to 65535, then again from 1. */

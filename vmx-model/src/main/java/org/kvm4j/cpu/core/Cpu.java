@@ -1,5 +1,6 @@
 package org.kvm4j.cpu.core;
 
+import java.util.concurrent.atomic.AtomicInteger;
 import org.kvm4j.cpu.fpu.Float80;
 import org.kvm4j.cpu.fpu.VectorUnit;
 import org.kvm4j.cpu.profile.CpuModel;
@@ -173,6 +174,13 @@ public final class Cpu {
    */
   public boolean iretUnblockedNmi;
 
+  /**
+   * What is at {@link #rip} is a string instruction that was stopped after an iteration other than
+   * its last: an event that comes now pushes RF as 1. SDM Vol. 3, "Instruction-Breakpoint Exception
+   * Condition". True from the iteration to whatever is executed next.
+   */
+  public boolean repeating;
+
   /** Activity state, with the SDM's VMCS encoding: 0 active, 1 HLT, 2 shutdown, 3 wait-for-SIPI. */
   public int activity;
 
@@ -207,18 +215,23 @@ public final class Cpu {
   public static final int REQUEST_PENDING_DEBUG = 512;
 
   /** Requests that stay until they are served. */
-  private final java.util.concurrent.atomic.AtomicInteger requests =
-      new java.util.concurrent.atomic.AtomicInteger();
+  private final AtomicInteger requests = new AtomicInteger();
+
+  /** The vector of the start-up IPI that is pending, or -1. */
+  private final AtomicInteger startup = new AtomicInteger(-1);
 
   /**
-   * Instructions that may still retire in this slice; below 0 the engine leaves at the next block.
+   * Units of the budget left in this slice; below 0 the engine leaves at the next block. An
+   * instruction takes one, and so does what else may go on without end ({@link #charge}). Where no
+   * engine runs, as good as unlimited.
    */
-  public long countdown;
+  public long countdown = Long.MAX_VALUE / 2;
 
-  /**
-   * Instructions retired before this slice, plus the slice's length: retired = this - countdown.
-   */
-  public long retiredBase;
+  /** Units used up before this slice, plus the slice's length: used = this - countdown. */
+  public long elapsedBase = countdown;
+
+  /** Units that did not go to instructions. */
+  private long charged;
 
   /**
    * Pending debug exceptions, as in the VMCS field: bits 0..3, 12 (enabled breakpoint), 14 (BS).
@@ -256,6 +269,44 @@ public final class Cpu {
 
   /** Power-up state. SDM Vol. 3, "Processor State After Reset" (table 10-1). */
   public void reset() {
+    resetCommon(0x60000010L);
+    cr8 = 0;
+    xcr0 = 1;
+    xss = 0;
+    pkru = 0;
+    pkrs = 0;
+    resetFloatingPoint();
+    msr.reset();
+    activity = ACTIVE;
+    updateMode();
+    mmu.flushAll();
+  }
+
+  /**
+   * INIT outside of VMX operation: caching, the states that XSAVE manages, the time-stamp counter
+   * and MSRs stay. The bootstrap processor goes to the reset vector, others wait for a start-up
+   * IPI. SDM Vol. 3, table 10-1 and "MP Initialization".
+   */
+  public void init() {
+    resetCommon(cr0 & (ControlBits.CR0_CD | ControlBits.CR0_NW) | ControlBits.CR0_ET);
+    activity = (msr.apicBase & Msrs.APIC_BASE_BSP) != 0 ? ACTIVE : WAIT_FOR_SIPI;
+    updateMode();
+    mmu.flushAll();
+  }
+
+  /**
+   * A start-up IPI in the wait-for-SIPI state: execution begins at the start of the page that the
+   * vector names. SDM Vol. 3, "MP Initialization Protocol Algorithm".
+   */
+  public void startUp(int vector) {
+    seg[CS].set(vector << 8, (long) vector << 12, 0xffff, Segment.REAL_CODE);
+    rip = 0;
+    activity = ACTIVE;
+    updateMode();
+  }
+
+  /** What power-up and INIT have in common. */
+  private void resetCommon(long cr0) {
     java.util.Arrays.fill(r, 0);
     r[RDX] = model.signature();
     rip = 0xfff0;
@@ -273,30 +324,21 @@ public final class Cpu {
     gdtLimit = 0xffff;
     idtBase = 0;
     idtLimit = 0xffff;
-    cr0 = 0x60000010L;
+    this.cr0 = cr0;
     cr2 = 0;
     cr3 = 0;
     cr4 = 0;
-    cr8 = 0;
     efer = 0;
-    xcr0 = 1;
-    xss = 0;
-    pkru = 0;
-    pkrs = 0;
     java.util.Arrays.fill(dr, 0);
     dr6 = 0xffff0ff0L;
     dr7 = 0x400;
-    resetFloatingPoint();
-    msr.reset();
     cpl = 0;
     shadow = 0;
     nmiBlocked = false;
     iretUnblockedNmi = false;
-    activity = ACTIVE;
+    repeating = false;
     pendingDebug = 0;
     left = false;
-    updateMode();
-    mmu.flushAll();
   }
 
   /** x87 as after FNINIT, SSE as after reset: FCW 037F (0040 at power-up), MXCSR 1F80. */
@@ -574,8 +616,50 @@ public final class Cpu {
     } while ((v & bits) != 0 && !requests.compareAndSet(v, v & ~bits));
   }
 
+  /**
+   * A start-up IPI, from any thread. One that finds another pending is dropped, as it would find
+   * the processor started.
+   *
+   * @param vector the page that execution begins at, 0 to 255
+   */
+  public void requestStartUp(int vector) {
+    if (startup.compareAndSet(-1, vector & 0xff)) {
+      request(REQUEST_SIPI);
+    }
+  }
+
+  /** INIT, from any thread. A start-up IPI that came before it is of no effect any more. */
+  public void requestInit() {
+    takeStartUp();
+    request(REQUEST_INIT);
+  }
+
+  /** The vector of the pending start-up IPI, which is pending no longer; -1 if there is none. */
+  public int takeStartUp() {
+    clearRequest(REQUEST_SIPI);
+    return startup.getAndSet(-1);
+  }
+
+  // ---- the budget ----
+
+  /**
+   * Takes units of the budget for what is no instruction but may go on without end: an event's
+   * delivery, iterations of a repeated instruction.
+   */
+  public void charge(int units) {
+    countdown -= units;
+    charged += units;
+  }
+
+  /**
+   * Units of the budget used since power-up, exact between instructions: what virtual time goes by.
+   */
+  public long elapsed() {
+    return elapsedBase - countdown;
+  }
+
   /** Instructions retired since power-up, exact between instructions. */
   public long retired() {
-    return retiredBase - countdown;
+    return elapsed() - charged;
   }
 }

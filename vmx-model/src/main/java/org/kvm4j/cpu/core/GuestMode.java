@@ -99,14 +99,23 @@ public interface GuestMode {
   /** Whether an external interrupt exits whatever IF says (external-interrupt exiting is 1). */
   boolean interruptExits();
 
-  /** Whether {@link #window} has anything to look at: cheap, asked at every dispatch. */
+  /**
+   * Whether {@link #pendingMonitorTrap}, {@link #window} or {@link #interruptWindow} would exit:
+   * cheap, asked at every dispatch.
+   */
   boolean windowPending();
 
   /** Whether instructions have to run one by one (monitor trap flag). */
   boolean steps();
 
-  /** Interrupt-window or NMI-window exiting, preemption timer: checked between instructions. */
+  /** A monitor-trap-flag exit that is pending: checked between instructions, before traps. */
+  boolean pendingMonitorTrap();
+
+  /** Preemption timer and NMI-window exiting: checked after traps, before NMIs. */
   boolean window();
+
+  /** Interrupt-window exiting: checked after NMIs, before external interrupts. */
+  boolean interruptWindow();
 
   /**
    * A task switch is about to happen: always an exit in VMX.
@@ -118,9 +127,10 @@ public interface GuestMode {
   /** A triple fault. */
   boolean tripleFault();
 
-  /** INIT or SIPI. */
+  /** INIT: exits except in the wait-for-SIPI state, where it stays pending. */
   boolean init();
 
+  /** A start-up IPI in the wait-for-SIPI state. */
   boolean sipi(int vector);
 
   /** An EPT violation or misconfiguration. Always exits. */

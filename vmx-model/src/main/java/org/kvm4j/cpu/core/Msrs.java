@@ -4,6 +4,9 @@ package org.kvm4j.cpu.core;
  * Model-specific registers that have a place of their own. SDM Vol. 4, "IA-32 Architectural MSRs".
  */
 public final class Msrs {
+  /** IA32_APIC_BASE.BSP: the bootstrap processor. */
+  public static final long APIC_BASE_BSP = 1 << 8;
+
   public long star;
   public long lstar;
   public long cstar;

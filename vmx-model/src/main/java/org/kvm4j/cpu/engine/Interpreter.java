@@ -7,7 +7,6 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
-import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.core.Vector;
@@ -16,6 +15,7 @@ import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.event.DebugUnit;
 import org.kvm4j.cpu.event.EventDelivery;
+import org.kvm4j.cpu.event.PendingEvents;
 import org.kvm4j.ept.memory.CodeWriteListener;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.tlb.TlbEntry;
@@ -109,10 +109,12 @@ public final class Interpreter {
   /**
    * Runs until a VM exit, a request that the caller serves, or the end of the budget.
    *
-   * @param budget instructions to retire at most
+   * @param budget instructions to retire at most, where the delivery of an event counts as one, and
+   *     so do iterations of a repeated instruction, or up to 64 bytes of them
    */
   public Stop run(long budget) {
-    cpu.retiredBase = cpu.retired() + budget;
+    cpu.left = false;
+    cpu.elapsedBase = cpu.elapsed() + budget;
     cpu.countdown = budget;
     runner = Thread.currentThread();
     try {
@@ -141,6 +143,7 @@ public final class Interpreter {
       if (c.countdown <= 0) {
         return Stop.BUDGET;
       }
+      c.repeating = false;
       if (mustStep()) {
         stepOne();
         if (c.left) {
@@ -190,10 +193,16 @@ public final class Interpreter {
     Cpu c = cpu;
     int flags = c.flagsRest;
     int shadow = c.shadow;
+    GuestMode g = c.guest;
     GenericOp op = null;
     try {
       if (DebugUnit.instructionBreakpoint(c)) {
+        c.charge(1);
         return;
+      }
+      if (g != null && g.steps()) {
+        // A repeated instruction is over with its first iteration.
+        c.attention = 1;
       }
       op = single();
       c.countdown--;
@@ -205,7 +214,7 @@ public final class Interpreter {
         c.rip = op.ripAfter(c);
       }
       DebugUnit.retired(c, op.instruction, flags, shadow);
-      GuestMode g = c.guest;
+      g = c.guest;
       if (g != null) {
         g.monitorTrap();
       }
@@ -217,8 +226,7 @@ public final class Interpreter {
   }
 
   /**
-   * Events between instructions, in the order of SDM Vol. 3, "Prioritization of Concurrent Events"
-   * (table 6-2).
+   * Looks at everything that may come between instructions.
    *
    * @return why to stop, or null to go on
    */
@@ -230,58 +238,8 @@ public final class Interpreter {
       c.clearRequest(Cpu.REQUEST_CODE);
       drainForeignWrites();
     }
-    GuestMode g = c.guest;
     try {
-      if ((requests & Cpu.REQUEST_INIT) != 0 && g != null) {
-        if (g.init()) {
-          return Stop.LEFT;
-        }
-      }
-      if (c.pendingDebug != 0 && c.shadow != Cpu.SHADOW_MOV_SS && c.activity != Cpu.SHUTDOWN) {
-        c.activity = Cpu.ACTIVE;
-        DebugUnit.pendingTraps(c);
-        if (c.left) {
-          return Stop.LEFT;
-        }
-        g = c.guest;
-      }
-      if (g != null && g.window()) {
-        return Stop.LEFT;
-      }
-      if ((requests & Cpu.REQUEST_NMI) != 0
-          && c.shadow == 0
-          && (c.activity == Cpu.ACTIVE || c.activity == Cpu.HALTED)) {
-        if (g != null && g.nmi()) {
-          return Stop.LEFT;
-        }
-        if (!c.nmiBlocked) {
-          c.clearRequest(Cpu.REQUEST_NMI);
-          c.activity = Cpu.ACTIVE;
-          EventDelivery.nmi(c);
-          if (c.left) {
-            return Stop.LEFT;
-          }
-        }
-      }
-      if ((requests & Cpu.REQUEST_INTERRUPT) != 0) {
-        if (g != null && g.interruptExits()) {
-          if (g.externalInterrupt()) {
-            return Stop.LEFT;
-          }
-        } else if ((c.flagsRest & Flags.IF) != 0
-            && c.shadow == 0
-            && (c.activity == Cpu.ACTIVE || c.activity == Cpu.HALTED)) {
-          c.clearRequest(Cpu.REQUEST_INTERRUPT);
-          int vector = c.platform.acknowledgeInterrupt();
-          if (vector >= 0) {
-            c.activity = Cpu.ACTIVE;
-            EventDelivery.interrupt(c, vector);
-            if (c.left) {
-              return Stop.LEFT;
-            }
-          }
-        }
-      }
+      PendingEvents.serve(c);
     } catch (CpuException e) {
       fault(null, e);
     } catch (NestedFault e) {
@@ -316,6 +274,7 @@ public final class Interpreter {
       c.instructionRip = c.rip;
     }
     leaving = null;
+    c.charge(1);
     try {
       EventDelivery.exception(c, e);
     } catch (NestedFault n) {

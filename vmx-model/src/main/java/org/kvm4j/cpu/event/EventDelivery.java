@@ -65,7 +65,7 @@ public final class EventDelivery {
    *     passed to a VM exit
    */
   public static void debugTrap(Cpu cpu, long dr6Bits) {
-    raise(cpu, Vector.DB, false, 0, dr6Bits, BENIGN, (int) cpu.rflags());
+    raise(cpu, Vector.DB, false, 0, dr6Bits, BENIGN, flagsBetweenInstructions(cpu));
   }
 
   /**
@@ -171,7 +171,7 @@ public final class EventDelivery {
     if (guest != null) {
       guest.deliveryInProgress(type, vector, hasErrorCode, errorCode, length);
     }
-    int flags = (int) cpu.rflags();
+    int flags = flagsBetweenInstructions(cpu);
     if (type == HARDWARE_EXCEPTION) {
       flags |= Flags.RF;
     } else if (type >= SOFTWARE_INTERRUPT) {
@@ -283,8 +283,18 @@ public final class EventDelivery {
     cpu.left = true;
   }
 
+  /**
+   * RFLAGS as an event between instructions pushes it. SDM Vol. 3, "Instruction-Breakpoint
+   * Exception Condition".
+   */
+  private static int flagsBetweenInstructions(Cpu cpu) {
+    int flags = (int) cpu.rflags();
+    return cpu.repeating ? flags | Flags.RF : flags;
+  }
+
   private static void finish(Cpu cpu) {
     cpu.shadow = 0;
+    cpu.repeating = false;
     cpu.activity = Cpu.ACTIVE;
     cpu.iretUnblockedNmi = false;
     GuestMode guest = cpu.guest;

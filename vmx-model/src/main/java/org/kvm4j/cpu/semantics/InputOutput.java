@@ -107,8 +107,7 @@ final class InputOutput {
       if (Operands.truncate(cpu.r[Cpu.RCX], i.addressSize) == 0) {
         return;
       }
-      if (cpu.attention != 0 || DebugUnit.stopsIterations(cpu)) {
-        cpu.rip = cpu.instructionRip;
+      if (Strings.interrupted(cpu, 1)) {
         return;
       }
     }

@@ -59,13 +59,25 @@ final class Strings {
     return cpu.attention != 0 || DebugUnit.stopsIterations(cpu);
   }
 
-  /** Whether to stop before the next iteration; RIP then is that of the instruction. */
-  private static boolean interrupted(Cpu cpu) {
-    if (!watched(cpu)) {
+  /**
+   * After iterations other than the last: whether to stop before the next, so that RIP is that of
+   * the instruction again.
+   *
+   * @param units of the budget that they take
+   */
+  static boolean interrupted(Cpu cpu, int units) {
+    cpu.charge(units);
+    if (cpu.countdown >= 0 && !watched(cpu)) {
       return false;
     }
     cpu.rip = cpu.instructionRip;
+    cpu.repeating = true;
     return true;
+  }
+
+  /** What a run of elements that was done at once takes of the budget. */
+  private static int units(long elements, int size) {
+    return 1 + (int) (elements * size >> 6);
   }
 
   /**
@@ -127,7 +139,7 @@ final class Strings {
         done = 1;
       }
       advance(cpu, RCX, addressSize, -done);
-      if (done == count || interrupted(cpu)) {
+      if (done == count || interrupted(cpu, units(done, size))) {
         return;
       }
     }
@@ -190,7 +202,7 @@ final class Strings {
         done = 1;
       }
       advance(cpu, RCX, addressSize, -done);
-      if (done == count || interrupted(cpu)) {
+      if (done == count || interrupted(cpu, units(done, size))) {
         return;
       }
     }
@@ -244,7 +256,7 @@ final class Strings {
         return;
       }
       advance(cpu, RCX, addressSize, -1);
-      if (count == 1 || interrupted(cpu)) {
+      if (count == 1 || interrupted(cpu, 1)) {
         return;
       }
     }
@@ -271,7 +283,7 @@ final class Strings {
         return;
       }
       advance(cpu, RCX, addressSize, -1);
-      if (count == 1 || (a == b) != i.rep || interrupted(cpu)) {
+      if (count == 1 || (a == b) != i.rep || interrupted(cpu, 1)) {
         return;
       }
     }
@@ -295,7 +307,7 @@ final class Strings {
         return;
       }
       advance(cpu, RCX, addressSize, -1);
-      if (count == 1 || (a == b) != i.rep || interrupted(cpu)) {
+      if (count == 1 || (a == b) != i.rep || interrupted(cpu, 1)) {
         return;
       }
     }

@@ -192,6 +192,7 @@ public final class VmEntry {
     cpu.activity = (int) v[Vmcs.GUEST_ACTIVITY_STATE];
     long pending = v[Vmcs.GUEST_PENDING_DBG_EXCEPTIONS];
     cpu.pendingDebug = (pending & 0x5000) != 0 && cpu.activity <= Cpu.HALTED ? pending & 0x500f : 0;
+    cpu.repeating = false;
     cpu.guest = nonRoot;
     cpu.left = false;
   }

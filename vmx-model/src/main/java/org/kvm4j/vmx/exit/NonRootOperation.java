@@ -596,7 +596,7 @@ public final class NonRootOperation implements GuestMode {
       rf = 0;
     } else if (vector == Vector.DB) {
       // General detect is a fault; breakpoints on instructions and traps keep the flag.
-      rf = (payload & 1 << 13) != 0 ? 1 : RF_KEEP;
+      rf = (payload & 1 << 13) != 0 ? 1 : rfBetweenInstructions();
     } else {
       rf = vector == Vector.MC || vector == Vector.DF ? RF_KEEP : 1;
     }
@@ -624,7 +624,8 @@ public final class NonRootOperation implements GuestMode {
       return false;
     }
     cpu.clearRequest(Cpu.REQUEST_NMI);
-    leave(0, 0, cpu.rip, RF_KEEP, InterruptionInfo.of(InterruptionInfo.NMI, Vector.NMI, false));
+    int info = InterruptionInfo.of(InterruptionInfo.NMI, Vector.NMI, false);
+    leave(0, 0, cpu.rip, rfBetweenInstructions(), info);
     cpu.nmiBlocked = true;
     return true;
   }
@@ -649,8 +650,13 @@ public final class NonRootOperation implements GuestMode {
       cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
       info = InterruptionInfo.of(InterruptionInfo.EXTERNAL_INTERRUPT, vector, false);
     }
-    leave(1, 0, cpu.rip, RF_KEEP, info);
+    leave(1, 0, cpu.rip, rfBetweenInstructions(), info);
     return true;
+  }
+
+  /** RF as the delivery of an interrupt or trap would push it. */
+  private int rfBetweenInstructions() {
+    return cpu.repeating ? 1 : RF_KEEP;
   }
 
   @Override
@@ -682,21 +688,30 @@ public final class NonRootOperation implements GuestMode {
     return due;
   }
 
+  // The order: SDM 26.5.2 "Monitor Trap Flag", 26.5.1 "VMX-Preemption Timer", 26.2 "Other Causes of
+  // VM Exits".
+
+  @Override
+  public boolean pendingMonitorTrap() {
+    return (watch & WATCH_MONITOR_TRAP) != 0 && boundaryExit(37);
+  }
+
   @Override
   public boolean window() {
-    if (watch == 0) {
-      return false;
+    int due = watch == 0 ? 0 : open();
+    if ((due & WATCH_TIMER) != 0) {
+      return boundaryExit(52);
     }
-    int due = open();
-    if (due == 0) {
-      return false;
-    }
-    // SDM 26.5.2 "Monitor Trap Flag", 26.5.1 "VMX-Preemption Timer", 26.2 "Other Causes of VM
-    // Exits".
-    int reason =
-        (due & WATCH_MONITOR_TRAP) != 0
-            ? 37
-            : (due & WATCH_TIMER) != 0 ? 52 : (due & WATCH_NMI_WINDOW) != 0 ? 8 : 7;
+    return (due & WATCH_NMI_WINDOW) != 0 && boundaryExit(8);
+  }
+
+  @Override
+  public boolean interruptWindow() {
+    return watch != 0 && (open() & WATCH_INTERRUPT_WINDOW) != 0 && boundaryExit(7);
+  }
+
+  /** An exit between instructions for no event that the guest would have got. */
+  private boolean boundaryExit(int reason) {
     leave(reason, 0, cpu.rip, RF_KEEP, 0);
     return true;
   }
@@ -706,8 +721,7 @@ public final class NonRootOperation implements GuestMode {
     if (cpu.left || !steps() && (watch & WATCH_MONITOR_TRAP) == 0) {
       return false;
     }
-    leave(37, 0, cpu.rip, RF_KEEP, 0);
-    return true;
+    return boundaryExit(37);
   }
 
   @Override
@@ -749,7 +763,6 @@ public final class NonRootOperation implements GuestMode {
     if (cpu.activity != Cpu.WAIT_FOR_SIPI) {
       return false;
     }
-    cpu.clearRequest(Cpu.REQUEST_SIPI);
     leave(4, vector & 0xff, cpu.rip, RF_KEEP, 0);
     return true;
   }
@@ -985,6 +998,7 @@ public final class NonRootOperation implements GuestMode {
     c.shadow = 0;
     c.activity = Cpu.ACTIVE;
     c.pendingDebug = 0;
+    c.repeating = false;
     c.iretUnblockedNmi = false;
     if ((pin & Controls.PIN_BASED_VIRTUAL_NMIS) != 0) {
       c.nmiBlocked = false;

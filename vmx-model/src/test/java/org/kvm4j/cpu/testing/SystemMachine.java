@@ -104,6 +104,9 @@ public final class SystemMachine {
   public int portValue = 0x12345678;
   public long tsc = 1000;
 
+  /** The vector that an interrupt controller would give; -1 for none. */
+  public int interrupt = -1;
+
   private SystemMachine(CpuModel model) {
     memory.mapAt(0, 0x400000);
     Platform none = Platform.NONE;
@@ -122,6 +125,8 @@ public final class SystemMachine {
                       return null;
                     case "tsc":
                       return tsc;
+                    case "acknowledgeInterrupt":
+                      return interrupt;
                     default:
                       return method.invoke(none, args);
                   }

@@ -915,6 +915,138 @@ class InterceptTests {
   }
 
   @Test
+  void a_start_up_ipi_exits_in_the_wait_for_sipi_state_and_is_lost_otherwise() {
+    MinimalHypervisor h = looping();
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    h.cpu.requestStartUp(0x12);
+    assertEquals(Interpreter.Stop.BUDGET, h.engine.run(50));
+    h.cpu.request(Cpu.REQUEST_INIT);
+    assertEquals(Interpreter.Stop.LEFT, h.engine.run(50));
+    h.set(VmcsField.GUEST_ACTIVITY_STATE, Cpu.WAIT_FOR_SIPI);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    assertEquals(Interpreter.Stop.INACTIVE, h.engine.run(50));
+    h.cpu.requestStartUp(0x34);
+    assertEquals(Interpreter.Stop.LEFT, h.engine.run(50));
+    assertEquals(ExitReason.SIPI_SIGNAL, h.reason());
+    assertEquals(0x34, h.qualification());
+    assertEquals(Cpu.WAIT_FOR_SIPI, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+    assertEquals(MinimalHypervisor.CODE, h.get(VmcsField.GUEST_RIP));
+  }
+
+  @Test
+  void init_stays_pending_in_the_wait_for_sipi_state_and_in_root_operation() {
+    MinimalHypervisor h = looping();
+    h.set(VmcsField.GUEST_ACTIVITY_STATE, Cpu.WAIT_FOR_SIPI);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    h.cpu.requestInit();
+    assertEquals(Interpreter.Stop.INACTIVE, h.engine.run(50));
+    h.cpu.requestStartUp(1);
+    assertEquals(Interpreter.Stop.LEFT, h.engine.run(50));
+    assertEquals(ExitReason.SIPI_SIGNAL, h.reason());
+    h.memory.writeShort(MinimalHypervisor.HOST_CODE, (short) 0xfeeb);
+    assertEquals(Interpreter.Stop.BUDGET, h.engine.run(50));
+    assertEquals(MinimalHypervisor.HOST_CODE, h.cpu.rip);
+    h.set(VmcsField.GUEST_ACTIVITY_STATE, Cpu.ACTIVE);
+    assertEquals(ExitReason.INIT_SIGNAL, h.run());
+  }
+
+  @Test
+  void init_exits_in_hlt_and_in_shutdown() {
+    for (int activity : new int[] {Cpu.HALTED, Cpu.SHUTDOWN}) {
+      MinimalHypervisor h = looping();
+      h.set(VmcsField.GUEST_ACTIVITY_STATE, activity);
+      assertEquals(InstructionError.SUCCESS, h.enter());
+      assertEquals(Interpreter.Stop.INACTIVE, h.engine.run(50));
+      h.cpu.requestInit();
+      assertEquals(Interpreter.Stop.LEFT, h.engine.run(50));
+      assertEquals(ExitReason.INIT_SIGNAL, h.reason());
+      assertEquals(activity, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+    }
+  }
+
+  @Test
+  void external_interrupts_do_not_exit_in_shutdown_but_nmis_do() {
+    MinimalHypervisor h = looping();
+    h.pin(Controls.PIN_BASED_EXT_INTR_MASK | Controls.PIN_BASED_NMI_EXITING);
+    h.set(VmcsField.GUEST_ACTIVITY_STATE, Cpu.SHUTDOWN);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    h.raiseInterrupt();
+    assertEquals(Interpreter.Stop.INACTIVE, h.engine.run(50));
+    h.cpu.request(Cpu.REQUEST_NMI);
+    assertEquals(Interpreter.Stop.LEFT, h.engine.run(50));
+    assertEquals(ExitReason.EXCEPTION_NMI, h.reason());
+  }
+
+  @Test
+  void a_pending_monitor_trap_comes_before_debug_traps_which_stay_pending() {
+    MinimalHypervisor h = looping();
+    h.set(VmcsField.EXCEPTION_BITMAP, 2);
+    h.set(VmcsField.GUEST_RFLAGS, 0x102);
+    h.set(VmcsField.GUEST_PENDING_DBG_EXCEPTIONS, 1 << 14);
+    h.set(VmcsField.VM_ENTRY_INTR_INFO_FIELD, 0x80000700L);
+    assertEquals(ExitReason.MONITOR_TRAP_FLAG, h.run());
+    assertEquals(1 << 14, h.get(VmcsField.GUEST_PENDING_DBG_EXCEPTIONS));
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(1 << 14, h.qualification());
+  }
+
+  @Test
+  void an_nmi_comes_before_an_interrupt_window() {
+    MinimalHypervisor h = looping();
+    h.pin(Controls.PIN_BASED_NMI_EXITING);
+    h.primary(Controls.CPU_BASED_INTR_WINDOW_EXITING);
+    h.set(VmcsField.GUEST_RFLAGS, 0x202);
+    h.cpu.request(Cpu.REQUEST_NMI);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    h.cpu.nmiBlocked = false;
+    assertEquals(ExitReason.INTERRUPT_WINDOW, h.run());
+  }
+
+  /** REP STOSB over 16 bytes, then CPUID. */
+  private static MinimalHypervisor repeating() {
+    MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0xf3, 0xaa, 0x0f, 0xa2);
+    h.cpu.r[Cpu.RDI] = 0x60000;
+    h.cpu.r[Cpu.RCX] = 16;
+    return h;
+  }
+
+  @Test
+  void the_monitor_trap_flag_exits_after_each_iteration() {
+    // SDM 26.5.2 "Monitor Trap Flag".
+    MinimalHypervisor h = repeating();
+    h.primary(Controls.CPU_BASED_MONITOR_TRAP_FLAG);
+    for (int left = 15; left >= 0; left--) {
+      assertEquals(ExitReason.MONITOR_TRAP_FLAG, h.run());
+      assertEquals(left, h.cpu.r[Cpu.RCX]);
+      assertEquals(0x60010 - left, h.cpu.r[Cpu.RDI]);
+      assertEquals(MinimalHypervisor.CODE + (left == 0 ? 2 : 0), h.get(VmcsField.GUEST_RIP));
+      assertEquals(0, h.get(VmcsField.GUEST_RFLAGS) & 1 << 16);
+    }
+    assertEquals(ExitReason.CPUID, h.run());
+  }
+
+  @Test
+  void an_interrupt_that_exits_between_iterations_saves_rf() {
+    // SDM 28.3.3 "Saving RIP, RSP, RFLAGS, and SSP".
+    MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0xf3, 0xae, 0x0f, 0xa2);
+    h.pin(Controls.PIN_BASED_EXT_INTR_MASK);
+    h.cpu.r[Cpu.RAX] = 0;
+    h.cpu.r[Cpu.RDI] = 0x60000;
+    h.cpu.r[Cpu.RCX] = 100;
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    assertEquals(Interpreter.Stop.BUDGET, h.engine.run(10));
+    h.raiseInterrupt();
+    assertEquals(Interpreter.Stop.LEFT, h.engine.run(10));
+    assertEquals(ExitReason.EXTERNAL_INTERRUPT, h.reason());
+    assertEquals(MinimalHypervisor.CODE, h.get(VmcsField.GUEST_RIP));
+    assertEquals(1 << 16, h.get(VmcsField.GUEST_RFLAGS) & 1 << 16);
+    h.clearInterrupt();
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(0, h.get(VmcsField.GUEST_RFLAGS) & 1 << 16);
+    assertEquals(0, h.cpu.r[Cpu.RCX]);
+  }
+
+  @Test
   void hlt_without_exiting_halts_and_the_activity_state_is_saved() {
     MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0xf4, 0x0f, 0xa2);
     h.pin(Controls.PIN_BASED_EXT_INTR_MASK);

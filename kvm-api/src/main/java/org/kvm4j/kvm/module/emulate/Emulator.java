@@ -259,6 +259,7 @@ public final class Emulator {
     replayed = 0;
     byteCount = 0;
     cpu.attention = 0;
+    cpu.repeating = false;
     cpu.left = false;
     long rip = cpu.rip;
     int flags = cpu.flagsRest;
@@ -271,8 +272,11 @@ public final class Emulator {
       cpu.instructionRip = rip;
       cpu.rip = rip + i.length & cpu.ripMask;
       Handlers.of(i.opcode).execute(cpu, i);
-      boolean again = cpu.rip == rip;
-      if (!again) {
+      if (cpu.repeating) {
+        // What an interrupt between two iterations pushes. SDM Vol. 3, "Instruction-Breakpoint
+        // Exception Condition".
+        cpu.flagsRest |= Flags.RF;
+      } else {
         cpu.flagsRest &= ~Flags.RF;
       }
       if ((flags & Flags.TF) != 0) {
