@@ -2,6 +2,7 @@ package org.kvm4j.cpu.core;
 
 import java.util.concurrent.atomic.AtomicInteger;
 import org.kvm4j.cpu.fpu.Float80;
+import org.kvm4j.cpu.fpu.SimdFloat;
 import org.kvm4j.cpu.fpu.VectorUnit;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.ept.memory.PhysicalMemory;
@@ -115,6 +116,9 @@ public final class Cpu {
 
   /** The arithmetic unit of the x87 FPU. It keeps nothing from one instruction to the next. */
   public final Float80 fpu = new Float80();
+
+  /** The arithmetic unit of SSE and AVX. It keeps nothing from one instruction to the next. */
+  public final SimdFloat simd = new SimdFloat();
 
   /** Where vector instructions put their operands. It keeps nothing between instructions. */
   public final VectorUnit vector = new VectorUnit();

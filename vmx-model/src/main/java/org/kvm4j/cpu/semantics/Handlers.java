@@ -48,6 +48,11 @@ public final class Handlers {
     GaloisField.register();
     Aes.register();
     Sha.register();
+    SimdArithmetic.register();
+    SimdHorizontal.register();
+    SimdFused.register();
+    SimdConvert.register();
+    SimdControl.register();
     X87.register();
     X87Transfer.register();
     X87Control.register();
