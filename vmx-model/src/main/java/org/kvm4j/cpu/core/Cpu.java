@@ -114,6 +114,14 @@ public final class Cpu {
    */
   public final byte[] xsaveArea = new byte[4096];
 
+  /**
+   * Selectors of the last x87 instruction and of its operand. They stay 0 on a processor that
+   * deprecates them (CPUID.(EAX=7,ECX=0):EBX[13]); the area above has no place for them.
+   */
+  public int fpuCs;
+
+  public int fpuDs;
+
   /** The arithmetic unit of the x87 FPU. It keeps nothing from one instruction to the next. */
   public final Float80 fpu = new Float80();
 
@@ -348,6 +356,8 @@ public final class Cpu {
   /** x87 as after FNINIT, SSE as after reset: FCW 037F (0040 at power-up), MXCSR 1F80. */
   private void resetFloatingPoint() {
     java.util.Arrays.fill(xsaveArea, (byte) 0);
+    fpuCs = 0;
+    fpuDs = 0;
     xsaveArea[0] = 0x40;
     xsaveArea[24] = (byte) 0x80;
     xsaveArea[25] = 0x1f;

@@ -24,6 +24,9 @@ final class ExtendedState {
 
   private static final int[] SIZE = {160, 256, 256, 0, 0, 0, 0, 0, 0, 8};
 
+  private static final long LOW32 = 0xffffffffL;
+  private static final int FIP = 8;
+  private static final int FDP = 16;
   private static final int MXCSR = 24;
   private static final int MXCSR_MASK = 28;
   private static final int HEADER = 512;
@@ -105,6 +108,9 @@ final class ExtendedState {
         mask |= 1 << X87;
         break;
       }
+    }
+    if ((cpu.fpuCs | cpu.fpuDs) != 0) {
+      mask |= 1 << X87;
     }
     if (isSet(s, 160, 256)) {
       mask |= 1 << SSE;
@@ -192,10 +198,38 @@ final class ExtendedState {
 
   // ---- FXSAVE ----
 
+  /**
+   * Stores the x87 state up to MXCSR. With REX.W pointers have 64 bits, otherwise 32 and a
+   * selector. SDM Vol. 1, 10.5.1.1 "x87 State".
+   */
+  private static void storeX87(Cpu cpu, Instruction i, long at) {
+    store(cpu, at, cpu.xsaveArea, 0, FIP);
+    long ip = X87State.instructionPointer(cpu);
+    long dp = X87State.dataPointer(cpu);
+    if (i.operandSize != 8) {
+      ip = ip & LOW32 | (long) cpu.fpuCs << 32;
+      dp = dp & LOW32 | (long) cpu.fpuDs << 32;
+    }
+    cpu.mmu.write64(at + FIP, ip);
+    cpu.mmu.write64(at + FDP, dp);
+  }
+
+  /** Loads what {@link #storeX87} stores. */
+  private static void fetchX87(Cpu cpu, Instruction i, long at) {
+    fetch(cpu, at, cpu.xsaveArea, 0, FIP);
+    long ip = cpu.mmu.read64(at + FIP);
+    long dp = cpu.mmu.read64(at + FDP);
+    boolean wide = i.operandSize == 8;
+    X87State.setInstructionPointer(cpu, wide ? ip : ip & LOW32);
+    X87State.setDataPointer(cpu, wide ? dp : dp & LOW32);
+    X87State.setSelectors(
+        cpu, wide ? 0 : (int) (ip >>> 32) & 0xffff, wide ? 0 : (int) (dp >>> 32) & 0xffff);
+  }
+
   private static void fxsave(Cpu cpu, Instruction i) {
     checkAvailable(cpu, ControlBits.CR0_EM | ControlBits.CR0_TS);
     long at = area(cpu, i, 512, 16, true);
-    store(cpu, at, cpu.xsaveArea, 0, MXCSR);
+    storeX87(cpu, i, at);
     cpu.mmu.write32(at + MXCSR, mxcsr(cpu));
     cpu.mmu.write32(at + MXCSR_MASK, DEFINED_MXCSR);
     store(cpu, at + 32, cpu.xsaveArea, 32, 128 + xmmBytes(cpu));
@@ -208,7 +242,7 @@ final class ExtendedState {
     if ((mxcsr & ~DEFINED_MXCSR) != 0) {
       throw cpu.gp(0);
     }
-    fetch(cpu, at, cpu.xsaveArea, 0, MXCSR);
+    fetchX87(cpu, i, at);
     setMxcsr(cpu, mxcsr);
     fetch(cpu, at + 32, cpu.xsaveArea, 32, 128 + xmmBytes(cpu));
   }
@@ -251,7 +285,7 @@ final class ExtendedState {
     // The standard form writes all components asked for, the compacted one those in use.
     long written = compact ? used : rfbm;
     if ((written & 1) != 0) {
-      store(cpu, at, cpu.xsaveArea, 0, MXCSR);
+      storeX87(cpu, i, at);
       store(cpu, at + 32, cpu.xsaveArea, 32, 128);
     }
     if (mxcsr) {
@@ -318,11 +352,12 @@ final class ExtendedState {
     byte[] s = cpu.xsaveArea;
     if ((rfbm & 1) != 0) {
       if ((valid & 1) != 0) {
-        fetch(cpu, at, s, 0, MXCSR);
+        fetchX87(cpu, i, at);
         fetch(cpu, at + 32, s, 32, 128);
       } else {
         Arrays.fill(s, 0, MXCSR, (byte) 0);
         Arrays.fill(s, 32, 160, (byte) 0);
+        X87State.setSelectors(cpu, 0, 0);
         s[0] = 0x7f;
         s[1] = 3;
       }

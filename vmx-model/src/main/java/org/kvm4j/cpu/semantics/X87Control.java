@@ -13,8 +13,8 @@ import org.kvm4j.cpu.fpu.Float80;
  * tags. SDM Vol. 1, 8.1.10 "Saving the x87 FPU's State", 8.3.12 "x87 FPU Control Instructions";
  * Vol. 2, each instruction's page.
  *
- * <p>The selectors of the last instruction and operand are stored as 0 (CPUID: FPU CS and FPU DS
- * are deprecated).
+ * <p>In real-address and virtual-8086 mode the pointers are linear addresses, as far as the
+ * processor keeps the selectors.
  */
 final class X87Control {
   private static final long RESERVED = 0xffff0000L;
@@ -83,6 +83,7 @@ final class X87Control {
     X87State.setTags(cpu, 0);
     X87State.setInstructionPointer(cpu, 0);
     X87State.setDataPointer(cpu, 0);
+    X87State.setSelectors(cpu, 0, 0);
     X87State.setOpcode(cpu, 0);
   }
 
@@ -191,15 +192,21 @@ final class X87Control {
     int tags = fullTags(cpu);
     long ip = X87State.instructionPointer(cpu);
     long dp = X87State.dataPointer(cpu);
+    int cs = cpu.fpuCs;
+    int ds = cpu.fpuDs;
     int opcode = X87State.opcode(cpu);
+    if (!cpu.protectedMode) {
+      ip += (long) cs << 4;
+      dp += (long) ds << 4;
+    }
     if (isShort(i)) {
       cpu.mmu.write16(at, control);
       cpu.mmu.write16(at + 2, status);
       cpu.mmu.write16(at + 4, tags);
       cpu.mmu.write16(at + 6, (int) ip);
-      cpu.mmu.write16(at + 8, cpu.protectedMode ? 0 : high(ip, 4) | opcode);
+      cpu.mmu.write16(at + 8, cpu.protectedMode ? cs : high(ip, 4) | opcode);
       cpu.mmu.write16(at + 10, (int) dp);
-      cpu.mmu.write16(at + 12, cpu.protectedMode ? 0 : high(dp, 4));
+      cpu.mmu.write16(at + 12, cpu.protectedMode ? ds : high(dp, 4));
       return;
     }
     cpu.mmu.write32(at, (int) (RESERVED | control));
@@ -207,9 +214,9 @@ final class X87Control {
     cpu.mmu.write32(at + 8, (int) (RESERVED | tags));
     if (cpu.protectedMode) {
       cpu.mmu.write32(at + 12, (int) ip);
-      cpu.mmu.write32(at + 16, opcode << 16);
+      cpu.mmu.write32(at + 16, opcode << 16 | cs);
       cpu.mmu.write32(at + 20, (int) dp);
-      cpu.mmu.write32(at + 24, (int) RESERVED);
+      cpu.mmu.write32(at + 24, (int) RESERVED | ds);
     } else {
       cpu.mmu.write32(at + 12, (int) (RESERVED | ip & 0xffff));
       cpu.mmu.write32(at + 16, high(ip, 16) | opcode);
@@ -230,11 +237,15 @@ final class X87Control {
     int tags = cpu.mmu.read16(at + 2 * step);
     long ip;
     long dp;
+    int cs = 0;
+    int ds = 0;
     int opcode;
     if (cpu.protectedMode) {
       ip = cpu.mmu.read(at + 3 * step, step);
       opcode = isShort(i) ? 0 : cpu.mmu.read16(at + 18);
       dp = cpu.mmu.read(at + 5 * step, step);
+      cs = cpu.mmu.read16(at + 4 * step);
+      ds = cpu.mmu.read16(at + 6 * step);
     } else {
       int word = (int) cpu.mmu.read(at + 4 * step, step);
       opcode = word;
@@ -249,6 +260,7 @@ final class X87Control {
     X87State.setTags(cpu, abridged(tags));
     X87State.setInstructionPointer(cpu, ip);
     X87State.setDataPointer(cpu, dp);
+    X87State.setSelectors(cpu, cs, ds);
     X87State.setOpcode(cpu, opcode);
   }
 

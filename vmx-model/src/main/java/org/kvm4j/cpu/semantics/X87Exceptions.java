@@ -48,7 +48,7 @@ final class X87Exceptions {
 
   private static void enter(
       Cpu cpu, Instruction i, int flags, int unmasked, boolean roundedUp, int stopping) {
-    X87State.setInstructionPointer(cpu, cpu.instructionRip);
+    X87State.noteInstruction(cpu);
     int status = X87State.status(cpu);
     if (flags == 0) {
       if ((status & X87State.C1) != 0) {
@@ -79,7 +79,7 @@ final class X87Exceptions {
   private static void point(Cpu cpu, Instruction i) {
     X87State.setOpcode(cpu, (i.opcodeByte & 7) << 8 | i.modrm);
     if (i.kind0 == OperandKind.MEMORY || i.kind1 == OperandKind.MEMORY) {
-      X87State.setDataPointer(cpu, Operands.effectiveAddress(cpu, i));
+      X87State.noteOperand(cpu, i);
     }
   }
 
@@ -101,7 +101,7 @@ final class X87Exceptions {
   }
 
   private static boolean fault(Cpu cpu, Instruction i, int direction) {
-    X87State.setInstructionPointer(cpu, cpu.instructionRip);
+    X87State.noteInstruction(cpu);
     X87State.setStatus(
         cpu,
         X87State.status(cpu) & ~X87State.C1 | X87State.STACK_FAULT | Float80.INVALID | direction);

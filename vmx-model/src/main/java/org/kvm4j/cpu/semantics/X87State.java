@@ -4,7 +4,9 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.fpu.Float80;
+import org.kvm4j.cpu.profile.Feature;
 
 /**
  * The registers of the x87 FPU, which are kept in {@link Cpu#xsaveArea} as FXSAVE writes them:
@@ -104,7 +106,7 @@ final class X87State {
 
   // ---- the last instruction ----
 
-  /** The last instruction's address, of 64 bits; its selector is not kept. */
+  /** The last instruction's address, of 64 bits. */
   static long instructionPointer(Cpu cpu) {
     return (long) LONG.get(cpu.xsaveArea, INSTRUCTION);
   }
@@ -119,6 +121,34 @@ final class X87State {
 
   static void setDataPointer(Cpu cpu, long value) {
     LONG.set(cpu.xsaveArea, DATA, value);
+  }
+
+  private static boolean keepsSelectors(Cpu cpu) {
+    return !cpu.model.has(Feature.FPU_CS_DS_DEPRECATED);
+  }
+
+  /** Sets the selectors of instruction and operand, on a processor that keeps them. */
+  static void setSelectors(Cpu cpu, int code, int data) {
+    if (keepsSelectors(cpu)) {
+      cpu.fpuCs = code;
+      cpu.fpuDs = data;
+    }
+  }
+
+  /** Notes the instruction that executes. */
+  static void noteInstruction(Cpu cpu) {
+    setInstructionPointer(cpu, cpu.instructionRip);
+    if (keepsSelectors(cpu)) {
+      cpu.fpuCs = cpu.seg[Cpu.CS].selector;
+    }
+  }
+
+  /** Notes the memory operand of the instruction that executes. */
+  static void noteOperand(Cpu cpu, Instruction i) {
+    setDataPointer(cpu, Operands.effectiveAddress(cpu, i));
+    if (keepsSelectors(cpu)) {
+      cpu.fpuDs = cpu.seg[i.segment].selector;
+    }
   }
 
   static int opcode(Cpu cpu) {

@@ -342,10 +342,10 @@ class ProcessorInstructionTests {
     m.cpu.xsaveArea[26] = 0;
     m.cpu.xsaveArea[27] = 0;
     byte[] before = m.cpu.xsaveArea.clone();
-    m.execute("0fae042500000500");
+    m.execute("480fae042500000500");
     assertEquals(0xffff, m.read(DATA + 28, 4));
     java.util.Arrays.fill(m.cpu.xsaveArea, (byte) 0);
-    m.execute("0fae0c2500000500");
+    m.execute("480fae0c2500000500");
     for (int k = 0; k < 416; k++) {
       if (k < 28 || k >= 32) {
         assertEquals(before[k], m.cpu.xsaveArea[k], "byte " + k);
@@ -353,9 +353,9 @@ class ProcessorInstructionTests {
     }
     assertEquals(GP, m.fault("0fae042508000500"));
     m.memory.writeInt(DATA + 24, 0x10000);
-    assertEquals(GP, m.fault("0fae0c2500000500"));
+    assertEquals(GP, m.fault("480fae0c2500000500"));
     m.cpu.cr0 |= CR0_TS;
-    assertEquals(NM, m.fault("0fae042500000500"));
+    assertEquals(NM, m.fault("480fae042500000500"));
   }
 
   @Test

@@ -189,7 +189,12 @@ public final class SystemMachine {
 
   /** 64-bit mode at a privilege level. */
   public static SystemMachine long64(int cpl) {
-    SystemMachine m = new SystemMachine(CpuProfiles.named("kvm4j-v1,+xsave,+apic"));
+    return long64(cpl, "kvm4j-v1,+xsave,+apic");
+  }
+
+  /** 64-bit mode at a privilege level, on a CPU model by its description. */
+  public static SystemMachine long64(int cpl, String model) {
+    SystemMachine m = new SystemMachine(CpuProfiles.named(model));
     m.cpu.cr0 |= ControlBits.CR0_PE | ControlBits.CR0_PG | ControlBits.CR0_WP;
     m.cpu.cr3 = TABLES;
     m.cpu.cr4 = ControlBits.CR4_PAE;
