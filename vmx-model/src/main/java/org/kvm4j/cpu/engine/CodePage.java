@@ -1,14 +1,22 @@
 package org.kvm4j.cpu.engine;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** The decoded blocks of one page of physical memory, on one processor. */
 final class CodePage {
+  /** Bytes. */
+  static final int SIZE = 4096;
+
   /** Physical address of the page. */
   final long hpa;
 
   /** First block at each offset; further ones by {@link Block#sibling}. Null until the first. */
-  private final @Nullable Block[] blocks = new Block[4096];
+  private final @Nullable Block[] blocks = new Block[SIZE];
+
+  /** Blocks of the page before whose instruction ends here. */
+  private @Nullable List<Block> tails;
 
   /** A bit for each 64 bytes that a block covers. */
   private long covered;
@@ -32,6 +40,42 @@ final class CodePage {
     covered |= lines(at, b.end);
   }
 
+  /** A block of another page ends here. */
+  void addTail(Block b) {
+    if (tails == null) {
+      tails = new ArrayList<>(1);
+    }
+    tails.add(b);
+    covered |= lines(0, tailEnd(b));
+  }
+
+  /** Where a block of the page before ends here: one byte was looked at, at least. */
+  private static int tailEnd(Block b) {
+    return Math.max(b.end - SIZE, 1);
+  }
+
+  void removeTail(Block b) {
+    if (tails != null) {
+      tails.remove(b);
+    }
+  }
+
+  /** Drops one block. */
+  void remove(Block b) {
+    int at = b.offset & 0xffff;
+    Block first = blocks[at];
+    if (first == b) {
+      blocks[at] = b.sibling;
+    } else {
+      for (Block k = first; k != null; k = k.sibling) {
+        if (k.sibling == b) {
+          k.sibling = b.sibling;
+        }
+      }
+    }
+    drop(b);
+  }
+
   /** Whether a store to these bytes can touch a block. */
   boolean covers(int offset, int length) {
     return (covered & lines(offset, offset + length)) != 0;
@@ -39,7 +83,7 @@ final class CodePage {
 
   private static long lines(int from, int to) {
     int first = from >> 6;
-    int last = Math.min(to - 1, 4095) >> 6;
+    int last = Math.min(to - 1, SIZE - 1) >> 6;
     return -1L >>> 63 - (last - first) << first;
   }
 
@@ -65,6 +109,16 @@ final class CodePage {
         } else {
           still |= lines(at, b.end);
           previous = b;
+        }
+      }
+    }
+    if (tails != null) {
+      for (Block b : List.copyOf(tails)) {
+        if (tailEnd(b) > offset) {
+          any = true;
+          b.page.remove(b);
+        } else {
+          still |= lines(0, tailEnd(b));
         }
       }
     }

@@ -22,14 +22,25 @@ final class EndOp extends Op {
     if (t != null) {
       return t;
     }
-    return engine.leave(this, c.r[Cpu.CODE_BASE] + (offset & 0xffff) & c.ripMask);
+    long rip = c.r[Cpu.CODE_BASE] + (offset & 0xffff) & c.ripMask;
+    if (!isInPage()) {
+      t = engine.jump(rip);
+      if (t != null) {
+        return t;
+      }
+    }
+    return engine.leave(this, rip);
   }
 
   @Override
   void link(Block t) {
-    if ((offset & 0xffff) < 4096) {
+    if (isInPage()) {
       target = t;
     }
+  }
+
+  private boolean isInPage() {
+    return (offset & 0xffff) < CodePage.SIZE;
   }
 
   @Override

@@ -457,7 +457,7 @@ public final class Interpreter {
     return cpu.codeSize | (cpu.protectedMode ? 0 : Decoder.REAL_MODE);
   }
 
-  /** Decodes a block; null if its first instruction crosses the page or the like. */
+  /** Decodes a block; null if its first instruction is not in memory. */
   private @Nullable Block decode(CodePage page, TlbEntry e, int start) {
     Cpu c = cpu;
     ByteBuffer bank = e.bank;
@@ -477,7 +477,7 @@ public final class Interpreter {
     }
     int n = instructions.size();
     if (n == 0) {
-      return null;
+      return start < CodePage.SIZE ? decodeCrossing(e, start) : null;
     }
     blocksDecoded++;
     Block b = new Block(page, start, c.modeKey);
@@ -504,7 +504,49 @@ public final class Interpreter {
   }
 
   /**
-   * The instruction at RIP as one operation that is not kept: for stepping and for page crossings.
+   * Decodes the one instruction at RIP that begins at the end of a page and goes on in the next.
+   *
+   * @return null if that is no memory
+   */
+  private @Nullable Block decodeCrossing(TlbEntry e, int start) {
+    Cpu c = cpu;
+    int here = CodePage.SIZE - start;
+    TlbEntry e2 = c.mmu.fetchEntry(fetchLinear(c.rip + here & c.ripMask, 1));
+    if (e2 == null) {
+      return null;
+    }
+    // Marked before it is read. The first page is asked for again, as all may have been dropped.
+    CodePage second = page(e2.hpa);
+    CodePage first = page(e.hpa);
+    byte[] bytes = new byte[Decoder.MAXIMUM_LENGTH];
+    int there = bytes.length - here;
+    e.bank.get(e.offset + start, bytes, 0, here);
+    e2.bank.get(e2.offset, bytes, here, there);
+    Instruction i = decoder.decode(bytes, 0, bytes.length, decodeMode());
+    blocksDecoded++;
+    Block b = new Block(first, start, c.modeKey);
+    b.count = 1;
+    b.remaining = 1;
+    b.end = start + i.length;
+    Op op = factory.make(i, start, c);
+    op.offset = (short) start;
+    op.length = (byte) i.length;
+    op.next = new EndOp(this, b.end);
+    b.next = new SecondPage(this, b, second);
+    b.next.next = op;
+    first.add(b);
+    return b;
+  }
+
+  /** Whether a fetch at RIP comes from a page; it may fault. */
+  boolean isFetchedFrom(CodePage page, long rip) {
+    TlbEntry e = cpu.mmu.fetchEntry(fetchLinear(rip, 1));
+    return e != null && e.hpa == page.hpa;
+  }
+
+  /**
+   * The instruction at RIP as one operation that is not kept: for stepping, and where there is no
+   * memory.
    */
   private GenericOp single() {
     Cpu c = cpu;
