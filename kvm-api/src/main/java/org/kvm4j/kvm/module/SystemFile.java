@@ -3,6 +3,7 @@ package org.kvm4j.kvm.module;
 import static org.kvm4j.kvm.uapi.Ioctls.*;
 
 import java.nio.ByteBuffer;
+import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.kvm.uapi.KvmCpuid2;
 import org.kvm4j.kvm.uapi.KvmCpuidEntry2;
 import org.kvm4j.kvm.uapi.KvmDeviceAttr;
@@ -103,7 +104,7 @@ final class SystemFile extends FileObject {
       return 0;
     }
     ByteBuffer value = UserSpace.struct(8);
-    value.putLong(0, VcpuCpuid.supportedXcr0(kernel.machine().model()));
+    value.putLong(0, StateComponent.supported(kernel.machine().model()));
     return user.copyOut(attr.getLong(KvmDeviceAttr.ADDR), value) ? 0 : Results.EFAULT;
   }
 }

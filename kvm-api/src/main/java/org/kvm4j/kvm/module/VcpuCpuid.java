@@ -8,6 +8,7 @@ import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.kvm.uapi.KvmCpuidEntry2;
 
 /**
@@ -20,6 +21,9 @@ final class VcpuCpuid {
 
   /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX. */
   private static final int SIGNIFICANT_INDEX = 1;
+
+  /** Of leaf 0DH, sub-leaf 1, EAX: XSAVEC or XSAVES, which make EBX a size. */
+  private static final int COMPACTION = Feature.XSAVEC.mask() | Feature.XSAVES.mask();
 
   /** A leaf as in {@code struct kvm_cpuid_entry2}. */
   static final class Entry {
@@ -67,6 +71,14 @@ final class VcpuCpuid {
     return e == null ? 36 : e.eax & 0xff;
   }
 
+  /** Whether the guest's XCR0 may have a value: by leaf 0DH as user space set it. */
+  boolean allowsXcr0(CpuModel model, long value) {
+    Entry e = find(0xd, 0);
+    long told = e == null ? 0 : e.eax & 0xffffffffL | (long) e.edx << 32;
+    long supported = StateComponent.supported(model) & told | StateComponent.X87.bit();
+    return StateComponent.isXcr0(supported, value);
+  }
+
   /**
    * The CPUID instruction of the guest: leaves out of range give the highest basic leaf on Intel,
    * zeros on AMD.
@@ -92,7 +104,9 @@ final class VcpuCpuid {
       } else if (e.function == 7 && e.index == 0) {
         ecx = bit(ecx, 4, (cr4 & ControlBits.CR4_PKE) != 0 && (ecx & 8) != 0);
       } else if (e.function == 0xd && e.index == 0) {
-        ebx = xsaveSize(xcr0);
+        ebx = StateComponent.standardSize(xcr0);
+      } else if (e.function == 0xd && e.index == 1 && (eax & COMPACTION) != 0) {
+        ebx = StateComponent.compactedSize(xcr0 | cpu.xss);
       }
     }
     cpu.r[Cpu.RAX] = eax & 0xffffffffL;
@@ -115,22 +129,6 @@ final class VcpuCpuid {
 
   private static int bit(int word, int bit, boolean on) {
     return on ? word | 1 << bit : word & ~(1 << bit);
-  }
-
-  /** Bytes of the standard-format XSAVE area for these components. */
-  static int xsaveSize(long xcr0) {
-    return (xcr0 & 4) != 0 ? 832 : 576;
-  }
-
-  static long supportedXcr0(CpuModel model) {
-    long bits = 1;
-    if (model.has(Feature.SSE)) {
-      bits |= 2;
-    }
-    if (model.has(Feature.AVX)) {
-      bits |= 4;
-    }
-    return bits;
   }
 
   /** KVM_GET_SUPPORTED_CPUID: the model's own leaves, VMX not passed on, and the leaves of KVM. */
@@ -158,8 +156,14 @@ final class VcpuCpuid {
           leaf(list, model, f, 1, SIGNIFICANT_INDEX);
         }
         case 0xd -> {
-          leaf(list, model, f, 0, SIGNIFICANT_INDEX);
-          leaf(list, model, f, 1, SIGNIFICANT_INDEX);
+          // Sizes for all components, until a virtual CPU has an XCR0 of its own.
+          long all = StateComponent.supported(model);
+          Entry sizes = leaf(list, model, f, 0, SIGNIFICANT_INDEX);
+          sizes.ebx = sizes.ecx;
+          Entry forms = leaf(list, model, f, 1, SIGNIFICANT_INDEX);
+          if ((forms.eax & COMPACTION) != 0) {
+            forms.ebx = StateComponent.compactedSize(all);
+          }
           for (int i = 2; i < 63; i++) {
             Entry e = leaf(list, model, f, i, SIGNIFICANT_INDEX);
             if (e.eax == 0) {

@@ -7,6 +7,7 @@ import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.cpu.semantics.ControlRegisters;
 import org.kvm4j.ept.paging.Translation;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
@@ -37,7 +38,6 @@ import org.kvm4j.kvm.uapi.Uapi;
  * kvm_arch_vcpu_ioctl.
  */
 final class VcpuState {
-  private static final int XSAVE_SIZE = 4096;
   private static final long LONG_MODE = ControlBits.EFER_LME | ControlBits.EFER_LMA;
 
   /** General registers in the order of struct kvm_regs. */
@@ -105,11 +105,7 @@ final class VcpuState {
       case KVM_GET_XSAVE:
       case KVM_GET_XSAVE2:
         {
-          ByteBuffer b = UserSpace.struct(XSAVE_SIZE);
-          b.put(0, cpu.xsaveArea, 0, XSAVE_SIZE);
-          // XSTATE_BV: everything that XCR0 allows is there.
-          b.putLong(512, VcpuCpuid.supportedXcr0(model()) | 3);
-          return out(argument, b);
+          return out(argument, ByteBuffer.wrap(XsaveState.get(cpu)));
         }
       case KVM_SET_XSAVE:
         return setXsave(argument);
@@ -535,26 +531,11 @@ final class VcpuState {
   }
 
   private int setXsave(long argument) {
-    ByteBuffer b = user.copyIn(argument, XSAVE_SIZE);
+    ByteBuffer b = user.copyIn(argument, StateComponent.AREA_SIZE);
     if (b == null) {
       return Results.EFAULT;
     }
-    long components = b.getLong(512);
-    if ((components & ~(VcpuCpuid.supportedXcr0(model()) | 3)) != 0
-        || b.getLong(520) != 0
-        || (b.getInt(24) & 0xffff0000) != 0) {
-      return Results.EINVAL;
-    }
-    System.arraycopy(b.array(), 0, cpu.xsaveArea, 0, XSAVE_SIZE);
-    return 0;
-  }
-
-  static boolean validXcr0(CpuModel model, long value) {
-    if ((value & 1) == 0 || ((value & 4) != 0 && (value & 2) == 0)) {
-      return false;
-    }
-    // x87 and SSE state exist wherever XSAVE does, as places in the area.
-    return (value & ~(VcpuCpuid.supportedXcr0(model) | 7)) == 0;
+    return XsaveState.set(cpu, b.array()) ? 0 : Results.EINVAL;
   }
 
   private int setXcrs(long argument) {
@@ -570,7 +551,7 @@ final class VcpuState {
       int at = KvmXcrs.XCRS + i * KvmXcr.SIZEOF;
       if (b.getInt(at + KvmXcr.XCR) == 0) {
         long value = b.getLong(at + KvmXcr.VALUE);
-        if (!validXcr0(model(), value)) {
+        if (!vcpu.cpuid.allowsXcr0(model(), value)) {
           return Results.EINVAL;
         }
         cpu.xcr0 = value;

@@ -608,7 +608,7 @@ final class VirtualCpu extends FileObject {
   private int xsetbv() {
     int index = (int) cpu.r[Cpu.RCX];
     long value = cpu.r[Cpu.RDX] << 32 | cpu.r[Cpu.RAX] & 0xffffffffL;
-    if (state.cpl() != 0 || index != 0 || !VcpuState.validXcr0(machine.model(), value)) {
+    if (state.cpl() != 0 || index != 0 || !cpuid.allowsXcr0(machine.model(), value)) {
       events.queueException(Vector.GP, true, 0, false, 0);
       return 1;
     }

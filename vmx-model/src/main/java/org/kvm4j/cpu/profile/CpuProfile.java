@@ -15,9 +15,6 @@ public final class CpuProfile implements CpuModel {
   private static final int LAST_EXTENDED = 0x80000008;
   private static final int LINE = 64;
 
-  /** Offset and size of the XSAVE components from AVX to PKRU, in the standard format. */
-  private static final int[][] XSAVE_COMPONENTS = {{2, 576, 256}, {9, 2688, 8}};
-
   private final String name;
   private final String vendor;
   private final String brand;
@@ -334,23 +331,18 @@ public final class CpuProfile implements CpuModel {
       out[0] = bits(0xd, 1, Feature.Register.EAX);
       return;
     }
-    int size = 576;
-    int mask = features.has(Feature.SSE) ? 3 : 1;
-    for (int[] c : XSAVE_COMPONENTS) {
-      if (features.has(c[0] == 2 ? Feature.AVX : Feature.PKU)) {
-        mask |= 1 << c[0];
-        size = Math.max(size, c[1] + c[2]);
-        if (subleaf == c[0]) {
-          out[0] = c[2];
-          out[1] = c[1];
-        }
-      }
-    }
+    long supported = StateComponent.supported(this);
     if (subleaf == 0) {
-      out[0] = mask;
+      out[0] = (int) supported;
       // As after reset; CPUID puts the size for XCR0 here.
-      out[1] = 576;
-      out[2] = size;
+      out[1] = StateComponent.LEGACY_SIZE;
+      out[2] = StateComponent.standardSize(supported);
+    }
+    for (StateComponent c : StateComponent.values()) {
+      if (c.isExtended() && c.number == subleaf && c.in(supported)) {
+        out[0] = c.size;
+        out[1] = c.offset;
+      }
     }
   }
 

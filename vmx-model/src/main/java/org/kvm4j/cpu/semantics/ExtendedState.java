@@ -1,11 +1,15 @@
 package org.kvm4j.cpu.semantics;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.profile.StateComponent;
 
 /**
  * Movement of x87, MMX, SSE, AVX and PKRU state: FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC, XSAVES,
@@ -15,118 +19,82 @@ import org.kvm4j.cpu.profile.Feature;
  * <p>The processor keeps the state in {@link Cpu#xsaveArea} in the standard format, PKRU apart.
  */
 final class ExtendedState {
-  private static final int X87 = 0;
-  private static final int SSE = 1;
-  private static final int PKRU = 9;
+  private static final StateComponent[] COMPONENTS = StateComponent.values();
 
-  /** Offset and size of each component in the standard format; size 0: not built. */
-  private static final int[] OFFSET = {0, 160, 576, 0, 0, 0, 0, 0, 0, 2688};
-
-  private static final int[] SIZE = {160, 256, 256, 0, 0, 0, 0, 0, 0, 8};
-
-  private static final long LOW32 = 0xffffffffL;
-  private static final int FIP = 8;
-  private static final int FDP = 16;
+  // Places in the legacy region and the header.
+  private static final int INSTRUCTION_POINTER = 8;
+  private static final int DATA_POINTER = 16;
   private static final int MXCSR = 24;
   private static final int MXCSR_MASK = 28;
-  private static final int HEADER = 512;
-  private static final int LEGACY = 576;
+  private static final int STACK = 32;
+  private static final int STACK_SIZE = 128;
+  private static final int XSTATE_BV = 512;
+  private static final int XCOMP_BV = 520;
+  private static final int HEADER_END = 576;
+
+  private static final long LOW32 = 0xffffffffL;
+  private static final int XMM_SIZE = 256;
   private static final int DEFAULT_MXCSR = 0x1f80;
   private static final int DEFINED_MXCSR = 0xffff;
   private static final long COMPACTED = 1L << 63;
-  private static final long LEGACY_COMPONENTS = 3;
+  private static final long SSE = StateComponent.SSE.bit();
+  private static final long SSE_OR_AVX = SSE | StateComponent.AVX.bit();
+
+  private static final VarHandle LONG =
+      MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
 
   private ExtendedState() {}
+
+  /** The forms of XSAVE. */
+  private enum Form {
+    /** All that is asked for, in the standard format. */
+    XSAVE,
+    /** What is not in its initial state, in the standard format. */
+    XSAVEOPT,
+    /** What is not in its initial state, compacted. */
+    XSAVEC,
+    /** As XSAVEC, supervisor components too. */
+    XSAVES;
+
+    boolean isCompact() {
+      return this == XSAVEC || this == XSAVES;
+    }
+  }
 
   static void register() {
     Handlers.put(Opcode.FXSAVE, ExtendedState::fxsave);
     Handlers.put(Opcode.FXRSTOR, ExtendedState::fxrstor);
-    Handlers.put(Opcode.XSAVE, (c, i) -> xsave(c, i, false, false));
-    Handlers.put(Opcode.XSAVEOPT, (c, i) -> xsave(c, i, false, false));
-    Handlers.put(Opcode.XSAVEC, (c, i) -> xsave(c, i, true, false));
-    Handlers.put(Opcode.XSAVES, (c, i) -> xsave(c, i, true, true));
+    Handlers.put(Opcode.XSAVE, (c, i) -> xsave(c, i, Form.XSAVE));
+    Handlers.put(Opcode.XSAVEOPT, (c, i) -> xsave(c, i, Form.XSAVEOPT));
+    Handlers.put(Opcode.XSAVEC, (c, i) -> xsave(c, i, Form.XSAVEC));
+    Handlers.put(Opcode.XSAVES, (c, i) -> xsave(c, i, Form.XSAVES));
     Handlers.put(Opcode.XRSTOR, (c, i) -> xrstor(c, i, false));
     Handlers.put(Opcode.XRSTORS, (c, i) -> xrstor(c, i, true));
     Handlers.put(Opcode.XGETBV, ExtendedState::xgetbv);
     Handlers.put(Opcode.XSETBV, ExtendedState::xsetbv);
   }
 
-  // ---- layout ----
-
-  /** The components that a processor can have in XCR0. */
-  static long supported(Cpu cpu) {
-    long mask = 1;
-    if (cpu.model.has(Feature.SSE)) {
-      mask |= 1 << SSE;
-    }
-    if (cpu.model.has(Feature.AVX)) {
-      mask |= 1 << 2;
-    }
-    if (cpu.model.has(Feature.PKU)) {
-      mask |= 1 << PKRU;
-    }
-    return mask;
-  }
-
-  /** Bytes of a save area in the standard format for these components. */
-  static int standardSize(long components) {
-    int size = LEGACY;
-    for (int n = 2; n < SIZE.length; n++) {
-      if ((components >> n & 1) != 0) {
-        size = Math.max(size, OFFSET[n] + SIZE[n]);
-      }
-    }
-    return size;
-  }
-
-  /** Bytes of a save area in the compacted format for these components. */
-  static int compactedSize(long components) {
-    int size = LEGACY;
-    for (int n = 2; n < SIZE.length; n++) {
-      if ((components >> n & 1) != 0) {
-        size += SIZE[n];
-      }
-    }
-    return size;
-  }
-
-  private static int offset(int component, long compaction) {
-    if (component < 2 || (compaction & COMPACTED) == 0) {
-      return OFFSET[component];
-    }
-    return compactedSize(compaction & (1L << component) - 1);
-  }
-
-  /** The components that are not in their initial state. */
+  /** The components that are not in their initial state; MXCSR counts for none. */
   private static long inUse(Cpu cpu) {
-    long mask = 0;
     byte[] s = cpu.xsaveArea;
-    for (int k = 0; k < 160; k++) {
-      // FCW 037FH, the rest 0; MXCSR is not x87 state.
-      int initial = k == 0 ? 0x7f : k == 1 ? 3 : 0;
-      if ((k < MXCSR || k >= 32) && (s[k] & 0xff) != initial) {
-        mask |= 1 << X87;
-        break;
+    long bitmap = 0;
+    if (get(s, 0) != X87State.DEFAULT_CONTROL
+        || (cpu.fpuCs | cpu.fpuDs) != 0
+        || isSet(s, INSTRUCTION_POINTER, MXCSR)
+        || isSet(s, STACK, STACK + STACK_SIZE)) {
+      bitmap |= StateComponent.X87.bit();
+    }
+    for (StateComponent c : new StateComponent[] {StateComponent.SSE, StateComponent.AVX}) {
+      if (isSet(s, c.offset, c.offset + c.size)) {
+        bitmap |= c.bit();
       }
     }
-    if ((cpu.fpuCs | cpu.fpuDs) != 0) {
-      mask |= 1 << X87;
-    }
-    if (isSet(s, 160, 256)) {
-      mask |= 1 << SSE;
-    }
-    if (isSet(s, OFFSET[2], SIZE[2])) {
-      mask |= 1 << 2;
-    }
-    if (cpu.pkru != 0) {
-      mask |= 1 << PKRU;
-    }
-    return mask;
+    return cpu.pkru != 0 ? bitmap | StateComponent.PKRU.bit() : bitmap;
   }
 
-  private static boolean isSet(byte[] bytes, int from, int length) {
-    for (int k = from; k < from + length; k++) {
-      if (bytes[k] != 0) {
+  private static boolean isSet(byte[] bytes, int from, int to) {
+    for (int k = from; k < to; k += 8) {
+      if (get(bytes, k) != 0) {
         return true;
       }
     }
@@ -155,96 +123,87 @@ final class ExtendedState {
     return at;
   }
 
-  private static void store(Cpu cpu, long at, byte[] from, int offset, int length) {
+  private static long get(byte[] from, int offset) {
+    return (long) LONG.get(from, offset);
+  }
+
+  private static void store(Cpu cpu, long at, int offset, int length) {
     for (int k = 0; k < length; k += 8) {
-      cpu.mmu.write64(at + k, load(from, offset + k));
+      cpu.mmu.write64(at + k, get(cpu.xsaveArea, offset + k));
     }
   }
 
-  private static void fetch(Cpu cpu, long at, byte[] to, int offset, int length) {
+  private static void fetch(Cpu cpu, long at, int offset, int length) {
     for (int k = 0; k < length; k += 8) {
-      set(to, offset + k, cpu.mmu.read64(at + k));
+      LONG.set(cpu.xsaveArea, offset + k, cpu.mmu.read64(at + k));
     }
   }
-
-  private static long load(byte[] from, int offset) {
-    long value = 0;
-    for (int k = 7; k >= 0; k--) {
-      value = value << 8 | from[offset + k] & 0xff;
-    }
-    return value;
-  }
-
-  private static void set(byte[] to, int offset, long value) {
-    for (int k = 0; k < 8; k++) {
-      to[offset + k] = (byte) (value >>> 8 * k);
-    }
-  }
-
-  private static int mxcsr(Cpu cpu) {
-    return (int) load(cpu.xsaveArea, MXCSR);
-  }
-
-  private static void setMxcsr(Cpu cpu, int value) {
-    for (int k = 0; k < 4; k++) {
-      cpu.xsaveArea[MXCSR + k] = (byte) (value >>> 8 * k);
-    }
-  }
-
-  /** Bytes of XMM registers that the mode reaches: 16 registers in 64-bit mode, otherwise 8. */
-  private static int xmmBytes(Cpu cpu) {
-    return cpu.codeSize == 8 ? 256 : 128;
-  }
-
-  // ---- FXSAVE ----
 
   /**
-   * Stores the x87 state up to MXCSR. With REX.W pointers have 64 bits, otherwise 32 and a
-   * selector. SDM Vol. 1, 10.5.1.1 "x87 State".
+   * Stores the x87 state. With REX.W pointers have 64 bits, otherwise 32 and a selector. SDM Vol.
+   * 1, 10.5.1.1 "x87 State".
    */
   private static void storeX87(Cpu cpu, Instruction i, long at) {
-    store(cpu, at, cpu.xsaveArea, 0, FIP);
+    boolean wide = i.operandSize == 8;
     long ip = X87State.instructionPointer(cpu);
     long dp = X87State.dataPointer(cpu);
-    if (i.operandSize != 8) {
-      ip = ip & LOW32 | (long) cpu.fpuCs << 32;
-      dp = dp & LOW32 | (long) cpu.fpuDs << 32;
-    }
-    cpu.mmu.write64(at + FIP, ip);
-    cpu.mmu.write64(at + FDP, dp);
+    store(cpu, at, 0, INSTRUCTION_POINTER);
+    cpu.mmu.write64(at + INSTRUCTION_POINTER, wide ? ip : ip & LOW32 | (long) cpu.fpuCs << 32);
+    cpu.mmu.write64(at + DATA_POINTER, wide ? dp : dp & LOW32 | (long) cpu.fpuDs << 32);
+    store(cpu, at + STACK, STACK, STACK_SIZE);
   }
 
   /** Loads what {@link #storeX87} stores. */
   private static void fetchX87(Cpu cpu, Instruction i, long at) {
-    fetch(cpu, at, cpu.xsaveArea, 0, FIP);
-    long ip = cpu.mmu.read64(at + FIP);
-    long dp = cpu.mmu.read64(at + FDP);
     boolean wide = i.operandSize == 8;
+    long ip = cpu.mmu.read64(at + INSTRUCTION_POINTER);
+    long dp = cpu.mmu.read64(at + DATA_POINTER);
+    fetch(cpu, at, 0, INSTRUCTION_POINTER);
     X87State.setInstructionPointer(cpu, wide ? ip : ip & LOW32);
     X87State.setDataPointer(cpu, wide ? dp : dp & LOW32);
     X87State.setSelectors(
         cpu, wide ? 0 : (int) (ip >>> 32) & 0xffff, wide ? 0 : (int) (dp >>> 32) & 0xffff);
+    fetch(cpu, at + STACK, STACK, STACK_SIZE);
   }
+
+  private static void storeMxcsr(Cpu cpu, long at) {
+    cpu.mmu.write32(at + MXCSR, VectorState.mxcsr(cpu));
+    cpu.mmu.write32(at + MXCSR_MASK, DEFINED_MXCSR);
+  }
+
+  /** The MXCSR of an area, which has no reserved bit. */
+  private static int readMxcsr(Cpu cpu, long at) {
+    int mxcsr = cpu.mmu.read32(at + MXCSR);
+    if ((mxcsr & ~DEFINED_MXCSR) != 0) {
+      throw cpu.gp(0);
+    }
+    return mxcsr;
+  }
+
+  /** Bytes of registers that the mode reaches, of 16 that there are. */
+  private static int reached(Cpu cpu, int all) {
+    return all / 16 * VectorState.registers(cpu);
+  }
+
+  // ---- FXSAVE ----
 
   private static void fxsave(Cpu cpu, Instruction i) {
     checkAvailable(cpu, ControlBits.CR0_EM | ControlBits.CR0_TS);
     long at = area(cpu, i, 512, 16, true);
     storeX87(cpu, i, at);
-    cpu.mmu.write32(at + MXCSR, mxcsr(cpu));
-    cpu.mmu.write32(at + MXCSR_MASK, DEFINED_MXCSR);
-    store(cpu, at + 32, cpu.xsaveArea, 32, 128 + xmmBytes(cpu));
+    storeMxcsr(cpu, at);
+    int xmm = StateComponent.SSE.offset;
+    store(cpu, at + xmm, xmm, reached(cpu, XMM_SIZE));
   }
 
   private static void fxrstor(Cpu cpu, Instruction i) {
     checkAvailable(cpu, ControlBits.CR0_EM | ControlBits.CR0_TS);
     long at = area(cpu, i, 512, 16, false);
-    int mxcsr = cpu.mmu.read32(at + MXCSR);
-    if ((mxcsr & ~DEFINED_MXCSR) != 0) {
-      throw cpu.gp(0);
-    }
+    int mxcsr = readMxcsr(cpu, at);
     fetchX87(cpu, i, at);
-    setMxcsr(cpu, mxcsr);
-    fetch(cpu, at + 32, cpu.xsaveArea, 32, 128 + xmmBytes(cpu));
+    VectorState.setMxcsr(cpu, mxcsr);
+    int xmm = StateComponent.SSE.offset;
+    fetch(cpu, at + xmm, xmm, reached(cpu, XMM_SIZE));
   }
 
   // ---- XSAVE ----
@@ -262,55 +221,49 @@ final class ExtendedState {
     checkAvailable(cpu, ControlBits.CR0_TS);
   }
 
-  private static long requested(Cpu cpu, boolean supervisor) {
-    long mask = cpu.r[Cpu.RDX] << 32 | cpu.r[Cpu.RAX] & 0xffffffffL;
-    return mask & (supervisor ? cpu.xcr0 | cpu.xss : cpu.xcr0);
+  private static long enabled(Cpu cpu, boolean supervisor) {
+    return supervisor ? cpu.xcr0 | cpu.xss : cpu.xcr0;
   }
 
-  private static void xsave(Cpu cpu, Instruction i, boolean compact, boolean supervisor) {
+  private static long requested(Cpu cpu, boolean supervisor) {
+    long mask = cpu.r[Cpu.RDX] << 32 | cpu.r[Cpu.RAX] & 0xffffffffL;
+    return mask & enabled(cpu, supervisor);
+  }
+
+  private static void xsave(Cpu cpu, Instruction i, Form form) {
+    boolean supervisor = form == Form.XSAVES;
     check(cpu, i, supervisor);
     if (supervisor && cpu.guest != null && cpu.guest.instruction(i)) {
       return;
     }
     long rfbm = requested(cpu, supervisor);
-    long compaction = compact ? COMPACTED | rfbm : 0;
-    int size = compact ? compactedSize(rfbm) : standardSize(rfbm);
+    boolean compact = form.isCompact();
+    int size = compact ? StateComponent.compactedSize(rfbm) : StateComponent.standardSize(rfbm);
     long at = area(cpu, i, size, 64, true);
     long used = inUse(cpu) & rfbm;
-    boolean mxcsr = compact ? (used >> SSE & 1) != 0 : (rfbm & 6) != 0;
-    if (compact && (rfbm >> SSE & 1) != 0 && mxcsr(cpu) != DEFAULT_MXCSR) {
-      used |= 1 << SSE;
-      mxcsr = true;
+    if (compact && (rfbm & SSE) != 0 && VectorState.mxcsr(cpu) != DEFAULT_MXCSR) {
+      used |= SSE;
     }
-    // The standard form writes all components asked for, the compacted one those in use.
-    long written = compact ? used : rfbm;
-    if ((written & 1) != 0) {
-      storeX87(cpu, i, at);
-      store(cpu, at + 32, cpu.xsaveArea, 32, 128);
+    long written = form == Form.XSAVE ? rfbm : used;
+    if ((compact ? used & SSE : rfbm & SSE_OR_AVX) != 0) {
+      storeMxcsr(cpu, at);
     }
-    if (mxcsr) {
-      cpu.mmu.write32(at + MXCSR, mxcsr(cpu));
-      cpu.mmu.write32(at + MXCSR_MASK, DEFINED_MXCSR);
-    }
-    if ((written >> SSE & 1) != 0) {
-      store(cpu, at + 160, cpu.xsaveArea, 160, xmmBytes(cpu));
-    }
-    for (int n = 2; n < SIZE.length; n++) {
-      if ((written >> n & 1) != 0) {
-        long to = at + offset(n, compaction);
-        if (n == PKRU) {
-          cpu.mmu.write64(to, cpu.pkru & 0xffffffffL);
-        } else {
-          store(cpu, to, cpu.xsaveArea, OFFSET[n], SIZE[n]);
+    for (StateComponent c : COMPONENTS) {
+      if (c.in(written)) {
+        long to = at + (compact ? c.compactedOffset(rfbm) : c.offset);
+        switch (c) {
+          case X87 -> storeX87(cpu, i, at);
+          case PKRU -> cpu.mmu.write64(to, cpu.pkru & 0xffffffffL);
+          default -> store(cpu, to, c.offset, reached(cpu, c.size));
         }
       }
     }
     if (compact) {
-      cpu.mmu.write64(at + HEADER, used);
-      cpu.mmu.write64(at + HEADER + 8, compaction);
+      cpu.mmu.write64(at + XSTATE_BV, used);
+      cpu.mmu.write64(at + XCOMP_BV, COMPACTED | rfbm);
     } else {
-      long old = cpu.mmu.read64(at + HEADER);
-      cpu.mmu.write64(at + HEADER, old & ~rfbm | used);
+      long old = cpu.mmu.read64(at + XSTATE_BV);
+      cpu.mmu.write64(at + XSTATE_BV, old & ~rfbm | used);
     }
   }
 
@@ -320,73 +273,72 @@ final class ExtendedState {
       return;
     }
     long rfbm = requested(cpu, supervisor);
-    long at = area(cpu, i, LEGACY, 64, false);
-    long valid = cpu.mmu.read64(at + HEADER);
-    long compaction = cpu.mmu.read64(at + HEADER + 8);
-    boolean compact = (compaction & COMPACTED) != 0;
-    long enabled = supervisor ? cpu.xcr0 | cpu.xss : cpu.xcr0;
-    boolean bad;
-    if (compact) {
-      bad =
-          !cpu.model.has(Feature.XSAVEC)
-              || (compaction & ~COMPACTED & ~enabled) != 0
-              || (valid & ~compaction) != 0
-              || (valid & COMPACTED) != 0;
-    } else {
-      bad = supervisor || (valid & ~enabled) != 0 || compaction != 0;
-    }
-    for (int k = 16; k < (compact ? 64 : 24); k += 8) {
-      bad |= cpu.mmu.read64(at + HEADER + k) != 0;
-    }
-    if (bad) {
+    long at = area(cpu, i, HEADER_END, 64, false);
+    long valid = cpu.mmu.read64(at + XSTATE_BV);
+    long format = cpu.mmu.read64(at + XCOMP_BV);
+    boolean compact = (format & COMPACTED) != 0;
+    if (!isHeader(cpu, at, valid, format, supervisor)) {
       throw cpu.gp(0);
     }
-    int size = compact ? compactedSize(compaction & ~COMPACTED) : standardSize(rfbm & valid);
+    int size =
+        compact ? StateComponent.compactedSize(format) : StateComponent.standardSize(rfbm & valid);
     cpu.mmu.probeRead(Operands.linear(cpu, i, size, false), size);
     // The standard form loads MXCSR with SSE or AVX, whatever XSTATE_BV says.
-    boolean loadsMxcsr = compact ? (rfbm & valid & 2) != 0 : (rfbm & 6) != 0;
-    int mxcsr = loadsMxcsr ? cpu.mmu.read32(at + MXCSR) : DEFAULT_MXCSR;
-    if ((mxcsr & ~DEFINED_MXCSR) != 0) {
-      throw cpu.gp(0);
+    boolean loads = (compact ? rfbm & valid & SSE : rfbm & SSE_OR_AVX) != 0;
+    int mxcsr = loads ? readMxcsr(cpu, at) : DEFAULT_MXCSR;
+    if (loads || compact && (rfbm & SSE) != 0) {
+      VectorState.setMxcsr(cpu, mxcsr);
     }
-    byte[] s = cpu.xsaveArea;
-    if ((rfbm & 1) != 0) {
-      if ((valid & 1) != 0) {
-        fetchX87(cpu, i, at);
-        fetch(cpu, at + 32, s, 32, 128);
-      } else {
-        Arrays.fill(s, 0, MXCSR, (byte) 0);
-        Arrays.fill(s, 32, 160, (byte) 0);
-        X87State.setSelectors(cpu, 0, 0);
-        s[0] = 0x7f;
-        s[1] = 3;
-      }
-    }
-    if (loadsMxcsr || compact && (rfbm & 2) != 0) {
-      setMxcsr(cpu, mxcsr);
-    }
-    if ((rfbm & 2) != 0) {
-      if ((valid & 2) != 0) {
-        fetch(cpu, at + 160, s, 160, xmmBytes(cpu));
-      } else {
-        Arrays.fill(s, 160, 160 + xmmBytes(cpu), (byte) 0);
-      }
-    }
-    for (int n = 2; n < SIZE.length; n++) {
-      if ((rfbm >> n & 1) == 0) {
-        continue;
-      }
-      boolean initial = (valid >> n & 1) == 0;
-      long from = at + offset(n, compaction);
-      if (n == PKRU) {
-        cpu.pkru = initial ? 0 : cpu.mmu.read32(from);
-      } else if (initial) {
-        Arrays.fill(s, OFFSET[n], OFFSET[n] + SIZE[n], (byte) 0);
-      } else {
-        fetch(cpu, from, s, OFFSET[n], SIZE[n]);
+    for (StateComponent c : COMPONENTS) {
+      if (c.in(rfbm)) {
+        long from = at + (compact ? c.compactedOffset(format) : c.offset);
+        if (c.in(valid)) {
+          fetch(cpu, i, c, from);
+        } else {
+          initialize(cpu, c);
+        }
       }
     }
     cpu.updateMode();
+  }
+
+  /** Whether the header of an area is one that XRSTOR or XRSTORS takes. */
+  private static boolean isHeader(Cpu cpu, long at, long valid, long format, boolean supervisor) {
+    long enabled = enabled(cpu, supervisor);
+    boolean compact = (format & COMPACTED) != 0;
+    boolean good =
+        compact
+            ? cpu.model.has(Feature.XSAVEC)
+                && (format & ~COMPACTED & ~enabled) == 0
+                && (valid & ~(format & ~COMPACTED)) == 0
+            : !supervisor && (valid & ~enabled) == 0 && format == 0;
+    int reservedEnd = compact ? HEADER_END : XCOMP_BV + 16;
+    for (int k = XCOMP_BV + 8; k < reservedEnd; k += 8) {
+      good &= cpu.mmu.read64(at + k) == 0;
+    }
+    return good;
+  }
+
+  private static void fetch(Cpu cpu, Instruction i, StateComponent c, long from) {
+    switch (c) {
+      case X87 -> fetchX87(cpu, i, from);
+      case PKRU -> cpu.pkru = cpu.mmu.read32(from);
+      default -> fetch(cpu, from, c.offset, reached(cpu, c.size));
+    }
+  }
+
+  private static void initialize(Cpu cpu, StateComponent c) {
+    byte[] s = cpu.xsaveArea;
+    switch (c) {
+      case X87 -> {
+        Arrays.fill(s, 0, MXCSR, (byte) 0);
+        Arrays.fill(s, STACK, STACK + STACK_SIZE, (byte) 0);
+        LONG.set(s, 0, (long) X87State.DEFAULT_CONTROL);
+        X87State.setSelectors(cpu, 0, 0);
+      }
+      case PKRU -> cpu.pkru = 0;
+      default -> Arrays.fill(s, c.offset, c.offset + reached(cpu, c.size), (byte) 0);
+    }
   }
 
   // ---- XCR0 ----
@@ -419,16 +371,10 @@ final class ExtendedState {
       return;
     }
     long value = cpu.r[Cpu.RDX] << 32 | cpu.r[Cpu.RAX] & 0xffffffffL;
-    if ((int) cpu.r[Cpu.RCX] != 0 || !isXcr0(cpu, value)) {
+    if ((int) cpu.r[Cpu.RCX] != 0
+        || !StateComponent.isXcr0(StateComponent.supported(cpu.model), value)) {
       throw cpu.gp(0);
     }
     cpu.xcr0 = value;
-  }
-
-  /** Whether XCR0 may have this value. */
-  private static boolean isXcr0(Cpu cpu, long value) {
-    return (value & ~supported(cpu)) == 0
-        && (value & 1) != 0
-        && ((value & 4) == 0 || (value & LEGACY_COMPONENTS) == LEGACY_COMPONENTS);
   }
 }

@@ -11,13 +11,14 @@ import org.kvm4j.cpu.decode.Opcode;
  * The handler of each opcode. Each group of instructions enters its own; what is missing is #UD.
  */
 public final class Handlers {
+  private static final Handler MISSING = Handlers::undefined;
   private static final Handler[] TABLE = new Handler[Opcode.values().length];
 
   /** The opcodes that begin with V, by the rest of their names. */
   private static final Map<String, Opcode> VEX_FORMS = new HashMap<>();
 
   static {
-    Arrays.fill(TABLE, (Handler) Handlers::undefined);
+    Arrays.fill(TABLE, MISSING);
     for (Opcode opcode : Opcode.values()) {
       if (opcode.name().charAt(0) == 'V') {
         VEX_FORMS.put(opcode.name().substring(1), opcode);
@@ -63,6 +64,11 @@ public final class Handlers {
   /** The handler of an opcode; never null. */
   public static Handler of(Opcode opcode) {
     return TABLE[opcode.ordinal()];
+  }
+
+  /** Whether a group has entered a handler for the opcode, be it that of what is always #UD. */
+  static boolean has(Opcode opcode) {
+    return !TABLE[opcode.ordinal()].equals(MISSING);
   }
 
   static void put(Opcode opcode, Handler handler) {

@@ -8,6 +8,7 @@ import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.msr.TimeStampCounter;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.ept.tlb.Tlb;
 
 /**
@@ -132,9 +133,9 @@ final class ProcessorInstructions {
       }
       case 0xd -> {
         if (subleaf == 0 && cpu.model.has(Feature.XSAVE)) {
-          out[1] = ExtendedState.standardSize(cpu.xcr0);
+          out[1] = StateComponent.standardSize(cpu.xcr0);
         } else if (subleaf == 1 && cpu.model.has(Feature.XSAVES)) {
-          out[1] = ExtendedState.compactedSize(cpu.xcr0 | cpu.xss);
+          out[1] = StateComponent.compactedSize(cpu.xcr0 | cpu.xss);
         }
       }
       default -> {}

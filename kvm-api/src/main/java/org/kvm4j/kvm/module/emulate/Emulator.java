@@ -14,6 +14,7 @@ import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.cpu.semantics.Handlers;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.Translation;
@@ -428,9 +429,9 @@ public final class Emulator {
   // ---- the guest's state ----
 
   /**
-   * Bytes of x87 and SSE state, which no VMCS holds: FSTP to a device is an instruction as others.
+   * Bytes of x87, SSE and AVX state, which no VMCS holds: FSTP to a device is an instruction too.
    */
-  private static final int FLOATING_POINT = 512;
+  private static final int EXTENDED_STATE = StateComponent.AVX.offset + StateComponent.AVX.size;
 
   private void load(VendorVcpu v, long nestedRoot) {
     Cpu g = v.cpu();
@@ -449,7 +450,7 @@ public final class Emulator {
     cpu.cr3 = v.cr3();
     cpu.cr4 = v.cr4();
     cpu.efer = v.efer();
-    System.arraycopy(g.xsaveArea, 0, cpu.xsaveArea, 0, FLOATING_POINT);
+    System.arraycopy(g.xsaveArea, 0, cpu.xsaveArea, 0, EXTENDED_STATE);
     cpu.xcr0 = g.xcr0;
     cpu.pkru = g.pkru;
     cpu.pkrs = g.pkrs;
@@ -477,7 +478,8 @@ public final class Emulator {
         g.r[i] = cpu.r[i];
       }
     }
-    System.arraycopy(cpu.xsaveArea, 0, g.xsaveArea, 0, FLOATING_POINT);
+    System.arraycopy(cpu.xsaveArea, 0, g.xsaveArea, 0, EXTENDED_STATE);
+    g.pkru = cpu.pkru;
     v.setRsp(cpu.r[Cpu.RSP]);
     v.setRip(cpu.rip);
     v.setRflags(cpu.rflags());
