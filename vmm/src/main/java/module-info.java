@@ -9,6 +9,8 @@ module org.kvm4j.vmm {
   exports org.kvm4j.vmm.cli;
   exports org.kvm4j.vmm.device;
   exports org.kvm4j.vmm.memory;
+  exports org.kvm4j.vmm.pci;
+  exports org.kvm4j.vmm.virtio;
 
   opens org.kvm4j.vmm.cli to
       info.picocli;

@@ -26,24 +26,12 @@ import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.uapi.Caps;
 import org.kvm4j.kvm.uapi.Uapi;
 import org.kvm4j.vmm.boot.BootState;
-import org.kvm4j.vmm.device.AcpiPowerManagement;
-import org.kvm4j.vmm.device.CmosRtc;
-import org.kvm4j.vmm.device.DebugConsolePort;
-import org.kvm4j.vmm.device.DebugExitPort;
-import org.kvm4j.vmm.device.EchoDevice;
-import org.kvm4j.vmm.device.InterruptLine;
-import org.kvm4j.vmm.device.KeyboardController;
 import org.kvm4j.vmm.device.MmioBus;
-import org.kvm4j.vmm.device.PciConfigPorts;
-import org.kvm4j.vmm.device.PciHostBridge;
-import org.kvm4j.vmm.device.Pit8254;
 import org.kvm4j.vmm.device.PortBus;
-import org.kvm4j.vmm.device.PostPort;
-import org.kvm4j.vmm.device.SystemControlPortA;
-import org.kvm4j.vmm.device.SystemControlPortB;
 import org.kvm4j.vmm.device.Uart16550;
 import org.kvm4j.vmm.device.VmClock;
 import org.kvm4j.vmm.memory.GuestRam;
+import org.kvm4j.vmm.virtio.VirtioConsole;
 
 /**
  * The reference machine: memory, processors and the devices of a small PC, on a kernel's {@code
@@ -59,8 +47,6 @@ public final class Machine implements AutoCloseable {
 
   private static final long IDENTITY_MAP_ADDRESS = 0xfffb_c000L;
 
-  private static final int COM1_IRQ = 4;
-
   /** The name under which the emulated kernel gives the instructions that a vCPU retired. */
   private static final String INSTRUCTIONS = "instructions";
 
@@ -70,11 +56,8 @@ public final class Machine implements AutoCloseable {
   private final Vm vm;
   private final GuestRam memory;
   private final List<Vcpu> vcpus = new ArrayList<>();
-  private final PortBus ports = new PortBus();
-  private final MmioBus mmio = new MmioBus();
-  private final Uart16550 serial;
+  private final Board board;
   private final @Nullable GuestClock guestClock;
-  private final PostPort post = new PostPort();
   private final List<ExitStatistics> statistics = new ArrayList<>();
 
   private final AtomicReference<@Nullable Ending> ending = new AtomicReference<>();
@@ -93,6 +76,7 @@ public final class Machine implements AutoCloseable {
     this.config = config;
     boolean made = false;
     try {
+      config.devices().disks().forEach(disk -> opened(disk.storage()));
       Kvm kvm = opened(Kvm.open(kernel));
       vm = opened(kvm.createVm());
       chips = config.kernelChips() && kvm.checkExtension(Caps.KVM_CAP_IRQCHIP) > 0;
@@ -112,8 +96,26 @@ public final class Machine implements AutoCloseable {
       }
       makeVcpus(kvm);
       guestClock = config.virtualClock() ? new GuestClock(vm, vcpus) : null;
-      serial = new Uart16550(config.serial(), chips ? line(COM1_IRQ) : InterruptLine.NONE);
-      attachDevices(kernelTimer);
+      board =
+          opened(
+              new Board(
+                  config,
+                  vm,
+                  chips,
+                  kernelTimer,
+                  memory,
+                  guestClock != null ? guestClock : VmClock.host(),
+                  new Board.Surroundings() {
+                    @Override
+                    public void end(Ending ending) {
+                      Machine.this.end(ending);
+                    }
+
+                    @Override
+                    public void failed(Throwable cause) {
+                      Machine.this.failed(cause);
+                    }
+                  }));
       made = true;
     } finally {
       if (!made) {
@@ -149,73 +151,47 @@ public final class Machine implements AutoCloseable {
     }
   }
 
-  private InterruptLine line(int irq) {
-    return level -> vm.irqLine(irq, level ? 1 : 0);
-  }
-
-  private void attachDevices(boolean kernelTimer) {
-    VmClock clock = guestClock != null ? guestClock : VmClock.host();
-    Runnable reset = () -> end(Ending.of(Ending.Kind.RESET, "the guest reset the machine"));
-    Runnable powerOff = () -> end(Ending.of(Ending.Kind.POWERED_OFF, "the guest powered off"));
-
-    ports.attach(Uart16550.COM1, Uart16550.PORTS, serial, "serial port");
-    ports.attach(DebugConsolePort.PORT, 1, new DebugConsolePort(config.serial()), "debug console");
-    ports.attach(
-        DebugExitPort.PORT,
-        DebugExitPort.PORTS,
-        new DebugExitPort(
-            code ->
-                end(new Ending(Ending.Kind.DEBUG_EXIT, code, "the guest ended with code " + code))),
-        "debug exit");
-    ports.attach(PostPort.PORT, 1, post, "POST codes");
-    KeyboardController keyboard = new KeyboardController(reset);
-    ports.attach(KeyboardController.DATA_PORT, 1, keyboard.dataPort(), "keyboard");
-    ports.attach(KeyboardController.COMMAND_PORT, 1, keyboard.commandPort(), "keyboard");
-    ports.attach(SystemControlPortA.PORT, 1, new SystemControlPortA(reset), "A20 and reset");
-    ports.attach(
-        CmosRtc.PORT,
-        CmosRtc.PORTS,
-        new CmosRtc(clock, config.bootTime(), memory.lowSize(), memory.highSize()),
-        "CMOS");
-    if (!kernelTimer) {
-      Pit8254 timer = new Pit8254(clock);
-      ports.attach(Pit8254.PORT, Pit8254.PORTS, timer, "timer");
-      ports.attach(SystemControlPortB.PORT, 1, new SystemControlPortB(timer, clock), "timer gate");
-    }
-    PciConfigPorts pci = new PciConfigPorts(reset);
-    pci.attach(0, 0, new PciHostBridge());
-    ports.attach(PciConfigPorts.PORT, PciConfigPorts.PORTS, pci, "PCI");
-    ports.attach(
-        AcpiPowerManagement.PORT,
-        AcpiPowerManagement.PORTS,
-        new AcpiPowerManagement(clock, powerOff),
-        "power management");
-    mmio.attach(EchoDevice.ADDRESS, EchoDevice.SIZE, new EchoDevice(), "echo device");
-  }
-
   /** The guest's memory. */
   public GuestRam memory() {
     return memory;
   }
 
+  /**
+   * The guest-physical address of the ACPI tables' root pointer; 0 if there is not memory enough
+   * for tables.
+   */
+  public long acpiTables() {
+    return board.acpiTables();
+  }
+
   /** The machine's serial port, to give it input. */
   public Uart16550 serial() {
-    return serial;
+    return board.serial();
+  }
+
+  /** The machine's virtio console, to give it input; null if it has none. */
+  public @Nullable VirtioConsole console() {
+    return board.console();
+  }
+
+  /** Asks the guest to power off, as one who presses the power button for a moment. */
+  public void pressPowerButton() {
+    board.power().pressPowerButton();
   }
 
   /** The devices behind ports. */
   public PortBus ports() {
-    return ports;
+    return board.ports();
   }
 
   /** The devices in memory. */
   public MmioBus mmio() {
-    return mmio;
+    return board.mmio();
   }
 
   /** The last code that the guest wrote to port 0x80; -1 if none. */
   public int lastPostCode() {
-    return post.lastCode();
+    return board.post().lastCode();
   }
 
   /** Whether the kernel's interrupt chips are in use. */
@@ -246,7 +222,7 @@ public final class Machine implements AutoCloseable {
    */
   public Ending run() throws InterruptedException {
     List<Thread> threads = new ArrayList<>();
-    ExitHandler handler = new ExitHandler(ports, mmio);
+    ExitHandler handler = new ExitHandler(board.ports(), board.mmio());
     long started = System.nanoTime();
     for (Vcpu vcpu : vcpus) {
       // Without chips in the kernel nothing can start a processor that waits.
@@ -348,8 +324,10 @@ public final class Machine implements AutoCloseable {
     }
   }
 
+  /** Something in the VMM itself failed: it ends the machine. */
   void failed(Throwable cause) {
     failure = cause;
+    end(Ending.of(Ending.Kind.FAILURE, "the VMM failed: " + cause));
   }
 
   /** What failed in the VMM, if {@link Ending.Kind#FAILURE} ended the machine. */

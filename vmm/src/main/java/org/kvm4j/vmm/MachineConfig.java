@@ -1,8 +1,10 @@
 package org.kvm4j.vmm;
 
 import java.time.Instant;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
-import org.kvm4j.vmm.device.Uart16550;
+import org.kvm4j.vmm.device.Uart16550.Sink;
+import org.kvm4j.vmm.virtio.Storage;
 
 /**
  * What a machine is made of.
@@ -15,6 +17,7 @@ import org.kvm4j.vmm.device.Uart16550;
  * @param virtualClock whether devices follow the VM's own clock instead of the host's
  * @param bootTime what the real-time clock shows at first
  * @param serial takes what the guest sends through its serial port and debug console
+ * @param devices what there is beside the devices that every machine has
  * @param statistics whether exits are counted and timed
  * @param listener sees every exit; null if nobody does
  */
@@ -25,7 +28,8 @@ public record MachineConfig(
     boolean startAllCpus,
     boolean virtualClock,
     Instant bootTime,
-    Uart16550.Sink serial,
+    Sink serial,
+    Devices devices,
     boolean statistics,
     @Nullable ExitListener listener) {
 
@@ -40,4 +44,40 @@ public record MachineConfig(
       throw new IllegalArgumentException(cpus + " processors");
     }
   }
+
+  /** How virtio devices are reached. */
+  public enum Virtio {
+    /** On the PCI bus. */
+    PCI,
+    /** Each by registers in memory of its own. */
+    MMIO
+  }
+
+  /**
+   * Devices that not every machine has.
+   *
+   * @param virtio how those of them are reached that are virtio devices
+   * @param disks in the order in which the guest finds them
+   * @param console takes what the guest sends through a virtio console; null if there is none
+   * @param entropy whether there is a source of random bytes
+   * @param tests whether there are the devices that kvm-unit-tests need
+   */
+  public record Devices(
+      Virtio virtio, List<Disk> disks, @Nullable Sink console, boolean entropy, boolean tests) {
+
+    /** None. */
+    public static final Devices NONE = new Devices(Virtio.PCI, List.of(), null, false, false);
+
+    public Devices {
+      disks = List.copyOf(disks);
+    }
+  }
+
+  /**
+   * A disk.
+   *
+   * @param storage its contents; the machine closes it
+   * @param serial its serial number, of which 20 bytes count
+   */
+  public record Disk(Storage storage, String serial) {}
 }

@@ -47,7 +47,6 @@ final class VcpuLoop implements Runnable {
     } catch (KvmException e) {
       machine.end(Ending.of(Ending.Kind.INTERNAL_ERROR, e.getMessage() + where()));
     } catch (RuntimeException | Error e) {
-      machine.end(Ending.of(Ending.Kind.FAILURE, "the VMM failed: " + e));
       machine.failed(e);
     }
   }

@@ -9,8 +9,11 @@ import org.jspecify.annotations.Nullable;
  * @param commandLine may be empty
  * @param initrd for Linux; null if there is none
  * @param modules for multiboot kernels, in order
+ * @param acpiTables the guest-physical address of the ACPI tables' root pointer; 0 if there are
+ *     none
  */
-public record BootOptions(String commandLine, @Nullable GuestFile initrd, List<Module> modules) {
+public record BootOptions(
+    String commandLine, @Nullable GuestFile initrd, List<Module> modules, long acpiTables) {
 
   /** Nothing. */
   public static final BootOptions NONE = new BootOptions("", null, List.of());
@@ -25,5 +28,15 @@ public record BootOptions(String commandLine, @Nullable GuestFile initrd, List<M
 
   public BootOptions {
     modules = List.copyOf(modules);
+  }
+
+  /** For a machine without ACPI tables. */
+  public BootOptions(String commandLine, @Nullable GuestFile initrd, List<Module> modules) {
+    this(commandLine, initrd, modules, 0);
+  }
+
+  /** The same, for a machine with ACPI tables. */
+  public BootOptions withAcpiTables(long address) {
+    return new BootOptions(commandLine, initrd, modules, address);
   }
 }

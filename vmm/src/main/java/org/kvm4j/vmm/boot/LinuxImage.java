@@ -43,6 +43,7 @@ public final class LinuxImage implements GuestImage {
   private static final int LEAST_SIZE = 0x230;
 
   // The zero page.
+  private static final int ACPI_RSDP_ADDR = 0x070;
   private static final int ALT_MEM_K = 0x1e0;
   private static final int E820_ENTRIES = 0x1e8;
   private static final int E820_TABLE = 0x2d0;
@@ -184,7 +185,7 @@ public final class LinuxImage implements GuestImage {
       return loadRealMode(memory, initrd, initrdSize);
     }
     BootLayout.write(memory, mode, file);
-    writeZeroPage(memory, initrd, initrdSize);
+    writeZeroPage(memory, initrd, initrdSize, options.acpiTables());
     long entry = BootLayout.HIGH + (mode == CpuMode.LONG ? STARTUP_64 : 0);
     return BootState.flat(mode, entry, BootLayout.STACK_TOP).withRsi(BootLayout.ZERO_PAGE);
   }
@@ -249,12 +250,13 @@ public final class LinuxImage implements GuestImage {
     return address;
   }
 
-  private void writeZeroPage(GuestRam memory, long initrd, int initrdSize) {
+  private void writeZeroPage(GuestRam memory, long initrd, int initrdSize, long acpiTables) {
     byte[] page = new byte[ZERO_PAGE_SIZE];
     int end = headerEnd(image);
     System.arraycopy(file.bytes(), SETUP_SECTS, page, SETUP_SECTS, end - SETUP_SECTS);
     ByteBuffer zeroPage = ByteBuffer.wrap(page).order(ByteOrder.LITTLE_ENDIAN);
     patchHeader(zeroPage, initrd, initrdSize);
+    zeroPage.putLong(ACPI_RSDP_ADDR, acpiTables);
     zeroPage.putInt(ALT_MEM_K, (int) Math.max(0, (memory.lowSize() >> 10) - 1024));
     List<MemoryRange> map = memory.map();
     zeroPage.put(E820_ENTRIES, (byte) map.size());

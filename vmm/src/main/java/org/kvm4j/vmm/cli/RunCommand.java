@@ -32,6 +32,7 @@ import org.kvm4j.vmm.boot.GuestImageException;
 import org.kvm4j.vmm.boot.GuestImages;
 import org.kvm4j.vmm.boot.Sizes;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParentCommand;
@@ -221,6 +222,10 @@ final class RunCommand implements Callable<Integer> {
               + " kernel, where it has them; none for flat binaries, which can end by HLT then).")
   private @Nullable Chips chips;
 
+  @Mixin
+  @SuppressWarnings("NullAway.Init") // set by picocli
+  private DeviceOptions devices;
+
   @Option(
       names = "--serial",
       paramLabel = "WHERE",
@@ -343,13 +348,14 @@ final class RunCommand implements Callable<Integer> {
               clock == Clock.VIRTUAL,
               clock == Clock.VIRTUAL ? VIRTUAL_BOOT_TIME : Instant.now(),
               console,
+              devices.open(),
               stats,
               null);
       try (Machine machine = machine(opened, config)) {
         holder.set(machine);
         BootState state;
         try {
-          state = image.load(machine.memory(), bootOptions);
+          state = image.load(machine.memory(), bootOptions.withAcpiTables(machine.acpiTables()));
         } catch (GuestImageException e) {
           throw new CommandException(ExitCodes.GUEST_FILE, message(e));
         }

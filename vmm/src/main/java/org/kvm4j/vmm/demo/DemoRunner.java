@@ -52,6 +52,7 @@ public final class DemoRunner {
                 output.write(b);
               }
             },
+            MachineConfig.Devices.NONE,
             true,
             trace);
     try (Machine machine = new Machine(kernel, config)) {

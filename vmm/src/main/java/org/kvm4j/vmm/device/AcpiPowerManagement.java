@@ -1,11 +1,16 @@
 package org.kvm4j.vmm.device;
 
 /**
- * The fixed registers of ACPI at ports 0x600 to 0x60b: the PM1a event block, which keeps what is
- * written and tells of nothing; the PM1a control register, which powers the machine off; and the
- * power management timer, 24 bits at 3.579545 MHz.
+ * The fixed registers of ACPI at ports 0x600 to 0x60b: the PM1a event block, status and enable; the
+ * PM1a control register, which powers the machine off; and the power management timer, 24 bits at
+ * 3.579545 MHz. An event that is enabled holds the system control interrupt up until its status is
+ * cleared.
  *
- * <p>Source: ACPI Specification 6.4, section 4.8.3, "PM1 Control Registers" and "PM Timer".
+ * <p>The timer's carry shows in the status but gives no interrupt: nobody counts on it who reads a
+ * better clock.
+ *
+ * <p>Source: ACPI Specification 6.4, section 4.8.3, "Fixed Hardware Registers" and 4.8.3.3, "Power
+ * Management Timer (PM_TMR)".
  */
 public final class AcpiPowerManagement implements PortDevice {
 
@@ -15,45 +20,84 @@ public final class AcpiPowerManagement implements PortDevice {
   /** How many ports it takes. */
   public static final int PORTS = 12;
 
+  /** Of the event block, in bytes; it is the first. */
+  public static final int EVENT_SIZE = 4;
+
+  /** The offset of the control register. */
+  public static final int CONTROL = 4;
+
+  /** Its size in bytes. */
+  public static final int CONTROL_SIZE = 2;
+
+  /** The offset of the timer. */
+  public static final int TIMER = 8;
+
+  /** Its size in bytes. */
+  public static final int TIMER_SIZE = 4;
+
   /** In Hz. */
   public static final long TIMER_FREQUENCY = 3_579_545;
 
-  private static final int ENABLE = 2;
-  private static final int CONTROL = 4;
-  private static final int TIMER = 8;
+  /** The sleep type that stands for S5, powered off; the DSDT says so. */
+  public static final int SLP_TYP_S5 = 0;
 
+  private static final int STATUS = 0;
+  private static final int ENABLE = 2;
+
+  private static final int TMR_STS = 1 << 0;
+  private static final int PWRBTN_STS = 1 << 8;
+
+  /** The timer, global lock, power button, sleep button and real-time clock. */
+  private static final int EVENTS = TMR_STS | 1 << 5 | PWRBTN_STS | 1 << 9 | 1 << 10;
+
+  private static final int SCI_EN = 1;
   private static final int SLP_EN = 1 << 13;
   private static final int SLP_TYP_SHIFT = 10;
   private static final int SLP_TYP_MASK = 7;
 
-  /** The sleep type that stands for S5; the tables of the machine will say so. */
-  private static final int SLP_TYP_S5 = 0;
-
+  private static final int TIMER_BITS = 24;
   private static final long NANOS_PER_SECOND = 1_000_000_000L;
 
   private final VmClock clock;
+  private final InterruptLine sci;
   private final Runnable powerOff;
+  private int status;
   private int enable;
   private int control;
+  private boolean sciLevel;
+
+  /** How often the timer's highest bit had changed when the guest last cleared that. */
+  private long carriesSeen;
 
   /**
    * @param clock what the timer follows
+   * @param sci the system control interrupt, level-triggered
    * @param powerOff what happens when the guest powers the machine off
    */
-  public AcpiPowerManagement(VmClock clock, Runnable powerOff) {
+  public AcpiPowerManagement(VmClock clock, InterruptLine sci, Runnable powerOff) {
     this.clock = clock;
+    this.sci = sci;
     this.powerOff = powerOff;
+    this.carriesSeen = carries();
+  }
+
+  /** Asks the guest to power off, as one who presses the power button for a moment. */
+  public synchronized void pressPowerButton() {
+    status |= PWRBTN_STS;
+    update();
   }
 
   @Override
   public synchronized int read(int offset, int size) {
     switch (offset) {
+      case STATUS:
+        return status() | enable << 16;
       case ENABLE:
         return enable;
       case CONTROL:
-        return control | 1; // SCI_EN: ACPI mode
+        return control | SCI_EN;
       case TIMER:
-        return timer();
+        return (int) (ticks() & (1 << TIMER_BITS) - 1);
       default:
         return 0;
     }
@@ -62,11 +106,22 @@ public final class AcpiPowerManagement implements PortDevice {
   @Override
   public synchronized void write(int offset, int size, int value) {
     switch (offset) {
+      case STATUS:
+        status &= ~value; // a 1 clears
+        if ((value & TMR_STS) != 0) {
+          carriesSeen = carries();
+        }
+        if (size == 4) {
+          enable = value >>> 16 & EVENTS;
+        }
+        update();
+        break;
       case ENABLE:
-        enable = value & 0xffff;
+        enable = value & EVENTS;
+        update();
         break;
       case CONTROL:
-        control = value & 0xffff & ~SLP_EN;
+        control = value & 0xffff & ~(SLP_EN | SCI_EN);
         if ((value & SLP_EN) != 0 && (value >> SLP_TYP_SHIFT & SLP_TYP_MASK) == SLP_TYP_S5) {
           powerOff.run();
         }
@@ -76,11 +131,25 @@ public final class AcpiPowerManagement implements PortDevice {
     }
   }
 
-  private int timer() {
+  private int status() {
+    return status | (carries() != carriesSeen ? TMR_STS : 0);
+  }
+
+  private void update() {
+    boolean level = (status & enable) != 0;
+    if (level != sciLevel) {
+      sciLevel = level;
+      sci.set(level);
+    }
+  }
+
+  private long ticks() {
     long now = clock.nanos();
-    long ticks =
-        now / NANOS_PER_SECOND * TIMER_FREQUENCY
-            + now % NANOS_PER_SECOND * TIMER_FREQUENCY / NANOS_PER_SECOND;
-    return (int) (ticks & 0xff_ffff);
+    return now / NANOS_PER_SECOND * TIMER_FREQUENCY
+        + now % NANOS_PER_SECOND * TIMER_FREQUENCY / NANOS_PER_SECOND;
+  }
+
+  private long carries() {
+    return ticks() >> TIMER_BITS - 1;
   }
 }

@@ -27,6 +27,7 @@ public final class GuestRam {
 
   private final UserMemory low;
   private final @Nullable UserMemory high;
+  private final List<MemoryRange> reserved = new ArrayList<>();
 
   /**
    * @param low RAM from address 0, {@link #lowSize} of the total bytes
@@ -62,6 +63,18 @@ public final class GuestRam {
     return lowSize() + highSize();
   }
 
+  /**
+   * Tells the guest to leave addresses alone that are no RAM.
+   *
+   * @param range in the hole
+   */
+  public void reserve(MemoryRange range) {
+    if (range.address() < HOLE_START || range.end() > HOLE_END) {
+      throw new IllegalArgumentException(range + " is not in the hole");
+    }
+    reserved.add(range);
+  }
+
   /** The memory map that the guest is given, by address. */
   public List<MemoryRange> map() {
     List<MemoryRange> map = new ArrayList<>();
@@ -74,6 +87,7 @@ public final class GuestRam {
     if (size > MEGABYTE) {
       map.add(new MemoryRange(MEGABYTE, size - MEGABYTE, MemoryRange.RAM));
     }
+    map.addAll(reserved);
     if (highSize() > 0) {
       map.add(new MemoryRange(HOLE_END, highSize(), MemoryRange.RAM));
     }
@@ -108,10 +122,19 @@ public final class GuestRam {
     write(address, source, 0, source.length);
   }
 
+  /**
+   * Reads bytes.
+   *
+   * @throws IndexOutOfBoundsException if any of the range is not RAM
+   */
+  public void read(long address, byte[] target, int offset, int length) {
+    memory(address, length).read(inMemory(address), target, offset, length);
+  }
+
   /** A copy of so many bytes. */
   public byte[] read(long address, int length) {
     byte[] bytes = new byte[length];
-    memory(address, length).read(inMemory(address), bytes, 0, length);
+    read(address, bytes, 0, length);
     return bytes;
   }
 

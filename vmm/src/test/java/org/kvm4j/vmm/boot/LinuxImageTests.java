@@ -83,6 +83,14 @@ class LinuxImageTests {
   }
 
   @Test
+  void the_zero_page_tells_where_the_ACPI_tables_are() throws GuestImageException {
+    parse(TestImages.linux(PAYLOAD)).load(ram, BootOptions.NONE.withAcpiTables(0xe_0000));
+    assertEquals(0xe_0000, ram.getLong(BootLayout.ZERO_PAGE + 0x70));
+    parse(TestImages.linux(PAYLOAD)).load(ram, BootOptions.NONE);
+    assertEquals(0, ram.getLong(BootLayout.ZERO_PAGE + 0x70));
+  }
+
+  @Test
   void the_payload_goes_to_1_MB() throws GuestImageException {
     ByteBuffer image = TestImages.linux(PAYLOAD);
     parse(image).load(ram, BootOptions.NONE);

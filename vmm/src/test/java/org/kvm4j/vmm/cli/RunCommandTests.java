@@ -9,7 +9,9 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -88,6 +90,45 @@ class RunCommandTests {
     image[0x211] = 1;
     Path path = Files.write(directory.resolve("bzImage"), image);
     refused(ExitCodes.GUEST_FILE, "is truncated", "--kernel", path.toString());
+  }
+
+  private void disk(int code, String message, String... options) {
+    List<String> line = new ArrayList<>(List.of("--kernel", flat, "--mode", "real"));
+    for (String option : options) {
+      line.addAll(List.of("--disk", option));
+    }
+    refused(code, message, line.toArray(String[]::new));
+  }
+
+  @Test
+  void a_disk_that_is_not_there() {
+    String none = directory.resolve("none").toString();
+    disk(ExitCodes.GUEST_FILE, "disk " + none + ": no such file", none);
+  }
+
+  @Test
+  void a_disk_of_parts_of_sectors() throws IOException {
+    Path odd = Files.write(directory.resolve("odd"), new byte[700]);
+    disk(ExitCodes.GUEST_FILE, "700 bytes", odd.toString());
+  }
+
+  @Test
+  void a_disk_that_is_there_already() throws IOException {
+    Path disk = Files.write(directory.resolve("disk"), new byte[512]);
+    disk(ExitCodes.GUEST_FILE, "in use", disk.toString(), disk + ",readonly");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = ';',
+      value = {
+        "disk,rw; 'rw' is neither readonly nor serial=TEXT",
+        ",readonly; it names no file",
+        "disk,serial=123456789012345678901; at most 20",
+        "a\0b; no such file"
+      })
+  void a_disk_that_is_not_well_put(String option, String message) {
+    disk(ExitCodes.USAGE, message, option);
   }
 
   @Test

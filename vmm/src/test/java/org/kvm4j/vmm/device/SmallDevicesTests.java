@@ -51,31 +51,6 @@ class SmallDevicesTests {
   }
 
   @Test
-  void the_power_management_timer_counts_at_its_frequency() {
-    FakeClock clock = new FakeClock();
-    AcpiPowerManagement acpi = new AcpiPowerManagement(clock, () -> {});
-    int before = acpi.read(8, 4);
-    clock.advance(1_000_000_000L);
-    assertEquals(3_579_545 & 0xff_ffff, acpi.read(8, 4) - before & 0xff_ffff);
-    clock.advance(100_000_000_000L);
-    assertEquals(0, acpi.read(8, 4) >>> 24, "24 bits");
-  }
-
-  @Test
-  void writing_S5_to_PM1_control_powers_off() {
-    int[] offs = {0};
-    AcpiPowerManagement acpi = new AcpiPowerManagement(new FakeClock(), () -> offs[0]++);
-    acpi.write(4, 2, 0x0000);
-    acpi.write(4, 2, 5 << 10 | 1 << 13); // another sleep state
-    assertEquals(0, offs[0]);
-    acpi.write(4, 2, 1 << 13);
-    assertEquals(1, offs[0]);
-    assertEquals(1, acpi.read(4, 2) & 1);
-    acpi.write(2, 2, 0x0100);
-    assertEquals(0x0100, acpi.read(2, 2));
-  }
-
-  @Test
   void the_echo_device_gives_back_what_it_was_given() {
     EchoDevice echo = new EchoDevice();
     assertEquals(EchoDevice.IDENTITY, echo.read(0, 4));

@@ -53,6 +53,20 @@ class GuestRamTests {
   }
 
   @Test
+  void addresses_in_the_hole_can_be_reserved() {
+    GuestRam ram = new GuestRam(new HeapUserMemory(0x10000), new HeapUserMemory(0x10000));
+    MemoryRange range = new MemoryRange(0xe000_0000L, 0x10_0000, MemoryRange.RESERVED);
+    ram.reserve(range);
+    assertEquals(range, ram.map().get(ram.map().size() - 2), "by address");
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> ram.reserve(new MemoryRange(0, 0x1000, MemoryRange.RESERVED)));
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> ram.reserve(new MemoryRange(0xffff_f000L, 0x2000, MemoryRange.RESERVED)));
+  }
+
+  @Test
   void values_are_little_endian() {
     GuestRam ram = HeapUserMemory.ram(0x1000);
     ram.putLong(8, 0x0807_0605_0403_0201L);

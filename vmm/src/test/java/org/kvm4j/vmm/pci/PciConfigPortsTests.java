@@ -1,4 +1,4 @@
-package org.kvm4j.vmm.device;
+package org.kvm4j.vmm.pci;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -11,11 +11,13 @@ import org.junit.jupiter.api.Test;
 class PciConfigPortsTests {
 
   private int resets;
-  private final PciConfigPorts pci = new PciConfigPorts(() -> resets++);
+  private final PciBus bus = new PciBus(0xe000_0000L, 0x100_0000);
+  private final PciConfigPorts pci = new PciConfigPorts(bus, () -> resets++);
+  private final PciExpressConfig memory = new PciExpressConfig(bus);
 
   @BeforeEach
   void attachHostBridge() {
-    pci.attach(0, 0, new PciHostBridge());
+    bus.attach(0, 0, new PciHostBridge());
   }
 
   private int config(int bus, int device, int function, int register, int size) {
@@ -60,12 +62,12 @@ class PciConfigPortsTests {
   }
 
   @Test
-  void writes_reach_the_function_that_is_addressed() {
+  void reads_and_writes_reach_the_function_that_is_addressed() {
     List<String> log = new ArrayList<>();
-    pci.attach(
+    bus.attach(
         3,
         1,
-        new PciFunction() {
+        new PciFunction(0x1234, 0x5678, 0) {
           @Override
           public int readConfig(int register, int size) {
             return register;
@@ -78,7 +80,27 @@ class PciConfigPortsTests {
         });
     assertEquals(0x12, config(0, 3, 1, 0x12, 2));
     pci.write(4 + 2, 2, 7);
-    assertEquals(List.of("18/2=7"), log);
-    assertThrows(IllegalArgumentException.class, () -> pci.attach(3, 1, new PciHostBridge()));
+    assertEquals(0x12, memory.read((3 << 3 | 1) << 12 | 0x12, 2));
+    memory.write((3 << 3 | 1) << 12 | 0x44, 4, 9);
+    assertEquals(List.of("18/2=7", "68/4=9"), log);
+    assertThrows(IllegalArgumentException.class, () -> bus.attach(3, 1, new PciHostBridge()));
+  }
+
+  @Test
+  void an_access_across_a_multiple_of_4_reads_as_ones() {
+    pci.write(0, 4, 0x8000_0000);
+    assertEquals(-1, pci.read(4 + 3, 2));
+    assertEquals(-1, memory.read(2, 4));
+    memory.write(2, 4, 0); // and nothing is written
+    assertEquals(0x0d57_8086, memory.read(0, 4));
+  }
+
+  @Test
+  void configuration_in_memory_ends_with_256_bytes() {
+    assertEquals(0x0d57_8086, memory.read(0, 4));
+    assertEquals(-1, memory.read(0x100, 4));
+    assertEquals(-1, memory.read(0, 8));
+    memory.write(0x100, 4, 1);
+    assertEquals(-1, memory.read(PciExpressConfig.SIZE - 4, 4));
   }
 }

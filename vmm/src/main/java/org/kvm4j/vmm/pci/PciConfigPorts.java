@@ -1,6 +1,6 @@
-package org.kvm4j.vmm.device;
+package org.kvm4j.vmm.pci;
 
-import org.jspecify.annotations.Nullable;
+import org.kvm4j.vmm.device.PortDevice;
 
 /**
  * PCI configuration mechanism #1, ports 0xcf8 (address) and 0xcfc (data), for bus 0. A function
@@ -18,44 +18,35 @@ public final class PciConfigPorts implements PortDevice {
   /** How many ports it takes. */
   public static final int PORTS = 8;
 
+  /** The port of the reset control register. */
+  public static final int RESET_PORT = 0xcf9;
+
+  /** What a guest writes there to reset the machine. */
+  public static final int RESET_VALUE = 0x06;
+
   private static final int DATA = 4;
   private static final int RESET_CONTROL = 1;
   private static final int RESET_CPU = 0x04;
   private static final int ENABLE = 0x8000_0000;
 
-  private final @Nullable PciFunction[] functions = new PciFunction[32 * 8];
+  private final PciBus bus;
   private final Runnable reset;
   private int address;
   private int resetControl;
 
   /**
+   * @param bus bus 0
    * @param reset what happens when the guest resets the machine through port 0xcf9
    */
-  public PciConfigPorts(Runnable reset) {
+  public PciConfigPorts(PciBus bus, Runnable reset) {
+    this.bus = bus;
     this.reset = reset;
-  }
-
-  /**
-   * Puts a function on bus 0.
-   *
-   * @param device 0 to 31
-   * @param function 0 to 7
-   */
-  public void attach(int device, int function, PciFunction target) {
-    int index = device << 3 | function;
-    if (functions[index] != null) {
-      throw new IllegalArgumentException(
-          String.format("PCI device 00:%02x.%d is there already", device, function));
-    }
-    functions[index] = target;
   }
 
   @Override
   public synchronized int read(int offset, int size) {
     if (offset >= DATA) {
-      PciFunction target = target();
-      int register = (address & 0xfc) | (offset & 3);
-      return target == null || (register & 3) + size > 4 ? -1 : target.readConfig(register, size);
+      return selected() ? bus.readConfig(function(), register(offset), size) : -1;
     }
     if (offset == RESET_CONTROL && size == 1) {
       return resetControl;
@@ -66,10 +57,8 @@ public final class PciConfigPorts implements PortDevice {
   @Override
   public synchronized void write(int offset, int size, int value) {
     if (offset >= DATA) {
-      PciFunction target = target();
-      int register = (address & 0xfc) | (offset & 3);
-      if (target != null && (register & 3) + size <= 4) {
-        target.writeConfig(register, size, value);
+      if (selected()) {
+        bus.writeConfig(function(), register(offset), size, value);
       }
     } else if (offset == RESET_CONTROL && size == 1) {
       boolean resets = (value & RESET_CPU) != 0 && (resetControl & RESET_CPU) == 0;
@@ -83,8 +72,16 @@ public final class PciConfigPorts implements PortDevice {
     }
   }
 
-  private @Nullable PciFunction target() {
+  private boolean selected() {
     boolean bus0 = (address & 0x00ff_0000) == 0;
-    return (address & ENABLE) != 0 && bus0 ? functions[address >> 8 & 0xff] : null;
+    return (address & ENABLE) != 0 && bus0;
+  }
+
+  private int function() {
+    return address >> 8 & 0xff;
+  }
+
+  private int register(int offset) {
+    return (address & 0xfc) | (offset & 3);
   }
 }

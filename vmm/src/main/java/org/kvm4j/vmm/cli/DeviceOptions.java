@@ -1,0 +1,120 @@
+package org.kvm4j.vmm.cli;
+
+import java.io.IOException;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.kvm4j.vmm.MachineConfig;
+import org.kvm4j.vmm.virtio.RawImage;
+import picocli.CommandLine.Option;
+
+/** The options of {@code run} that put devices into the machine. */
+final class DeviceOptions {
+
+  private static final String READ_ONLY = "readonly";
+  private static final String SERIAL = "serial=";
+  private static final int SERIAL_SIZE = 20;
+
+  private enum Transport {
+    pci,
+    mmio
+  }
+
+  @Option(
+      names = {"-d", "--disk"},
+      paramLabel = "FILE[,readonly][,serial=TEXT]",
+      description =
+          "A virtio disk whose contents are those of a file or block device, byte for byte; may be"
+              + " repeated.")
+  private List<String> disks = new ArrayList<>();
+
+  @Option(names = "--entropy", description = "A virtio source of random bytes.")
+  private boolean entropy;
+
+  @Option(
+      names = "--virtio",
+      paramLabel = "BUS",
+      defaultValue = "pci",
+      description =
+          "How virtio devices are reached: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
+  @SuppressWarnings("NullAway.Init") // has a default
+  private Transport virtio;
+
+  @Option(
+      names = "--test-devices",
+      description = "The devices that kvm-unit-tests need: QEMU's pc-testdev.")
+  private boolean tests;
+
+  /** A disk as it was asked for. */
+  private record DiskOption(Path file, boolean readOnly, String serial) {}
+
+  /**
+   * Opens what the devices need.
+   *
+   * @throws CommandException if that cannot be
+   */
+  MachineConfig.Devices open() {
+    List<MachineConfig.Disk> opened = new ArrayList<>();
+    boolean good = false;
+    try {
+      for (String text : disks) {
+        DiskOption disk = parse(text);
+        opened.add(new MachineConfig.Disk(RawImage.open(disk.file, disk.readOnly), disk.serial));
+      }
+      good = true;
+    } catch (IOException e) {
+      throw new CommandException(ExitCodes.GUEST_FILE, "disk " + e.getMessage());
+    } finally {
+      if (!good) {
+        close(opened);
+      }
+    }
+    return new MachineConfig.Devices(
+        virtio == Transport.pci ? MachineConfig.Virtio.PCI : MachineConfig.Virtio.MMIO,
+        opened,
+        null,
+        entropy,
+        tests);
+  }
+
+  private static void close(List<MachineConfig.Disk> disks) {
+    for (MachineConfig.Disk disk : disks) {
+      try {
+        disk.storage().close();
+      } catch (IOException e) {
+        // Nothing was written to it.
+      }
+    }
+  }
+
+  private static DiskOption parse(String text) {
+    String[] parts = text.split(",", -1);
+    boolean readOnly = false;
+    String serial = "";
+    for (int i = 1; i < parts.length; i++) {
+      if (parts[i].equals(READ_ONLY)) {
+        readOnly = true;
+      } else if (parts[i].startsWith(SERIAL)) {
+        serial = parts[i].substring(SERIAL.length());
+      } else {
+        throw usage(text, "'" + parts[i] + "' is neither readonly nor serial=TEXT");
+      }
+    }
+    if (parts[0].isEmpty()) {
+      throw usage(text, "it names no file");
+    }
+    if (serial.length() > SERIAL_SIZE || !serial.chars().allMatch(c -> c > ' ' && c < 0x7f)) {
+      throw usage(text, "a serial number is at most 20 printable ASCII characters");
+    }
+    try {
+      return new DiskOption(Path.of(parts[0]), readOnly, serial);
+    } catch (InvalidPathException e) {
+      throw usage(text, "no such file");
+    }
+  }
+
+  private static CommandException usage(String text, String why) {
+    return new CommandException(ExitCodes.USAGE, "--disk " + text + ": " + why);
+  }
+}
