@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
 
+import org.kvm4j.kvm.DebugRegs;
 import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.GuestDebug;
 import org.kvm4j.kvm.uapi.Uapi;
@@ -89,6 +90,46 @@ class GuestDebugTests extends KvmContract {
     assertEquals(1, hit.dr6() & 0xf);
     assertEquals(8, guest.memory.getByte(0x3004));
     guest.run(Exit.Hlt.class);
+  }
+
+  /** A guest that sets TF and, in the shadow of a move to SS, executes this instruction. */
+  private RealModeGuest steppingInTheShadow(int... instruction) {
+    RealModeGuest guest = new RealModeGuest(kvm);
+    guest.load(
+        CODE, 0x9c, 0x58, 0x0d, 0x00, 0x01, 0x50, // pushf; pop ax; or ax, 0x100; push ax
+        0x8c, 0xd3, 0x9d, 0x8e, 0xd3); // mov bx, ss; popf; mov ss, bx
+    guest.load(CODE + 11, instruction);
+    guest.memory.putInt(4, 0x2000);
+    guest.load(0x2000, 0xe6, 0x0d, 0xf4); // out 13, al; hlt
+    return guest;
+  }
+
+  private void runToHandler(RealModeGuest guest) {
+    assertEquals(13, guest.run(Exit.IoOut.class).port());
+    if ((guest.vcpu.getDebugRegs().dr6 & DR6_BS) != 0) {
+      backend.limit("executes real mode in its instruction emulator, which steps in the shadow");
+    }
+  }
+
+  @EachBackend
+  void anInt1InTheShadowOfAMoveToSsIsATrap() {
+    RealModeGuest guest = steppingInTheShadow(0xf1);
+    runToHandler(guest);
+    assertEquals(CODE + 12, guest.memory.getShort(guest.vcpu.getRegs().rsp));
+    assertEquals(0xffff0ff0L, guest.vcpu.getDebugRegs().dr6);
+  }
+
+  @EachBackend
+  void guardedDebugRegistersAreGuardedInTheShadowOfAMoveToSs() {
+    RealModeGuest guest = steppingInTheShadow(0x0f, 0x23, 0xf0); // mov dr6, eax
+    DebugRegs debug = guest.vcpu.getDebugRegs();
+    debug.dr7 = 0x2400;
+    guest.vcpu.setDebugRegs(debug);
+    runToHandler(guest);
+    assertEquals(CODE + 11, guest.memory.getShort(guest.vcpu.getRegs().rsp));
+    debug = guest.vcpu.getDebugRegs();
+    assertEquals(0x2000, debug.dr6 & 0xe000);
+    assertEquals(0x400, debug.dr7);
   }
 
   @EachBackend

@@ -133,6 +133,12 @@ final class GuestDebug {
   int debugException(ByteBuffer run, VmExit exit) {
     long dr6 = exit.qualification;
     if ((control & (Uapi.KVM_GUESTDBG_SINGLESTEP | Uapi.KVM_GUESTDBG_USE_HW_BP)) == 0) {
+      if (exit.privilegedSoftware) {
+        vcpu.passInstruction();
+      } else if ((vendor.rflags() & Flags.TF) != 0 && vendor.interruptShadow() != 0) {
+        // The exit does not record that a step is pending, and the entry insists on it.
+        vendor.setPendingDebug(vendor.pendingDebug() | 1 << 14);
+      }
       vcpu.events.queueException(Vector.DB, false, 0, true, dr6);
       return 1;
     }

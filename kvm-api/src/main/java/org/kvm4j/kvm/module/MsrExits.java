@@ -68,7 +68,7 @@ final class MsrExits {
     if (denied(index, MsrFilter.READ)) {
       return refused(index, REASON_FILTER, false, 0);
     }
-    int r = VcpuMsrs.read(vcpu, index, value);
+    int r = VcpuMsrs.read(vcpu, index, value, false);
     if (r != VcpuMsrs.OK) {
       return refused(index, reason(r), false, 0);
     }

@@ -9,6 +9,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.StateComponent;
+import org.kvm4j.cpu.semantics.ControlRegisters;
 import org.kvm4j.kvm.uapi.KvmCpuidEntry2;
 
 /**
@@ -18,6 +19,23 @@ import org.kvm4j.kvm.uapi.KvmCpuidEntry2;
 final class VcpuCpuid {
   /** KVM_MAX_CPUID_ENTRIES. */
   static final int MAX_ENTRIES = 256;
+
+  /** EBX of leaf 0: "Genu". */
+  private static final int INTEL = 0x756e6547;
+
+  private static final long CR4_NEVER =
+      ControlBits.CR4_VMXE | ControlBits.CR4_SMXE | ControlBits.CR4_CET;
+
+  private static final long CR4_BY_CPUID =
+      ControlBits.CR4_OSXSAVE
+          | ControlBits.CR4_SMEP
+          | ControlBits.CR4_SMAP
+          | ControlBits.CR4_FSGSBASE
+          | ControlBits.CR4_PKE
+          | ControlBits.CR4_PKS
+          | ControlBits.CR4_LA57
+          | ControlBits.CR4_UMIP
+          | ControlBits.CR4_PCIDE;
 
   /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX. */
   private static final int SIGNIFICANT_INDEX = 1;
@@ -118,7 +136,7 @@ final class VcpuCpuid {
   private @Nullable Entry outOfRange(int function, int index) {
     Entry basic = find(function & 0x80000000, 0);
     Entry vendor = find(0, 0);
-    if (vendor == null || vendor.ebx != 0x756e6547) {
+    if (vendor == null || vendor.ebx != INTEL) {
       return null;
     }
     if (basic != null && Integer.compareUnsigned(function, basic.eax) <= 0) {
@@ -129,6 +147,35 @@ final class VcpuCpuid {
 
   private static int bit(int word, int bit, boolean on) {
     return on ? word | 1 << bit : word & ~(1 << bit);
+  }
+
+  // ---- what follows from the table: kvm_vcpu_after_set_cpuid ----
+
+  /** Whether the table tells of a feature. */
+  boolean has(Feature feature) {
+    Entry e = find(feature.leaf, feature.subleaf);
+    if (e == null) {
+      return false;
+    }
+    int word =
+        switch (feature.register) {
+          case EAX -> e.eax;
+          case EBX -> e.ebx;
+          case ECX -> e.ecx;
+          case EDX -> e.edx;
+        };
+    return (word & feature.mask()) != 0;
+  }
+
+  /**
+   * Bits of CR4 that the guest may not set: those of features that it does not know of, as far as
+   * the kernel looks at them (__cr4_reserved_bits), and those of what virtual CPUs do not have. A
+   * virtual CPU that was given no table may set what the processor has.
+   */
+  long reservedCr4() {
+    return entries.length == 0
+        ? CR4_NEVER
+        : CR4_NEVER | CR4_BY_CPUID & ~ControlRegisters.cr4Defined(this::has);
   }
 
   /** KVM_GET_SUPPORTED_CPUID: the model's own leaves, VMX not passed on, and the leaves of KVM. */

@@ -2,6 +2,7 @@ package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
@@ -14,6 +15,8 @@ import org.kvm4j.kvm.uapi.KvmVcpuEvents;
  * vmx_complete_interrupts; struct kvm_vcpu_events.
  */
 final class VcpuEvents {
+  private static final long DR7_GD = 1 << 13;
+
   private final VendorVcpu vendor;
 
   boolean exceptionPending;
@@ -64,6 +67,11 @@ final class VcpuEvents {
     } else {
       set(vector, hasError, error, hasPayload, payload);
     }
+  }
+
+  /** Of the class whose pushed RFLAGS has RF set, so that a restart meets no breakpoint again. */
+  private static boolean isFault(int v) {
+    return v != Vector.DB && v != Vector.BP && v != Vector.OF && v != Vector.DF && v != Vector.MC;
   }
 
   private static boolean contributory(int v) {
@@ -131,6 +139,11 @@ final class VcpuEvents {
     }
     if (exceptionPending) {
       deliverPayload();
+      if (exception == Vector.DB) {
+        vendor.setDr7(vendor.dr7() & ~DR7_GD);
+      } else if (isFault(exception)) {
+        vendor.setRflags(vendor.rflags() | Flags.RF);
+      }
       exceptionPending = false;
       exceptionInjected = true;
       injectException();

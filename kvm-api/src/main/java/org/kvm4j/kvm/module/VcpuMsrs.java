@@ -2,6 +2,7 @@ package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.function.Predicate;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Msrs;
@@ -46,6 +47,7 @@ final class VcpuMsrs {
   static final int DEBUGCTL = 0x1d9;
   static final int PAT = 0x277;
   static final int MTRR_DEF_TYPE = 0x2ff;
+  static final int PKRS = 0x6e1;
   static final int XSS = 0xda0;
   static final int EFER = 0xc0000080;
   static final int STAR = 0xc0000081;
@@ -80,6 +82,7 @@ final class VcpuMsrs {
     MTRR_DEF_TYPE,
     DEBUGCTL,
     SPEC_CTRL,
+    PKRS,
     BIOS_SIGN_ID,
     MCG_STATUS,
     XSS,
@@ -164,7 +167,7 @@ final class VcpuMsrs {
   /** Whether the processor's own rules hold: MTRRs, and those of system calls. */
   private static boolean isProcessors(int index) {
     return switch (index) {
-      case STAR, FMASK, TSC_AUX, SPEC_CTRL, PRED_CMD, MTRR_DEF_TYPE -> true;
+      case STAR, FMASK, TSC_AUX, SPEC_CTRL, PRED_CMD, PKRS, MTRR_DEF_TYPE -> true;
       default ->
           index >= MsrTable.IA32_MTRR_PHYSBASE0
                   && index < MsrTable.IA32_MTRR_PHYSBASE0 + 2 * VARIABLE_MTRRS
@@ -172,8 +175,32 @@ final class VcpuMsrs {
     };
   }
 
-  /** Reads an MSR of a virtual CPU. */
-  static int read(VirtualCpu v, int index, long[] out) {
+  /** Whether a guest has to know of a feature, and does not, to use an MSR. */
+  private static boolean isHidden(VcpuCpuid cpuid, int index) {
+    return switch (index) {
+      case TSC_AUX -> !cpuid.has(Feature.RDTSCP) && !cpuid.has(Feature.RDPID);
+      case SPEC_CTRL ->
+          !cpuid.has(Feature.IBRS_IBPB)
+              && !cpuid.has(Feature.AMD_IBRS)
+              && !cpuid.has(Feature.AMD_STIBP)
+              && !cpuid.has(Feature.AMD_SSBD);
+      case PRED_CMD -> !cpuid.has(Feature.IBRS_IBPB) && !cpuid.has(Feature.AMD_IBPB);
+      case ARCH_CAPABILITIES -> !cpuid.has(Feature.ARCH_CAPABILITIES);
+      case XSS -> !cpuid.has(Feature.XSAVES);
+      case PKRS -> !cpuid.has(Feature.PKS);
+      default -> false;
+    };
+  }
+
+  /**
+   * Reads an MSR of a virtual CPU.
+   *
+   * @param host whether user space reads, whatever the guest knows of
+   */
+  static int read(VirtualCpu v, int index, long[] out, boolean host) {
+    if (!host && isHidden(v.cpuid, index)) {
+      return INVALID;
+    }
     VendorVcpu vendor = v.vendor();
     if (vendor.isSwitchedMsr(index)) {
       out[0] = vendor.switchedMsr(index);
@@ -203,7 +230,7 @@ final class VcpuMsrs {
       }
       default -> {
         Msr row = isProcessors(index) ? MsrTable.find(cpu.model, index) : null;
-        if (row == null) {
+        if (row == null || !row.isReadable()) {
           return UNKNOWN;
         }
         out[0] = row.read(cpu);
@@ -219,17 +246,21 @@ final class VcpuMsrs {
    * @param host whether user space writes, which may do more than the guest
    */
   static int write(VirtualCpu v, int index, long value, boolean host) {
+    if (!host && isHidden(v.cpuid, index)) {
+      return INVALID;
+    }
     VendorVcpu vendor = v.vendor();
     Cpu cpu = vendor.cpu();
     Msrs m = cpu.msr;
     switch (index) {
       case FS_BASE, GS_BASE, KERNEL_GS_BASE, LSTAR, CSTAR, SYSENTER_ESP, SYSENTER_EIP -> {
-        if (value << 16 >> 16 != value) {
+        if (!cpu.isCanonicalBase(value)) {
           // Host writes of non-canonical values are made canonical for SYSENTER_*; others refuse.
           if (index != SYSENTER_ESP && index != SYSENTER_EIP) {
             return INVALID;
           }
-          value = value << 16 >> 16;
+          int unused = 64 - cpu.model.linearAddressBits();
+          value = value << unused >> unused;
         }
         switch (index) {
           case KERNEL_GS_BASE -> m.kernelGsBase = value;
@@ -262,6 +293,9 @@ final class VcpuMsrs {
         return OK;
       }
       case TSC_ADJUST -> {
+        if (!v.cpuid.has(Feature.TSC_ADJUST)) {
+          return OK;
+        }
         if (!host) {
           v.setGuestTsc(v.guestTsc() + value - m.tscAdjust);
         }
@@ -296,13 +330,13 @@ final class VcpuMsrs {
     return OK;
   }
 
-  /** Bits of IA32_EFER that a guest of this processor may set. */
-  static long definedEfer(CpuModel model) {
+  /** Bits of IA32_EFER that such features bring. */
+  static long definedEfer(Predicate<Feature> features) {
     long bits = ControlBits.EFER_SCE;
-    if (model.has(Feature.LM)) {
+    if (features.test(Feature.LM)) {
       bits |= ControlBits.EFER_LME | ControlBits.EFER_LMA;
     }
-    if (model.has(Feature.NX)) {
+    if (features.test(Feature.NX)) {
       bits |= ControlBits.EFER_NXE;
     }
     return bits;
@@ -310,11 +344,14 @@ final class VcpuMsrs {
 
   private static int writeEfer(VirtualCpu v, long value, boolean host) {
     VendorVcpu vendor = v.vendor();
-    if ((value & ~definedEfer(v.machine().model())) != 0) {
+    if ((value & ~definedEfer(v.machine().model()::has)) != 0) {
       return INVALID;
     }
     long old = vendor.efer();
     if (!host) {
+      if ((value & ~definedEfer(v.cpuid::has)) != 0) {
+        return INVALID;
+      }
       if ((vendor.cr0() & ControlBits.CR0_PG) != 0
           && (old & ControlBits.EFER_LME) != (value & ControlBits.EFER_LME)) {
         return INVALID;

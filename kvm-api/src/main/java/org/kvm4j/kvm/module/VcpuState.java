@@ -131,7 +131,7 @@ final class VcpuState {
       case KVM_SET_DEBUGREGS:
         return setDebugregs(argument);
       case KVM_GET_MSRS:
-        return VcpuMsrs.copyMsrs(user, argument, (i, v) -> VcpuMsrs.read(vcpu, i, v));
+        return VcpuMsrs.copyMsrs(user, argument, (i, v) -> VcpuMsrs.read(vcpu, i, v, true));
       case KVM_SET_MSRS:
         return VcpuMsrs.setMsrs(user, argument, (i, v) -> VcpuMsrs.write(vcpu, i, v[0], true));
       case KVM_SET_CPUID2:
@@ -360,13 +360,11 @@ final class VcpuState {
     } else if ((efer & ControlBits.EFER_LMA) != 0 || b.get(at + KvmSregs.CS + KvmSegment.L) != 0) {
       return false;
     }
-    // Virtual CPUs have no VMX, SMX or supervisor protection keys of their own.
-    long notForGuests = ControlBits.CR4_VMXE | ControlBits.CR4_SMXE | ControlBits.CR4_PKS;
-    if ((cr4 & (~ControlRegisters.cr4Defined(model()) | notForGuests)) != 0) {
+    if ((cr4 & (~ControlRegisters.cr4Defined(model()) | vcpu.cpuid.reservedCr4())) != 0) {
       return false;
     }
     // The kernel runs where there is long mode; a model of ours may lack it.
-    if ((efer & LONG_MODE & ~VcpuMsrs.definedEfer(model())) != 0) {
+    if ((efer & LONG_MODE & ~VcpuMsrs.definedEfer(model()::has)) != 0) {
       return false;
     }
     if (cr0 >>> 32 != 0) {
@@ -403,7 +401,7 @@ final class VcpuState {
     if ((cr8 & ~15L) == 0) {
       vcpu.setCr8(cr8);
     }
-    vendor.setEfer(b.getLong(at + KvmSregs.EFER) & VcpuMsrs.definedEfer(model()));
+    vendor.setEfer(b.getLong(at + KvmSregs.EFER) & VcpuMsrs.definedEfer(model()::has));
     vendor.setCr0(b.getLong(at + KvmSregs.CR0));
     vendor.setCr4(b.getLong(at + KvmSregs.CR4));
     for (int i = 0; i < SEGMENTS.length; i++) {
@@ -639,6 +637,7 @@ final class VcpuState {
       return 0;
     }
     vcpu.cpuid.set(entries);
+    vendor.setReservedCr4(vcpu.cpuid.reservedCr4());
     return 0;
   }
 

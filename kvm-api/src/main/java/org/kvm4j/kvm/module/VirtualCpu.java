@@ -8,7 +8,6 @@ import java.nio.ByteBuffer;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.LogicalProcessor;
-import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
@@ -409,20 +408,25 @@ final class VirtualCpu extends FileObject {
 
   /** Ends the instruction that exited. */
   void skip() {
+    passInstruction();
+    afterInstruction();
+  }
+
+  /** Goes on behind the instruction that exited, which ends the shadow of the one before it. */
+  void passInstruction() {
     long rip = vendor.rip() + exit.instructionLength;
     vendor.setRip(truncateRip(rip));
-    afterInstruction();
+    if (vendor.interruptShadow() != 0) {
+      vendor.setInterruptShadow(0);
+    }
   }
 
   private long truncateRip(long rip) {
     return state.is64Bit() ? rip : rip & 0xffffffffL;
   }
 
-  /** What the end of an instruction that the module carried out brings: no shadow, single-step. */
+  /** What the end of an instruction that the module carried out brings: RF cleared, single-step. */
   private void afterInstruction() {
-    if (vendor.interruptShadow() != 0) {
-      vendor.setInterruptShadow(0);
-    }
     long rflags = vendor.rflags();
     if ((rflags & Flags.RF) != 0) {
       vendor.setRflags(rflags & ~Flags.RF);
@@ -556,10 +560,7 @@ final class VirtualCpu extends FileObject {
       skip();
       return before <= cr8 ? 1 : exit(Exits.KVM_EXIT_SET_TPR);
     }
-    if (exit.register == 4
-        && exit.accessType == 0
-        && (gpr(exit.gpr) & (ControlBits.CR4_VMXE | ControlBits.CR4_SMXE)) != 0) {
-      // Virtual CPUs have no VMX of their own.
+    if (exit.register == 4 && exit.accessType == 0 && (gpr(exit.gpr) & cpuid.reservedCr4()) != 0) {
       events.queueException(Vector.GP, true, 0, false, 0);
       return 1;
     }

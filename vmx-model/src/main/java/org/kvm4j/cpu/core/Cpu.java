@@ -417,6 +417,16 @@ public final class Cpu {
     return linear << unused >> unused == linear;
   }
 
+  /**
+   * Whether the address is canonical for the widest paging that the processor has, whatever
+   * CR4.LA57 is now: the rule for what is loaded into base registers and MSRs, and for what is
+   * invalidated. SDM Vol. 1, "Canonical Addressing".
+   */
+  public boolean isCanonicalBase(long linear) {
+    int unused = 64 - model.linearAddressBits();
+    return linear << unused >> unused == linear;
+  }
+
   // ---- flags ----
 
   public boolean cf() {

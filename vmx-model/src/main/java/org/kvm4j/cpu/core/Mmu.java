@@ -767,7 +767,8 @@ public final class Mmu {
    * @return true if memory was found; false if {@link #devices} claim the guest-physical address
    */
   private boolean translate(long linear, int access) {
-    if (cpu.codeSize == 8 && !cpu.isCanonical(linear)) {
+    // Tables may lie beyond what CR4.LA57 allows now: LGDT does not ask for it.
+    if (cpu.longMode && !cpu.isCanonical(linear)) {
       throw cpu.nonCanonical();
     }
     if (walk.walk(context, linear, access, translation)) {

@@ -73,7 +73,7 @@ public final class EventDelivery {
    * exiting is the caller's question, before the acknowledgement.
    */
   public static void interrupt(Cpu cpu, int vector) {
-    start(cpu, EXTERNAL, vector, false, 0, 0, cpu.rip, 1);
+    start(cpu, EXTERNAL, vector, false, 0, 0, cpu.rip, 1, flagsBetweenInstructions(cpu));
   }
 
   /**
@@ -82,7 +82,7 @@ public final class EventDelivery {
    */
   public static void nmi(Cpu cpu) {
     cpu.nmiBlocked = true;
-    start(cpu, NMI, Vector.NMI, false, 0, 0, cpu.rip, 1);
+    start(cpu, NMI, Vector.NMI, false, 0, 0, cpu.rip, 1, flagsBetweenInstructions(cpu));
   }
 
   /**
@@ -116,8 +116,9 @@ public final class EventDelivery {
         return;
       }
     }
-    start(
-        cpu, type, vector, false, 0, length, after, type == PRIVILEGED_SOFTWARE_EXCEPTION ? 1 : 0);
+    int ext = type == PRIVILEGED_SOFTWARE_EXCEPTION ? 1 : 0;
+    int flags = (int) cpu.rflags() & ~Flags.RF;
+    start(cpu, type, vector, false, 0, length, after, ext, flags);
   }
 
   /**
@@ -152,12 +153,18 @@ public final class EventDelivery {
       }
     }
     int ext = type == SOFTWARE_INTERRUPT || type == SOFTWARE_EXCEPTION ? 0 : 1;
-    start(cpu, type, vector, hasErrorCode, errorCode, length, after, ext);
+    // RF is pushed as it was loaded, whatever the type: SDM Vol. 3, "Details of Vectored-Event
+    // Injection".
+    start(cpu, type, vector, hasErrorCode, errorCode, length, after, ext, (int) cpu.rflags());
   }
 
   // ---- composition ----
 
-  /** Delivers an event that is not subject to the exception bitmap any more. */
+  /**
+   * Delivers an event that is not subject to the exception bitmap any more.
+   *
+   * @param flags to be pushed
+   */
   private static void start(
       Cpu cpu,
       int type,
@@ -166,16 +173,11 @@ public final class EventDelivery {
       int errorCode,
       int length,
       long returnRip,
-      int ext) {
+      int ext,
+      int flags) {
     GuestMode guest = cpu.guest;
     if (guest != null) {
       guest.deliveryInProgress(type, vector, hasErrorCode, errorCode, length);
-    }
-    int flags = flagsBetweenInstructions(cpu);
-    if (type == HARDWARE_EXCEPTION) {
-      flags |= Flags.RF;
-    } else if (type >= SOFTWARE_INTERRUPT) {
-      flags &= ~Flags.RF;
     }
     boolean checked = type == SOFTWARE_INTERRUPT || type == SOFTWARE_EXCEPTION;
     try {

@@ -32,6 +32,9 @@ public final class Msr {
   /** Where the rules come from: a section's title. */
   public final String source;
 
+  /** Of a register that can be written alone. */
+  static final Reader WRITE_ONLY = cpu -> 0;
+
   private final Presence presence;
   private final Reader reader;
   private final Writer writer;
@@ -50,7 +53,12 @@ public final class Msr {
     return presence.on(model);
   }
 
-  /** What RDMSR gives. */
+  /** Whether RDMSR works; a register that is only written is #GP(0) to read. */
+  public boolean isReadable() {
+    return reader != WRITE_ONLY;
+  }
+
+  /** What RDMSR gives; 0 if it is not readable. */
   public long read(Cpu cpu) {
     return reader.read(cpu);
   }

@@ -156,7 +156,7 @@ public final class MsrTable {
       return unit != null && unit.readMsr(index, out);
     }
     Msr msr = find(cpu.model, index);
-    if (msr == null) {
+    if (msr == null || !msr.isReadable()) {
       return false;
     }
     out[0] = msr.read(cpu);
@@ -240,7 +240,7 @@ public final class MsrTable {
 
   private static Msr.Writer canonical(Setter setter) {
     return (cpu, value) -> {
-      if (!cpu.isCanonical(value)) {
+      if (!cpu.isCanonicalBase(value)) {
         return false;
       }
       setter.set(cpu, value);
@@ -346,14 +346,14 @@ public final class MsrTable {
         "IA32_PRED_CMD",
         architectural,
         with(Feature.IBRS_IBPB),
-        c -> 0,
+        Msr.WRITE_ONLY,
         bits(1, (c, v) -> {}));
     row(
         IA32_FLUSH_CMD,
         "IA32_FLUSH_CMD",
         architectural,
         with(Feature.L1D_FLUSH),
-        c -> 0,
+        Msr.WRITE_ONLY,
         bits(1, (c, v) -> {}));
 
     row(

@@ -116,7 +116,8 @@ public final class SegmentLoader {
           (d.ar & (Segment.S | Segment.CODE | Segment.EXPAND_DOWN_OR_CONFORMING))
               == (Segment.S | Segment.CODE | Segment.EXPAND_DOWN_OR_CONFORMING);
       if (!d.unusable() && !conforming && d.dpl() < cpl) {
-        loadNull(d, 0);
+        // The selector becomes null; nothing is loaded, so that FS and GS keep their bases.
+        d.set(0, d.base, 0, Segment.UNUSABLE);
       }
     }
   }

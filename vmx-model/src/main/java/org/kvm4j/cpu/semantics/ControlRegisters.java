@@ -2,6 +2,7 @@ package org.kvm4j.cpu.semantics;
 
 import static org.kvm4j.cpu.core.ControlBits.*;
 
+import java.util.function.Predicate;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.core.Segment;
@@ -186,10 +187,15 @@ public final class ControlRegisters {
 
   /** Bits of CR4 that the processor has: all others are reserved. */
   public static long cr4Defined(CpuModel model) {
+    return cr4Defined(model::has);
+  }
+
+  /** Bits of CR4 that such features bring. */
+  public static long cr4Defined(Predicate<Feature> features) {
     long bits = 0;
     for (Cr4Bit b : Cr4Bit.ALL) {
       for (Feature feature : b.features) {
-        if (model.has(feature)) {
+        if (features.test(feature)) {
           bits |= b.bit;
           break;
         }

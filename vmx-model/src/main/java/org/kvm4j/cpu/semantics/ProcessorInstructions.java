@@ -241,7 +241,7 @@ final class ProcessorInstructions {
     if (cpu.guest != null && cpu.guest.invlpg(i, linear)) {
       return;
     }
-    if (cpu.isCanonical(linear)) {
+    if (cpu.isCanonicalBase(linear)) {
       cpu.mmu.tlb.invalidateLinear(cpu.mmu.vpid, pcid(cpu), linear);
       cpu.mmu.invalidated();
     }
@@ -260,7 +260,7 @@ final class ProcessorInstructions {
     int pcid = (int) low & 0xfff;
     if (Long.compareUnsigned(type, 3) > 0
         || low >>> 12 != 0
-        || type == Tlb.INVPCID_ADDRESS && !cpu.isCanonical(linear)
+        || type == Tlb.INVPCID_ADDRESS && !cpu.isCanonicalBase(linear)
         || type < 2 && pcid != 0 && (cpu.cr4 & ControlBits.CR4_PCIDE) == 0) {
       throw cpu.gp(0);
     }

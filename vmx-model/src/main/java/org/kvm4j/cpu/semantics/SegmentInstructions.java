@@ -200,7 +200,7 @@ final class SegmentInstructions {
       throw DescriptorTables.fault(cpu, Vector.NP, d.selector, 0);
     }
     Descriptor whole = DescriptorTables.expand(cpu, d, Vector.GP, 0);
-    if (cpu.longMode && !cpu.isCanonical(whole.base())) {
+    if (cpu.longMode && !cpu.isCanonicalBase(whole.base())) {
       throw DescriptorTables.fault(cpu, Vector.GP, d.selector, 0);
     }
     return whole;
@@ -252,7 +252,7 @@ final class SegmentInstructions {
     int limit = cpu.mmu.read16(at);
     long base = cpu.mmu.read(after(cpu, at, 2), size);
     if (size == 8) {
-      if (!cpu.isCanonical(base)) {
+      if (!cpu.isCanonicalBase(base)) {
         throw cpu.gp(0);
       }
     } else if (i.operandSize == 2) {
@@ -313,7 +313,7 @@ final class SegmentInstructions {
   private static void writeBase(Cpu cpu, Instruction i, int s) {
     checkFsgsbase(cpu);
     long base = Operands.gpr(cpu, i.reg0, i.size0);
-    if (!cpu.isCanonical(base)) {
+    if (!cpu.isCanonicalBase(base)) {
       throw cpu.gp(0);
     }
     setBase(cpu, s, base);

@@ -773,10 +773,11 @@ public final class NonRootOperation implements GuestMode {
     v[Vmcs.GUEST_PHYSICAL_ADDRESS] = t.gpa;
     int rf = 1;
     if (deliveryType >= 0) {
-      rf = deliveryType == InterruptionInfo.HARDWARE_EXCEPTION ? 1 : RF_KEEP;
-      if (InterruptionInfo.isSoftware(deliveryType)) {
-        rf = 0;
-      }
+      // As it would have been pushed: faults set it, debug exceptions keep it.
+      boolean ofFault =
+          deliveryType == InterruptionInfo.HARDWARE_EXCEPTION
+              && InterruptionInfo.vector(deliveryInfo) != Vector.DB;
+      rf = InterruptionInfo.isSoftware(deliveryType) ? 0 : ofFault ? 1 : RF_KEEP;
     }
     long rip =
         deliveryType < 0 || InterruptionInfo.isSoftware(deliveryType)

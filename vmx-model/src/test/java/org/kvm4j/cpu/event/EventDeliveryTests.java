@@ -777,6 +777,17 @@ class EventDeliveryTests {
     }
 
     @Test
+    void the_resume_flag_is_pushed_as_it_was_loaded() {
+      for (int rf : new int[] {0, Flags.RF}) {
+        SystemMachine m = SystemMachine.protected32(0);
+        m.idt(CODE0, INTERRUPT32);
+        m.cpu.flagsRest = m.cpu.flagsRest & ~Flags.RF | rf;
+        EventDelivery.inject(m.cpu, EventDelivery.HARDWARE_EXCEPTION, Vector.DB, false, 0, 0);
+        assertEquals(rf, m.stack(2, 4) & Flags.RF);
+      }
+    }
+
+    @Test
     void int_n_in_virtual_8086_mode_does_not_look_at_iopl() {
       SystemMachine m = SystemMachine.v86(0);
       m.idt(CODE0, USER_TRAP32);

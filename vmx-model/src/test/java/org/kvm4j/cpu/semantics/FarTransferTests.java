@@ -447,6 +447,17 @@ class FarTransferTests {
     }
 
     @Test
+    void a_segment_dropped_on_the_way_out_keeps_its_base() {
+      SystemMachine m = frame(SystemMachine.long64(0), 8, CODE, LONG3, 2, STACK3, DATA3);
+      m.cpu.seg[Cpu.GS].set(DATA0, 0x123456789000L, 0xffffffffL, 0xc093);
+      m.execute("48cf");
+      assertEquals(0, m.cpu.seg[Cpu.GS].selector);
+      assertTrue(m.cpu.seg[Cpu.GS].unusable());
+      assertEquals(0x123456789000L, m.cpu.seg[Cpu.GS].base);
+      assertEquals(0x123456789000L, m.cpu.r[Cpu.GS_BASE]);
+    }
+
+    @Test
     void a_null_ss_is_for_64_bit_code_below_level_3() {
       SystemMachine m = frame(SystemMachine.long64(0), 8, CODE, LONG0, 2, STACK0, 0);
       m.execute("48cf");

@@ -337,8 +337,15 @@ class SegmentTests {
     assertEquals(0x1234, m.read(DATA + 16, 2));
     assertEquals(0x9abcdef0L, m.read(DATA + 18, 4));
     m = SystemMachine.long64(0);
-    m.memory.writeLong(DATA + 2, 1L << 47);
+    m.memory.writeLong(DATA + 2, 1L << 56);
     assertEquals(Fault.of(Vector.GP, 0), m.fault("0f01142500000500"));
+    // What five-level paging could reach, without it.
+    m.memory.writeShort(DATA, (short) -1);
+    m.memory.writeLong(DATA + 2, 1L << 55);
+    m.execute("0f01142500000500");
+    assertEquals(1L << 55, m.cpu.gdtBase);
+    m.cpu.r[Cpu.RAX] = DATA0;
+    assertEquals(Fault.of(Vector.GP, 0), m.fault("8ed8"));
     m.memory.writeLong(DATA + 2, -4096);
     m.execute("0f01142500000500");
     assertEquals(-4096, m.cpu.gdtBase);
@@ -360,8 +367,11 @@ class SegmentTests {
     assertEquals(0xffff900000000000L, m.cpu.seg[Cpu.FS].base);
     m.execute("f30faec1");
     assertEquals(0, m.cpu.r[Cpu.RCX]);
-    m.cpu.r[Cpu.RAX] = 1L << 47;
+    m.cpu.r[Cpu.RAX] = 1L << 56;
     assertEquals(Fault.of(Vector.GP, 0), m.fault("f3480faed0"));
+    m.cpu.r[Cpu.RAX] = 1L << 55;
+    m.execute("f3480faed0");
+    assertEquals(1L << 55, m.cpu.seg[Cpu.FS].base);
     assertEquals(Fault.of(Vector.GP, 0), SystemMachine.long64(3).fault("0f01f8"));
     assertEquals(Segment.S, m.cpu.seg[Cpu.FS].ar & Segment.S);
   }

@@ -115,6 +115,9 @@ public interface VendorVcpu extends AutoCloseable {
 
   void setDebugRegisterExiting(boolean exiting);
 
+  /** Bits of CR4 that the guest may not set: the attempt exits. */
+  void setReservedCr4(long bits);
+
   /** Whether reads and writes of an MSR exit. */
   void setMsrExiting(int index, boolean read, boolean write);
 

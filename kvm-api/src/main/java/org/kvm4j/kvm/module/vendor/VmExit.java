@@ -62,6 +62,10 @@ public final class VmExit {
 
   // EXCEPTION
   public int vector;
+
+  /** INT1: of the trap class, but the exit is on the instruction. */
+  public boolean privilegedSoftware;
+
   public boolean hasErrorCode;
   public int errorCode;
 

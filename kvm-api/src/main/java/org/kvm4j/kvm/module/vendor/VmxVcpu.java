@@ -10,6 +10,7 @@ import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.vmx.entry.VmEntryFailure;
 import org.kvm4j.vmx.exit.ExitReason;
+import org.kvm4j.vmx.exit.InterruptionInfo;
 import org.kvm4j.vmx.instruction.InstructionError;
 import org.kvm4j.vmx.instruction.VmxUnit;
 import org.kvm4j.vmx.vmcs.ControlWord;
@@ -39,7 +40,7 @@ public final class VmxVcpu implements VendorVcpu {
           | ControlBits.CR0_AM
           | ControlBits.CR0_PG;
 
-  /** CR4 bits that are the hypervisor's. */
+  /** CR4 bits that are the hypervisor's, whatever the guest knows of. */
   private static final long CR4_HOST_OWNED = ControlBits.CR4_VMXE | ControlBits.CR4_SMXE;
 
   private static final int[] SELECTOR = ordinals("SELECTOR");
@@ -71,6 +72,10 @@ public final class VmxVcpu implements VendorVcpu {
   private final long hostTable;
   private boolean launched;
   private boolean injecting;
+
+  /** CR4 bits that are the hypervisor's. */
+  private long cr4Mask = CR4_HOST_OWNED;
+
   private int processorControls;
   private String failure = "";
 
@@ -194,7 +199,7 @@ public final class VmxVcpu implements VendorVcpu {
     vmx.set(Vmcs.VIRTUAL_PROCESSOR_ID, vpid);
     vmx.set(Vmcs.MSR_BITMAP, msrBitmap);
     vmx.set(Vmcs.CR0_GUEST_HOST_MASK, ~CR0_GUEST_OWNED);
-    vmx.set(Vmcs.CR4_GUEST_HOST_MASK, CR4_HOST_OWNED);
+    vmx.set(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);
     vmx.set(Vmcs.VMCS_LINK_POINTER, -1L);
   }
 
@@ -299,8 +304,7 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public long cr4() {
-    return vmx.get(Vmcs.GUEST_CR4) & ~CR4_HOST_OWNED
-        | vmx.get(Vmcs.CR4_READ_SHADOW) & CR4_HOST_OWNED;
+    return vmx.get(Vmcs.GUEST_CR4) & ~cr4Mask | vmx.get(Vmcs.CR4_READ_SHADOW) & cr4Mask;
   }
 
   @Override
@@ -326,6 +330,14 @@ public final class VmxVcpu implements VendorVcpu {
   public void setCr4(long cr4) {
     vmx.set(Vmcs.CR4_READ_SHADOW, cr4);
     vmx.set(Vmcs.GUEST_CR4, cr4 & ~CR4_HOST_OWNED | ControlBits.CR4_VMXE);
+  }
+
+  @Override
+  public void setReservedCr4(long bits) {
+    long now = cr4();
+    cr4Mask = CR4_HOST_OWNED | bits;
+    vmx.set(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);
+    setCr4(now);
   }
 
   @Override
@@ -640,6 +652,7 @@ public final class VmxVcpu implements VendorVcpu {
         exit.vector = info & 0xff;
         exit.hasErrorCode = (info & 1 << 11) != 0;
         exit.errorCode = exit.hasErrorCode ? (int) vmx.get(Vmcs.VM_EXIT_INTR_ERROR_CODE) : 0;
+        exit.privilegedSoftware = (info >> 8 & 7) == InterruptionInfo.PRIVILEGED_SOFTWARE_EXCEPTION;
         exit.kind = (info >> 8 & 7) == 2 ? VmExit.Kind.NMI : VmExit.Kind.EXCEPTION;
       }
       case 1 -> exit.kind = VmExit.Kind.EXTERNAL_INTERRUPT;
