@@ -3,6 +3,10 @@
  * tags, status word, RFLAGS and memory out.
  *
  *   cc -O1 -mno-red-zone -o x87 x87.c && ./x87 | gzip -9 > x87-zen4.bin.gz
+ *   ./x87 functions | gzip -9 > x87-functions-zen4.bin.gz
+ *
+ * With "functions" it is the transcendental instructions, with operands of their ranges; a number that follows makes
+ * records by as many times more.
  *
  * Output: lines of text, the last of them empty: the CPU, the instructions in hex. Then the operands: their
  * number (2 bytes) and 10 bytes each. Then records to the end: the number of the instruction (1), control
@@ -16,6 +20,7 @@
 #include <cpuid.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -34,8 +39,9 @@ static const char *const instructions[] = {
   /* A packed decimal. */
   "df27",
 };
-#define COUNT (sizeof instructions / sizeof *instructions)
 #define ARITHMETIC 13
+
+static const char *const functions[] = {"d9f0", "d9f1", "d9f2", "d9f3", "d9f9", "d9fb", "d9fe", "d9ff"};
 
 static uint64_t seed = 0x9e3779b97f4a7c15;
 
@@ -88,8 +94,9 @@ static const struct {
 };
 #define SPECIAL (sizeof special / sizeof *special)
 
-static value operands[1200];
+static value operands[2000];
 static unsigned registers, memories, decimals;
+static int isFunctions;
 
 static void set(value v, uint16_t e, uint64_t s) {
   memcpy(v, &s, 8);
@@ -124,6 +131,18 @@ static void makeOperands(void) {
       e = 0;
     }
     set(operands[n++], (e > 0x7ffe ? 0x7ffe : e) | (below(2) ? 0x8000 : 0), s);
+  }
+  if (isFunctions) {
+    /* Multiples of pi and what is near; ends of ranges; what is about one, and about as great or small as matters. */
+    static const uint64_t halves[] = {0xc90fdaa22168c234, 0xc90fdaa22168c235, 0xc90fdaa22168c236, 0x96cbe3f9990e91a7,
+                                      0x95f619980c4336f7, 0xfb53d14aa9c2f2c2, 0xb504f333f9de6484, 0xb504f333f9de6485};
+    for (unsigned k = 0; k < 8; k++)
+      for (int e = 0x3ffb; e < 0x4044; e += e < 0x4003 ? 1 : 9) set(operands[n++], e | (below(2) ? 0x8000 : 0), halves[k]);
+    for (unsigned k = 0; k < 60; k++) set(operands[n++], 0x3fff - (k & 1), k & 1 ? -1 - (uint64_t)below(5) : ((uint64_t)1 << 63) + below(5));
+    while (n < 1400) {
+      int e = below(3) ? 0x3fff + (int)below(8) - 6 : 0x3fff - 140 + (int)below(210);
+      set(operands[n++], e | (below(3) ? 0 : 0x8000), fraction());
+    }
   }
   registers = n;
   static const uint32_t single[] = {0, 1, 0x7fffff, 0x800000, 0x3f800000, 0x7f7fffff, 0x7f800000,
@@ -161,7 +180,11 @@ static void difference(const unsigned char *a, const unsigned char *b) {
   for (int k = 0; k < 10; k++) putchar(a[k] ^ b[k]);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  isFunctions = argc > 1 && !strcmp(argv[1], "functions");
+  const char *const *list = isFunctions ? functions : instructions;
+  unsigned count = isFunctions ? sizeof functions / sizeof *functions : sizeof instructions / sizeof *instructions;
+  unsigned times = argc > 2 ? atoi(argv[2]) : 1;
   static unsigned brand[13];
   for (unsigned k = 0; k < 3; k++) {
     unsigned *b = brand + 4 * k;
@@ -170,24 +193,24 @@ int main(void) {
   unsigned eax = 0, ebx, ecx, edx;
   __get_cpuid(1, &eax, &ebx, &ecx, &edx);
   printf("%s, signature %x\n", (char *)brand, eax);
-  for (unsigned k = 0; k < COUNT; k++) printf("%s%c", instructions[k], k + 1 < COUNT ? ' ' : '\n');
+  for (unsigned k = 0; k < count; k++) printf("%s%c", list[k], k + 1 < count ? ' ' : '\n');
   putchar('\n');
   makeOperands();
-  uint16_t count = decimals;
-  put(&count, 2);
-  put(operands, 10 * count);
+  uint16_t values = decimals;
+  put(&values, 2);
+  put(operands, 10 * values);
 
   unsigned char *code =
       mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  for (unsigned op = 0; op < COUNT; op++) {
+  for (unsigned op = 0; op < count; op++) {
     unsigned b0, b1;
-    sscanf(instructions[op], "%2x%2x", &b0, &b1);
+    sscanf(list[op], "%2x%2x", &b0, &b1);
     code[0] = b0;
     code[1] = b1;
     code[2] = 0xc3;
     int isDecimal = b0 == 0xdf && b1 == 0x27;
     int isMemory = b1 < 0xc0;
-    unsigned records = op < ARITHMETIC ? 700 : 160;
+    unsigned records = (isFunctions ? 900 : op < ARITHMETIC ? 700 : 160) * times;
     for (unsigned k = 0; k < records; k++) {
       uint16_t ia = below(3) ? below(registers) : below(2 * SPECIAL);
       uint16_t ib = below(3) ? below(registers) : below(2 * SPECIAL);

@@ -24,8 +24,8 @@ public final class Float80 {
   public static final int UP = Unrounded.UP;
   public static final int TRUNCATE = Unrounded.TRUNCATE;
 
-  private static final int BIAS = 16383;
-  private static final int MAX = 0x7fff;
+  static final int BIAS = 16383;
+  static final int MAX = 0x7fff;
   private static final long INTEGER_BIT = 1L << 63;
   private static final long QUIET_BIT = 1L << 62;
 
@@ -96,7 +96,7 @@ public final class Float80 {
     roundedUp = false;
   }
 
-  private void set(int e, long s) {
+  void set(int e, long s) {
     exponent = e;
     significand = s;
   }
@@ -105,7 +105,7 @@ public final class Float80 {
     set(negative ? 0x8000 : 0, 0);
   }
 
-  private void setInfinity(boolean negative) {
+  void setInfinity(boolean negative) {
     set(negative ? 0xffff : MAX, INTEGER_BIT);
   }
 
@@ -116,7 +116,7 @@ public final class Float80 {
   }
 
   /** Handles NaNs and unsupported operands; true if the result is decided. */
-  private boolean nans(int ae, long as, int be, long bs) {
+  boolean nans(int ae, long as, int be, long bs) {
     if (isUnsupported(ae, as) || isUnsupported(be, bs)) {
       invalid();
       return true;
@@ -152,22 +152,22 @@ public final class Float80 {
     return true;
   }
 
-  private boolean nan(int e, long s) {
+  boolean nan(int e, long s) {
     return nans(e, s, e, s);
   }
 
   /** Biased exponent of the integer bit. */
-  private static int topExponent(int e) {
+  static int topExponent(int e) {
     int x = e & MAX;
     return x == 0 ? 1 : x;
   }
 
   /** Biased exponent of the number with its significand shifted up to the integer bit. */
-  private static int normalExponent(int e, long s) {
+  static int normalExponent(int e, long s) {
     return topExponent(e) - Long.numberOfLeadingZeros(s);
   }
 
-  private static long normalSignificand(long s) {
+  static long normalSignificand(long s) {
     return s << Long.numberOfLeadingZeros(s);
   }
 
@@ -209,6 +209,54 @@ public final class Float80 {
   private void pack(int e, long s, int bits) {
     number.set(sign(e), topExponent(e), s);
     pack(bits);
+  }
+
+  // ---- results of the transcendental functions ----
+
+  /** Rounds and packs an integer that is not zero, in units of a power of two. */
+  private void pack(BigInteger value, int unit, boolean isExact) {
+    BigInteger magnitude = value.abs();
+    int length = magnitude.bitLength();
+    BigInteger top =
+        length <= 128 ? magnitude.shiftLeft(128 - length) : magnitude.shiftRight(length - 128);
+    number.negative = value.signum() < 0;
+    number.exponent = length - 1 + unit + BIAS;
+    number.high = top.shiftRight(64).longValue();
+    number.low = isExact ? top.longValue() : top.longValue() | 1;
+    pack(64);
+    flags |= (exponent & MAX) == 0 && significand >= 0 ? INEXACT | UNDERFLOW : INEXACT;
+  }
+
+  /**
+   * Rounds and packs an integer that is not zero, in units of a power of two; a part is missing.
+   */
+  void packInexact(BigInteger value, int unit) {
+    pack(value, unit, false);
+  }
+
+  /** As {@link #packInexact}, if nothing is missing; it is taken for inexact all the same. */
+  void packExact(BigInteger value, int unit) {
+    pack(value, unit, true);
+  }
+
+  /** Rounds and packs what is by very little greater or less than a number that is not zero. */
+  void packNear(int e, long s, boolean greater) {
+    number.set(sign(e), topExponent(e), s);
+    if (greater) {
+      number.low |= 1;
+    } else {
+      number.lower();
+    }
+    pack(64);
+  }
+
+  /** Rounds and packs what is by very little less than a quotient of numbers that are not zero. */
+  void packQuotientLess(int ae, long as, int be, long bs) {
+    int x = normalExponent(ae, as) - normalExponent(be, bs) + BIAS;
+    boolean negative = sign(ae) != sign(be);
+    number.quotient(negative, x, normalSignificand(as), normalSignificand(bs));
+    number.lower();
+    pack(64);
   }
 
   private void overflow(boolean negative, int exp, long kept, long unit) {
@@ -333,7 +381,7 @@ public final class Float80 {
     pack(precision);
   }
 
-  private static BigInteger unsigned(long v) {
+  static BigInteger unsigned(long v) {
     BigInteger b = BigInteger.valueOf(v);
     return v < 0 ? b.add(BigInteger.ONE.shiftLeft(64)) : b;
   }

@@ -126,6 +126,19 @@ final class Unrounded {
     };
   }
 
+  /** Makes the number, which is not zero, less by a unit of its last place. */
+  void lower() {
+    if (low == 0) {
+      high--;
+    }
+    low--;
+    if (high >= 0) {
+      high = high << 1 | 1;
+      low = low << 1 | 1;
+      exponent--;
+    }
+  }
+
   // ---- arithmetic ----
 
   /**

@@ -55,6 +55,7 @@ public final class Handlers {
     SimdConvert.register();
     SimdControl.register();
     X87.register();
+    X87Functions.register();
     X87Transfer.register();
     X87Control.register();
   }

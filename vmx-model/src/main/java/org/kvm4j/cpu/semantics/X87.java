@@ -10,23 +10,20 @@ import org.kvm4j.cpu.fpu.Float80;
 /**
  * Arithmetic and comparison of the x87 FPU. SDM Vol. 1, 8.3 "x87 FPU Instruction Set"; Vol. 2, each
  * instruction's page. What moves data is in {@link X87Transfer}, what controls the FPU in {@link
- * X87Control}.
- *
- * <p>The transcendental instructions (F2XM1, FYL2X, FYL2XP1, FPTAN, FPATAN, FSIN, FCOS, FSINCOS)
- * are not built yet: they are #UD.
+ * X87Control}, the transcendental functions in {@link X87Functions}.
  */
 final class X87 {
   private X87() {}
 
   /** An operation with two operands, which leaves its result in the arithmetic unit. */
   @FunctionalInterface
-  private interface Binary {
+  interface Binary {
     void apply(Float80 f, int ae, long as, int be, long bs);
   }
 
   /** An operation with one operand. */
   @FunctionalInterface
-  private interface Unary {
+  interface Unary {
     void apply(Float80 f, int e, long s);
   }
 
@@ -142,7 +139,7 @@ final class X87 {
   // ---- ST(0) alone, or with ST(1) ----
 
   /** Whether ST(0) is empty, which is answered. */
-  private static boolean isMissing(Cpu cpu, Instruction i) {
+  static boolean isMissing(Cpu cpu, Instruction i) {
     if (!X87State.isEmpty(cpu, 0)) {
       return false;
     }
@@ -152,7 +149,7 @@ final class X87 {
     return true;
   }
 
-  private static void unary(Cpu cpu, Instruction i, Unary operation) {
+  static void unary(Cpu cpu, Instruction i, Unary operation) {
     Float80 f = X87Exceptions.begin(cpu);
     if (isMissing(cpu, i)) {
       return;
@@ -204,18 +201,23 @@ final class X87 {
     X87State.setConditions(cpu, conditions);
   }
 
+  /** Whether ST(0) is empty, or there is no room for a second result, which is answered. */
+  static boolean isMissingOrFull(Cpu cpu, Instruction i) {
+    boolean isMissing = X87State.isEmpty(cpu, 0);
+    if (!isMissing && X87State.isEmpty(cpu, 7)) {
+      return false;
+    }
+    if (isMissing ? X87Exceptions.underflow(cpu, i) : X87Exceptions.overflow(cpu, i)) {
+      X87State.setIndefinite(cpu, 0);
+      X87State.push(cpu, X87State.INDEFINITE_EXPONENT, X87State.INDEFINITE_SIGNIFICAND);
+    }
+    return true;
+  }
+
   /** FXTRACT: the exponent in ST(0), and then the significand pushed. */
   private static void extract(Cpu cpu, Instruction i) {
     Float80 f = X87Exceptions.begin(cpu);
-    if (X87State.isEmpty(cpu, 0) || !X87State.isEmpty(cpu, 7)) {
-      boolean masked =
-          X87State.isEmpty(cpu, 0)
-              ? X87Exceptions.underflow(cpu, i)
-              : X87Exceptions.overflow(cpu, i);
-      if (masked) {
-        X87State.setIndefinite(cpu, 0);
-        X87State.push(cpu, X87State.INDEFINITE_EXPONENT, X87State.INDEFINITE_SIGNIFICAND);
-      }
+    if (isMissingOrFull(cpu, i)) {
       return;
     }
     f.extractExponent(X87State.exponent(cpu, 0), X87State.significand(cpu, 0));
@@ -316,6 +318,8 @@ final class X87 {
    */
   private static int order(Cpu cpu, Instruction i, Float80 f, int st, boolean quiet) {
     if (X87State.isEmpty(cpu, 0) || X87State.isEmpty(cpu, st)) {
+      // A denormal in memory, which has been loaded, counts no more.
+      f.begin();
       return X87Exceptions.underflow(cpu, i) ? Float80.UNORDERED : STOPPED;
     }
     int order =

@@ -9,7 +9,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
@@ -212,12 +211,6 @@ class X87Tests {
         }
       }
     }
-  }
-
-  @ParameterizedTest
-  @ValueSource(strings = {"d9 f0", "d9 f1", "d9 f2", "d9 f3", "d9 f9", "d9 fb", "d9 fe", "d9 ff"})
-  void transcendental_instructions_are_not_built_yet(String code) {
-    assertEquals(Vector.UD, vector(machine(TestMachine.Mode.LONG), code));
   }
 
   @Test
