@@ -52,9 +52,9 @@ public sealed interface Exit {
       case Exits.KVM_EXIT_IRQ_WINDOW_OPEN:
         return new IrqWindowOpen();
       case Exits.KVM_EXIT_SHUTDOWN:
-        return new Shutdown();
+        return new Shutdown(page.diagnosis());
       case Exits.KVM_EXIT_FAIL_ENTRY:
-        return new FailEntry(page.failEntryReason(), page.failEntryCpu());
+        return new FailEntry(page.failEntryReason(), page.failEntryCpu(), page.diagnosis());
       case Exits.KVM_EXIT_INTR:
         return new Intr();
       case Exits.KVM_EXIT_SET_TPR:
@@ -289,8 +289,13 @@ public sealed interface Exit {
     }
   }
 
-  /** {@code KVM_EXIT_SHUTDOWN}: a triple fault. */
-  record Shutdown() implements Exit {
+  /**
+   * {@code KVM_EXIT_SHUTDOWN}: a triple fault.
+   *
+   * @param diagnosis which exceptions led to it, in one line; empty if the kernel does not tell, as
+   *     Linux does not
+   */
+  record Shutdown(String diagnosis) implements Exit {
     @Override
     public int reason() {
       return Exits.KVM_EXIT_SHUTDOWN;
@@ -302,8 +307,10 @@ public sealed interface Exit {
    *
    * @param hardwareReason on Intel the exit reason, 0x8000_0021 for a bad guest state
    * @param cpu the host's CPU
+   * @param diagnosis which check the state did not pass, with its values, in one line; empty if the
+   *     kernel does not tell, as Linux does not
    */
-  record FailEntry(long hardwareReason, int cpu) implements Exit {
+  record FailEntry(long hardwareReason, int cpu, String diagnosis) implements Exit {
     @Override
     public int reason() {
       return Exits.KVM_EXIT_FAIL_ENTRY;
@@ -311,7 +318,8 @@ public sealed interface Exit {
 
     @Override
     public String toString() {
-      return String.format("FailEntry[hardwareReason=0x%x, cpu=%d]", hardwareReason, cpu);
+      return String.format(
+          "FailEntry[hardwareReason=0x%x, cpu=%d, diagnosis=%s]", hardwareReason, cpu, diagnosis);
     }
   }
 

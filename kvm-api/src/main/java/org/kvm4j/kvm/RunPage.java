@@ -1,6 +1,8 @@
 package org.kvm4j.kvm;
 
 import java.util.Objects;
+import java.util.function.Supplier;
+import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.UserMemory;
 import org.kvm4j.kvm.uapi.KvmRun;
 import org.kvm4j.kvm.uapi.KvmSyncRegs;
@@ -18,12 +20,23 @@ import org.kvm4j.kvm.uapi.Uapi;
 public final class RunPage {
 
   private final UserMemory memory;
+  private final Supplier<String> diagnosis;
 
   /**
    * @param memory the mapping of a vCPU's descriptor, or a copy of one
    */
   public RunPage(UserMemory memory) {
+    this(memory, () -> "");
+  }
+
+  RunPage(UserMemory memory, Supplier<String> diagnosis) {
     this.memory = memory;
+    this.diagnosis = diagnosis;
+  }
+
+  /** What the kernel knows of the exit beside this page: see {@link Kernel#diagnosis}. */
+  public String diagnosis() {
+    return diagnosis.get();
   }
 
   /** All pages of the mapping. */

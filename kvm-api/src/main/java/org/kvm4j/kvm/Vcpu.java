@@ -94,7 +94,7 @@ public final class Vcpu extends Handle {
       throw new KvmException("mmap", (int) -mapping, "of vCPU " + id + "'s run page");
     }
     UserMemory memory = kernel.memory(mapping, mappingSize);
-    this.page = new RunPage(memory);
+    this.page = new RunPage(memory, () -> kernel.diagnosis(fd));
     this.ring =
         new CoalescedRing(
             memory.slice((long) Uapi.KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE_SIZE, PAGE_SIZE));

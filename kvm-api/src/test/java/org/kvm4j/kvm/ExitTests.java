@@ -117,7 +117,7 @@ class ExitTests {
 
     memory.putLong(KvmRun.FAIL_ENTRY_HARDWARE_ENTRY_FAILURE_REASON, 0x8000_0021L);
     memory.putInt(KvmRun.FAIL_ENTRY_CPU, 1);
-    assertEquals(new Exit.FailEntry(0x8000_0021L, 1), exit(Exits.KVM_EXIT_FAIL_ENTRY));
+    assertEquals(new Exit.FailEntry(0x8000_0021L, 1, ""), exit(Exits.KVM_EXIT_FAIL_ENTRY));
 
     memory.putInt(KvmRun.MSR_REASON, Uapi.KVM_MSR_EXIT_REASON_FILTER);
     memory.putInt(KvmRun.MSR_INDEX, 0xc000_0080);

@@ -98,8 +98,11 @@ public final class ExitHandler {
   }
 
   private static Ending ending(Exit exit) {
-    if (exit instanceof Exit.Shutdown) {
-      return Ending.of(Ending.Kind.SHUTDOWN, "the guest shut down (triple fault)");
+    if (exit instanceof Exit.Shutdown shutdown) {
+      String why = shutdown.diagnosis();
+      return Ending.of(
+          Ending.Kind.SHUTDOWN,
+          "the guest shut down (triple fault)" + (why.isEmpty() ? "" : ": " + why));
     }
     if (exit instanceof Exit.SystemEvent event) {
       switch (event.type()) {
@@ -130,8 +133,10 @@ public final class ExitHandler {
     if (exit instanceof Exit.FailEntry entry) {
       return Ending.of(
           Ending.Kind.INTERNAL_ERROR,
-          String.format(
-              "the processor refuses to enter the guest: reason 0x%x", entry.hardwareReason()));
+          entry.diagnosis().isEmpty()
+              ? String.format(
+                  "the processor refuses to enter the guest: reason 0x%x", entry.hardwareReason())
+              : entry.diagnosis());
     }
     return Ending.of(
         Ending.Kind.INTERNAL_ERROR,

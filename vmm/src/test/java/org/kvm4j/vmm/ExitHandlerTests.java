@@ -92,7 +92,12 @@ class ExitHandlerTests {
 
   @Test
   void a_shutdown_ends_the_machine() {
-    assertEquals(Ending.Kind.SHUTDOWN, ending(new Exit.Shutdown()).kind());
+    assertEquals(
+        Ending.of(Ending.Kind.SHUTDOWN, "the guest shut down (triple fault)"),
+        ending(new Exit.Shutdown("")));
+    assertEquals(
+        Ending.of(Ending.Kind.SHUTDOWN, "the guest shut down (triple fault): #UD"),
+        ending(new Exit.Shutdown("#UD")));
   }
 
   @Test
@@ -117,9 +122,12 @@ class ExitHandlerTests {
 
   @Test
   void a_failed_entry_gives_the_hardwares_reason() {
-    Ending ending = ending(new Exit.FailEntry(0x8000_0021L, 0));
+    Ending ending = ending(new Exit.FailEntry(0x8000_0021L, 0, ""));
     assertEquals(Ending.Kind.INTERNAL_ERROR, ending.kind());
     assertTrue(ending.message().endsWith("reason 0x80000021"));
+    assertEquals(
+        "VM entry failed: because",
+        ending(new Exit.FailEntry(0x8000_0021L, 0, "VM entry failed: because")).message());
   }
 
   @Test

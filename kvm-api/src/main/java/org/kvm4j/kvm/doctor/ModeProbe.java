@@ -166,8 +166,9 @@ final class ModeProbe {
           "OUT of 0x%x, which should be 0x%x",
           out.data().getLittleEndian(0, out.data().length()), mode.sum());
     }
-    if (exit instanceof Exit.Shutdown) {
-      return "KVM_EXIT_SHUTDOWN: a triple fault";
+    if (exit instanceof Exit.Shutdown shutdown) {
+      return "KVM_EXIT_SHUTDOWN: a triple fault"
+          + (shutdown.diagnosis().isEmpty() ? "" : ", " + shutdown.diagnosis());
     }
     if (exit instanceof Exit.InternalError error) {
       return "KVM_EXIT_INTERNAL_ERROR, suberror "
@@ -176,8 +177,9 @@ final class ModeProbe {
     }
     if (exit instanceof Exit.FailEntry entry) {
       return String.format(
-          "KVM_EXIT_FAIL_ENTRY: the hardware refuses the entry, reason 0x%x",
-          entry.hardwareReason());
+              "KVM_EXIT_FAIL_ENTRY: the hardware refuses the entry, reason 0x%x",
+              entry.hardwareReason())
+          + (entry.diagnosis().isEmpty() ? "" : ", " + entry.diagnosis());
     }
     return KvmExit.nameOf(exit.reason()) + ": " + exit;
   }

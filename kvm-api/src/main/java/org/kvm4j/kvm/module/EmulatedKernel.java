@@ -97,6 +97,12 @@ public final class EmulatedKernel implements Kernel {
   }
 
   @Override
+  public String diagnosis(int fd) {
+    FileObject file = file(fd);
+    return file == null ? "" : file.diagnosis();
+  }
+
+  @Override
   public int ioctl(int fd, int request, long argument) {
     FileObject file = file(fd);
     return file == null ? Results.EBADF : file.ioctl(request, argument);

@@ -25,6 +25,11 @@ abstract class FileObject {
     return Results.EINVAL;
   }
 
+  /** {@link Kernel#diagnosis} of this file. */
+  String diagnosis() {
+    return "";
+  }
+
   /** The poll(2) events that are ready now. */
   int ready() {
     return Kernel.POLLIN | Kernel.POLLOUT;

@@ -2,8 +2,6 @@ package org.kvm4j.kvm.module;
 
 import static org.kvm4j.kvm.uapi.Ioctls.*;
 
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.nio.ByteBuffer;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -28,7 +26,6 @@ import org.kvm4j.kvm.uapi.Uapi;
  * kvm_arch_vcpu_ioctl_run, vcpu_run, vcpu_enter_guest, vmx_handle_exit.
  */
 final class VirtualCpu extends FileObject {
-  private static final Logger LOG = System.getLogger("org.kvm4j.kvm");
 
   /** Instructions between two looks at the host: far more than any guest notices. */
   private static final long SLICE = 1L << 40;
@@ -64,6 +61,7 @@ final class VirtualCpu extends FileObject {
   private long cr8;
   private long apicBase;
   private long tscOffset;
+  private volatile String diagnosis = "";
   int mpState = Uapi.KVM_MP_STATE_RUNNABLE;
   boolean hasRun;
 
@@ -162,6 +160,11 @@ final class VirtualCpu extends FileObject {
         destroyIfIdle();
       }
     }
+  }
+
+  @Override
+  String diagnosis() {
+    return diagnosis;
   }
 
   /** As on Linux, a call that another thread is in keeps the file: its end is what frees it. */
@@ -281,6 +284,7 @@ final class VirtualCpu extends FileObject {
     if (argument != 0) {
       return Results.EINVAL;
     }
+    diagnosis = "";
     HostThread t = vm.kernel.currentThread();
     thread = t;
     t.enter(this);
@@ -495,6 +499,7 @@ final class VirtualCpu extends FileObject {
       case EXCEPTION:
         return exception();
       case TRIPLE_FAULT:
+        diagnosis = vendor.explanation();
         return exit(Exits.KVM_EXIT_SHUTDOWN);
       case HYPERCALL:
         return hypercall();
@@ -521,7 +526,7 @@ final class VirtualCpu extends FileObject {
   }
 
   private int entryFailure() {
-    LOG.log(Level.WARNING, () -> "vCPU " + id + ": " + vendor.entryFailure());
+    diagnosis = vendor.explanation();
     run.putLong(KvmRun.FAIL_ENTRY_HARDWARE_ENTRY_FAILURE_REASON, exit.reason);
     run.putInt(KvmRun.FAIL_ENTRY_CPU, id);
     return exit(Exits.KVM_EXIT_FAIL_ENTRY);

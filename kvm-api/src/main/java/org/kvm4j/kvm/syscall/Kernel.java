@@ -89,6 +89,18 @@ public interface Kernel extends AutoCloseable {
   int ioctl(int fd, int request, long argument);
 
   /**
+   * What this kernel knows, beside Linux's interface, of why a vCPU's last {@code KVM_RUN} ended in
+   * {@code KVM_EXIT_FAIL_ENTRY} or {@code KVM_EXIT_SHUTDOWN}: which check a VM entry broke, which
+   * exceptions led to a triple fault. For people, and of any form.
+   *
+   * @param fd of a vCPU
+   * @return one line; empty if there is nothing to say, as always by the machine's own kernel
+   */
+  default String diagnosis(int fd) {
+    return "";
+  }
+
+  /**
    * mmap(2), at an address that the kernel chooses. Anonymous memory is zero and takes real memory
    * only where it is touched.
    *

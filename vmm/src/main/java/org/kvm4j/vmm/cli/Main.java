@@ -77,7 +77,7 @@ public final class Main implements Callable<Integer> {
     commandLine.setParameterExceptionHandler(
         (e, args) -> {
           PrintWriter err = e.getCommandLine().getErr();
-          err.println("kvm4j: " + UsageErrors.message(e, args));
+          err.println(line(UsageErrors.message(e, args)));
           err.flush();
           return ExitCodes.USAGE;
         });
@@ -85,18 +85,27 @@ public final class Main implements Callable<Integer> {
         (e, failed, result) -> {
           PrintWriter err = failed.getErr();
           if (e instanceof CommandException c) {
-            err.println("kvm4j: " + c.getMessage());
+            err.println(line(String.valueOf(c.getMessage())));
             err.flush();
             return c.exitCode();
           }
-          err.println("kvm4j: failed: " + e);
-          if (environment.variables().containsKey(TRACE_VARIABLE)) {
-            e.printStackTrace(err);
-          }
-          err.flush();
-          return ExitCodes.FAILURE;
+          return failed(e, err, environment);
         });
     return commandLine;
+  }
+
+  private static int failed(Throwable e, PrintWriter err, Environment environment) {
+    err.println(line("failed: " + e));
+    if (environment.variables().containsKey(TRACE_VARIABLE)) {
+      e.printStackTrace(err);
+    }
+    err.flush();
+    return ExitCodes.FAILURE;
+  }
+
+  /** A message's line. What it names may be any text, and stays harmless to a terminal. */
+  private static String line(String message) {
+    return "kvm4j: " + message.replaceAll("\\p{Cntrl}", "?");
   }
 
   @SuppressWarnings({"unchecked", "rawtypes"}) // an enum's class is that of its constants
@@ -121,7 +130,13 @@ public final class Main implements Callable<Integer> {
    * @return the exit code
    */
   static int execute(CommandLine commandLine, Environment environment, String... args) {
-    int code = commandLine.execute(args);
+    int code;
+    try {
+      code = commandLine.execute(args);
+    } catch (Error e) {
+      // Out of memory, of stack, of file descriptors to load a class from.
+      code = failed(e, commandLine.getErr(), environment);
+    }
     commandLine.getOut().flush();
     IOException lost = environment.output().failure();
     if (lost == null) {

@@ -313,6 +313,9 @@ final class RunCommand implements Callable<Integer> {
   }
 
   private GuestFile read(String role, String path) throws GuestImageException {
+    if (path.isEmpty()) {
+      throw usage("--" + role + " names no file");
+    }
     try {
       return GuestFile.read(role, Path.of(path), memory.bytes());
     } catch (InvalidPathException e) {

@@ -23,7 +23,7 @@ record Seconds(Duration duration) {
       }
       if (!(seconds > 0 && seconds < LIMIT)) {
         throw new TypeConversionException(
-            "'" + text + "' is no number of seconds greater than 0, such as 30 or 0.5");
+            "'" + text + "' is no number of seconds above 0 and below 1e9, such as 30 or 0.5");
       }
       return new Seconds(Duration.ofNanos(Math.max(1, (long) (seconds * 1e9))));
     }

@@ -41,14 +41,30 @@ final class UsageErrors {
 
   private static String unmatched(
       ParameterException e, CommandLine command, String argument, String[] arguments) {
-    if (argument.startsWith("-") && argument.length() > 1) {
+    for (String given : arguments) {
+      // As some programs write it; here it is a short option with its value.
+      if (given.matches("-[a-z-]{2,}")
+          && command.getCommandSpec().findOption("-" + given) != null) {
+        return "'"
+            + given
+            + "' is "
+            + given.substring(0, 2)
+            + " "
+            + given.substring(2)
+            + "; did you mean -"
+            + given
+            + "?";
+      }
+    }
+    boolean dashed = argument.startsWith("-") && argument.length() > 1;
+    if (dashed && command.getCommandSpec().findOption(argument) == null) {
       return unknownOption(command, argument.replaceFirst("(?s)=.*", ""));
     }
     if (!command.getSubcommands().isEmpty()) {
       return noCommand(command, argument);
     }
     String text = "unexpected argument '" + argument + "'";
-    if (e instanceof MissingParameterException missing) {
+    if (e instanceof MissingParameterException missing && !dashed && !argument.isEmpty()) {
       for (ArgSpec spec : missing.getMissing()) {
         if (spec instanceof OptionSpec option) {
           return text + "; did you mean " + option.longestName() + " " + argument + "?";

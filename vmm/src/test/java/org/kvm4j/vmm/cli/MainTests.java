@@ -8,10 +8,13 @@ import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.KernelProvider;
 import picocli.CommandLine;
 
 class MainTests {
@@ -60,6 +63,9 @@ class MainTests {
     "run --kernel x --memmory 4M,unknown option '--memmory'; did you mean --memory?",
     "run --kernel x --memmory=4M,unknown option '--memmory'; did you mean --memory?",
     "run --kernle x,unknown option '--kernle'; did you mean --kernel?",
+    "run --kernel x -- --mode real,unexpected argument '--mode' (see",
+    "run -kernel x,'-kernel' is -k ernel; did you mean --kernel?",
+    "run -k x -append y,'-append' is -a ppend; did you mean --append?",
     "run x,unexpected argument 'x'; did you mean --kernel x?",
     "run --kernel x --append a b,unexpected argument 'b'; a value with spaces needs quotes",
     "run --kernel x --append=a b,unexpected argument 'b'; a value with spaces needs quotes",
@@ -74,6 +80,42 @@ class MainTests {
     assertTrue(cli.err().startsWith("kvm4j: "), cli.err());
     assertTrue(cli.err().contains(words), cli.err());
     assertEquals("", cli.out());
+  }
+
+  @Test
+  void an_empty_argument_gets_no_suggestion() {
+    assertEquals(ExitCodes.USAGE, cli.run("run", ""));
+    assertEquals("kvm4j: unexpected argument '' (see 'kvm4j run --help')\n", cli.err());
+  }
+
+  @Test
+  void what_is_wrong_stays_on_its_line_whatever_it_is() {
+    assertEquals(ExitCodes.GUEST_FILE, cli.run("run", "--kernel", "a\nb\u001b[2J"));
+    assertEquals("kvm4j: kernel a?b?[2J: no such file\n", cli.err());
+    assertEquals(ExitCodes.USAGE, new Cli().run("run", "--mo\nde"));
+  }
+
+  @Test
+  void an_error_of_the_JVM_is_one_line_too() {
+    KernelProvider broken =
+        new KernelProvider() {
+          @Override
+          public String name() {
+            throw new OutOfMemoryError("no heap left");
+          }
+
+          @Override
+          public Optional<Unavailable> unavailable() {
+            return Optional.empty();
+          }
+
+          @Override
+          public Kernel open() {
+            throw new IllegalStateException();
+          }
+        };
+    assertEquals(ExitCodes.FAILURE, cli.withProviders(broken).run("demo"));
+    assertEquals("kvm4j: failed: java.lang.OutOfMemoryError: no heap left\n", cli.err());
   }
 
   private static OutputStream failing(String message) {

@@ -68,6 +68,16 @@ class RunCommandTests {
     refused(ExitCodes.GUEST_FILE, "no such file", "--kernel", "a\0b");
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"kernel", "initrd", "module"})
+  void no_name_at_all(String role) {
+    String kernel = role.equals("kernel") ? "" : flat;
+    List<String> more = role.equals("kernel") ? List.of() : List.of("--" + role, "");
+    List<String> line = new ArrayList<>(List.of("--kernel", kernel, "--mode", "real"));
+    line.addAll(more);
+    refused(ExitCodes.USAGE, "--" + role + " names no file", line.toArray(String[]::new));
+  }
+
   @Test
   void a_directory() {
     refused(ExitCodes.GUEST_FILE, "is a directory", "--kernel", directory.toString());

@@ -32,12 +32,14 @@ class RunGuestTests {
 
   private final Cli cli = new Cli();
 
-  /** Runs machine code in real mode at 0x7c00. */
+  /** Runs machine code, in real mode at 0x7c00 if nothing else is said. */
   private int guest(String code, String... options) throws IOException {
     byte[] program = HexFormat.of().parseHex(code.replace(" ", ""));
     Path file = Files.write(directory.resolve("guest.bin"), program);
-    List<String> line =
-        new ArrayList<>(List.of("run", "--kernel", file.toString(), "--mode", "real"));
+    List<String> line = new ArrayList<>(List.of("run", "--kernel", file.toString()));
+    if (!List.of(options).contains("--mode")) {
+      line.addAll(List.of("--mode", "real"));
+    }
     if (!List.of(options).contains("--memory")) {
       line.addAll(List.of("--memory", "1M"));
     }
@@ -69,9 +71,21 @@ class RunGuestTests {
   void a_triple_fault_is_told_with_the_registers() throws IOException {
     // lidt [0x7c08]; int3; a limit of 0
     assertEquals(ExitCodes.SHUTDOWN, guest("0f 01 1e 08 7c cc 90 90 00 00 00 00 00 00"));
-    assertTrue(cli.err().startsWith("kvm4j: the guest shut down (triple fault)\n"), cli.err());
+    assertEquals(
+        "kvm4j: the guest shut down (triple fault): #BP at 0000:7c05 (cc: int3) ->"
+            + " #GP(0x1a: IDT entry 3) -> #GP(0x6b: IDT entry 13) = #DF -> #GP(0x43: IDT entry 8)",
+        cli.err().lines().findFirst().orElse(""));
     assertTrue(cli.err().contains("vCPU 0 in real mode"), cli.err());
     assertTrue(cli.err().contains("RIP 0000000000007c05"), cli.err());
+  }
+
+  @Test
+  void a_triple_fault_by_an_instruction_that_cannot_run_says_why() throws IOException {
+    // 64-bit mode with SSE not switched on: xorps xmm0, xmm0
+    assertEquals(ExitCodes.SHUTDOWN, guest("0f 57 c0", "--mode", "long", "--memory", "2M"));
+    String first = cli.err().lines().findFirst().orElse("");
+    assertTrue(first.contains("#UD at RIP 0x100000 (0f 57 c0: xorps xmm0,xmm0) -> "), first);
+    assertTrue(first.matches(".*; (CR4.OSFXSR is 0|the CPU model has no SSE)"), first);
   }
 
   @Test

@@ -250,6 +250,12 @@ public final class Cpu {
    */
   public long pendingDebug;
 
+  /** The event that is being delivered and those met in its delivery. */
+  public final EventTrail trail = new EventTrail();
+
+  /** What the last triple fault came from; null if there was none. */
+  public @org.jspecify.annotations.Nullable ShutdownReport lastShutdown;
+
   /** Linear memory. */
   public final Mmu mmu;
 

@@ -6,6 +6,7 @@ import org.kvm4j.cpu.core.CpuException;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.core.Segment;
+import org.kvm4j.cpu.core.ShutdownReport;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.segment.Descriptor;
 import org.kvm4j.cpu.segment.DescriptorTables;
@@ -55,6 +56,7 @@ public final class EventDelivery {
    */
   public static void exception(Cpu cpu, CpuException e) {
     cpu.rip = cpu.instructionRip;
+    cpu.trail.close();
     raise(cpu, e, BENIGN);
   }
 
@@ -65,6 +67,7 @@ public final class EventDelivery {
    *     passed to a VM exit
    */
   public static void debugTrap(Cpu cpu, long dr6Bits) {
+    cpu.trail.close();
     raise(cpu, Vector.DB, false, 0, dr6Bits, BENIGN, flagsBetweenInstructions(cpu));
   }
 
@@ -179,6 +182,7 @@ public final class EventDelivery {
     if (guest != null) {
       guest.deliveryInProgress(type, vector, hasErrorCode, errorCode, length);
     }
+    cpu.trail.begin(cpu, type, vector, hasErrorCode, errorCode, cpu.cr2);
     boolean checked = type == SOFTWARE_INTERRUPT || type == SOFTWARE_EXCEPTION;
     try {
       deliver(cpu, vector, checked, ext, hasErrorCode, errorCode, returnRip, flags);
@@ -224,6 +228,7 @@ public final class EventDelivery {
       if (vector == Vector.PF) {
         cpu.cr2 = payload;
       }
+      cpu.trail.add(cpu, HARDWARE_EXCEPTION, vector, hasErrorCode, errorCode, payload);
       if (during == Vector.DF && !isBenign(vector)) {
         tripleFault(cpu);
         return;
@@ -232,6 +237,7 @@ public final class EventDelivery {
         vector = Vector.DF;
         hasCode = (cpu.cr0 & ControlBits.CR0_PE) != 0;
         errorCode = 0;
+        cpu.trail.add(cpu, HARDWARE_EXCEPTION, vector, hasCode, 0, 0);
         if (guest != null && guest.exception(vector, hasCode, 0, 0, false)) {
           return;
         }
@@ -276,6 +282,7 @@ public final class EventDelivery {
   }
 
   private static void tripleFault(Cpu cpu) {
+    cpu.lastShutdown = new ShutdownReport(cpu);
     GuestMode guest = cpu.guest;
     if (guest != null && guest.tripleFault()) {
       return;
@@ -295,6 +302,7 @@ public final class EventDelivery {
   }
 
   private static void finish(Cpu cpu) {
+    cpu.trail.close();
     cpu.shadow = 0;
     cpu.repeating = false;
     cpu.activity = Cpu.ACTIVE;

@@ -155,8 +155,11 @@ public interface VendorVcpu extends AutoCloseable {
    */
   void run(long budget, VmExit exit);
 
-  /** Words on why the last entry failed. */
-  String entryFailure();
+  /**
+   * Words on the last exit, for people: which check a failed entry broke, or what led to a triple
+   * fault; empty for other exits.
+   */
+  String explanation();
 
   @Override
   void close();

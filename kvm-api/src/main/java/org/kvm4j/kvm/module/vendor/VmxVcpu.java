@@ -77,7 +77,7 @@ public final class VmxVcpu implements VendorVcpu {
   private long cr4Mask = CR4_HOST_OWNED;
 
   private int processorControls;
-  private String failure = "";
+  private String explanation = "";
 
   /**
    * @param processor in reset state, for this virtual CPU alone
@@ -600,7 +600,7 @@ public final class VmxVcpu implements VendorVcpu {
       exit.kind = VmExit.Kind.ENTRY_FAILURE;
       exit.reason = vmx.get(Vmcs.VM_INSTRUCTION_ERROR);
       VmEntryFailure f = vmx.lastFailure();
-      failure =
+      explanation =
           "VM entry failed, error "
               + result
               + " ("
@@ -631,10 +631,11 @@ public final class VmxVcpu implements VendorVcpu {
       exit.kind = VmExit.Kind.ENTRY_FAILURE;
       launched = true;
       VmEntryFailure f = vmx.lastFailure();
-      failure =
+      explanation =
           "VM entry failed, " + ExitReason.describe((int) reason) + (f == null ? "" : ": " + f);
       return;
     }
+    explanation = "";
     exit.instructionLength = (int) vmx.get(Vmcs.VM_EXIT_INSTRUCTION_LEN);
     int vectoring = (int) vmx.get(Vmcs.IDT_VECTORING_INFO_FIELD);
     if (vectoring < 0) {
@@ -656,7 +657,10 @@ public final class VmxVcpu implements VendorVcpu {
         exit.kind = (info >> 8 & 7) == 2 ? VmExit.Kind.NMI : VmExit.Kind.EXCEPTION;
       }
       case 1 -> exit.kind = VmExit.Kind.EXTERNAL_INTERRUPT;
-      case 2 -> exit.kind = VmExit.Kind.TRIPLE_FAULT;
+      case 2 -> {
+        exit.kind = VmExit.Kind.TRIPLE_FAULT;
+        explanation = String.valueOf(processor.cpu.lastShutdown);
+      }
       case 3 -> exit.kind = VmExit.Kind.INIT;
       case 4 -> exit.kind = VmExit.Kind.SIPI;
       case 7 -> exit.kind = VmExit.Kind.INTERRUPT_WINDOW;
@@ -738,8 +742,8 @@ public final class VmxVcpu implements VendorVcpu {
   }
 
   @Override
-  public String entryFailure() {
-    return failure;
+  public String explanation() {
+    return explanation;
   }
 
   @Override
