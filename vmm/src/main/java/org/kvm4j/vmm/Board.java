@@ -142,7 +142,10 @@ final class Board implements AutoCloseable {
 
   private void attachPc(VmClock clock, boolean kernelTimer) {
     ports.attach(Uart16550.COM1, Uart16550.PORTS, serial, "serial port");
-    ports.attach(DebugConsolePort.PORT, 1, new DebugConsolePort(config.serial()), "debug console");
+    if (!config.devices().tests()) { // which have a register there
+      ports.attach(
+          DebugConsolePort.PORT, 1, new DebugConsolePort(config.serial()), "debug console");
+    }
     ports.attach(
         DebugExitPort.PORT,
         DebugExitPort.PORTS,

@@ -68,6 +68,13 @@ class RunGuestTests {
   }
 
   @Test
+  void test_devices_have_a_register_where_the_debug_console_was() throws IOException {
+    // mov al, 5; out 0xe9, al; in al, 0xe1; out 0xf4, al
+    assertEquals(64 + 5, guest("b0 05 e6 e9 e4 e1 e6 f4", "--test-devices"));
+    assertEquals("", cli.guest());
+  }
+
+  @Test
   void a_triple_fault_is_told_with_the_registers() throws IOException {
     // lidt [0x7c08]; int3; a limit of 0
     assertEquals(ExitCodes.SHUTDOWN, guest("0f 01 1e 08 7c cc 90 90 00 00 00 00 00 00"));
