@@ -4,6 +4,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.fpu.Estimates;
 import org.kvm4j.cpu.fpu.SimdConversions;
 import org.kvm4j.cpu.fpu.SimdFloat;
@@ -127,22 +128,51 @@ final class SimdArithmetic {
     finish(cpu, i, v, f);
   }
 
-  /** The lowest elements, of single precision. */
+  // ---- the lowest elements ----
+
   static void single(Cpu cpu, Instruction i, Single operation) {
-    VectorUnit v = VectorOperands.sources(cpu, i);
-    SimdFloat f = SimdControl.begin(cpu);
-    v.d[0] = pack(operation.apply(f, (int) v.a[0], (int) v.b[0]), (int) (v.a[0] >>> 32));
-    v.d[1] = v.a[1];
-    finish(cpu, i, v, f);
+    int b = (int) second(cpu, i);
+    int a = (int) first(cpu, i);
+    setLowSingle(cpu, i, operation.apply(SimdControl.begin(cpu), a, b));
   }
 
-  /** The lowest elements, of double precision. */
+  /** Of double precision. */
   static void one(Cpu cpu, Instruction i, Double operation) {
-    VectorUnit v = VectorOperands.sources(cpu, i);
-    SimdFloat f = SimdControl.begin(cpu);
-    v.d[0] = operation.apply(f, v.a[0], v.b[0]);
-    v.d[1] = v.a[1];
-    finish(cpu, i, v, f);
+    long b = second(cpu, i);
+    long a = first(cpu, i);
+    setLow(cpu, i, operation.apply(SimdControl.begin(cpu), a, b));
+  }
+
+  /** The lowest 64 bits of the first source. */
+  private static long first(Cpu cpu, Instruction i) {
+    return VectorState.get(cpu, i.vex ? i.reg1 : i.reg0, 0);
+  }
+
+  /** The lowest 64 bits of the second source, or what it has less. */
+  static long second(Cpu cpu, Instruction i) {
+    int kind = i.vex ? i.kind2 : i.kind1;
+    if (kind == OperandKind.XMM) {
+      return VectorState.get(cpu, i.vex ? i.reg2 : i.reg1, 0);
+    }
+    return i.vex ? Operands.read2(cpu, i) : Operands.read1(cpu, i);
+  }
+
+  /**
+   * Ends a scalar instruction with a result of 64 bits: the rest of the register stays, or with VEX
+   * is the first source's.
+   */
+  static void setLow(Cpu cpu, Instruction i, long low) {
+    SimdControl.settle(cpu, i, cpu.simd);
+    VectorState.set(cpu, i.reg0, 0, low);
+    if (i.vex) {
+      VectorState.set(cpu, i.reg0, 1, VectorState.get(cpu, i.reg1, 1));
+      VectorState.zeroUpper(cpu, i.reg0);
+    }
+  }
+
+  /** Ends a scalar instruction with a result of 32 bits. */
+  static void setLowSingle(Cpu cpu, Instruction i, int low) {
+    setLow(cpu, i, pack(low, (int) (first(cpu, i) >>> 32)));
   }
 
   // ---- elements of one source ----

@@ -93,37 +93,23 @@ final class SimdConvert {
   // ---- scalar ----
 
   private static void narrowOne(Cpu cpu, Instruction i) {
-    VectorUnit v = VectorOperands.sources(cpu, i);
-    SimdFloat f = SimdControl.begin(cpu);
-    lowSingle(v, SimdConversions.narrow(f, v.b[0]));
-    SimdArithmetic.finish(cpu, i, v, f);
+    long b = SimdArithmetic.second(cpu, i);
+    SimdArithmetic.setLowSingle(cpu, i, SimdConversions.narrow(SimdControl.begin(cpu), b));
   }
 
-  private static void lowSingle(VectorUnit v, int value) {
-    v.d[0] = SimdArithmetic.pack(value, (int) (v.a[0] >>> 32));
-    v.d[1] = v.a[1];
-  }
-
-  /**
-   * The integer operand of CVTSI2SS and CVTSI2SD, which {@link VectorOperands#sources} has read.
-   */
-  private static long integer(Instruction i, VectorUnit v) {
-    return Operands.signExtend(v.b[0], i.vex ? i.size2 : i.size1);
+  /** The integer operand of CVTSI2SS and CVTSI2SD. */
+  private static long integer(Cpu cpu, Instruction i) {
+    return Operands.signExtend(SimdArithmetic.second(cpu, i), i.vex ? i.size2 : i.size1);
   }
 
   private static void integerToSingle(Cpu cpu, Instruction i) {
-    VectorUnit v = VectorOperands.sources(cpu, i);
-    SimdFloat f = SimdControl.begin(cpu);
-    lowSingle(v, SimdConversions.toSingle(f, integer(i, v)));
-    SimdArithmetic.finish(cpu, i, v, f);
+    long b = integer(cpu, i);
+    SimdArithmetic.setLowSingle(cpu, i, SimdConversions.toSingle(SimdControl.begin(cpu), b));
   }
 
   private static void integerToDouble(Cpu cpu, Instruction i) {
-    VectorUnit v = VectorOperands.sources(cpu, i);
-    SimdFloat f = SimdControl.begin(cpu);
-    v.d[0] = SimdConversions.toDouble(f, integer(i, v));
-    v.d[1] = v.a[1];
-    SimdArithmetic.finish(cpu, i, v, f);
+    long b = integer(cpu, i);
+    SimdArithmetic.setLow(cpu, i, SimdConversions.toDouble(SimdControl.begin(cpu), b));
   }
 
   private static void toInteger(Cpu cpu, Instruction i, boolean truncate) {
