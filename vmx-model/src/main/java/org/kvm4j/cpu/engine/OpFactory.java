@@ -23,12 +23,65 @@ final class OpFactory {
    */
   Op make(Instruction i, int offset, Cpu c) {
     Op op = i.lock ? null : fast(i, offset, c);
+    if (op == null) {
+      op = further(i, offset, c);
+    }
     return op != null ? op : new GenericOp(i);
+  }
+
+  /** Forms that are less hot: they find out more when they execute. */
+  private static @Nullable Op further(Instruction i, int offset, Cpu c) {
+    Op op = i.lock ? null : furtherRegisters(i);
+    boolean wide = c.codeSize == 8;
+    if (op != null || !wide && !isFlat32(c)) {
+      return op;
+    }
+    if (wide && i.operandSize == 8) {
+      if (i.opcode == Opcode.PUSHF) {
+        return new FlagOps.Pushf64();
+      }
+      if (i.opcode == Opcode.POPF) {
+        return new FlagOps.Popf64();
+      }
+    }
+    MemOp m = UpdateOps.memory(i);
+    if (m == null) {
+      m = PartOps.memory(i);
+    }
+    if (m == null) {
+      m = ScanOps.memory(i);
+    }
+    return m != null && address(m, i, offset, wide) ? m : null;
+  }
+
+  private static @Nullable Op furtherRegisters(Instruction i) {
+    switch (i.opcode) {
+      case CLI:
+        return new FlagOps.Cli(i);
+      case PREFETCH:
+      case PREFETCHW:
+      case PREFETCHNTA:
+      case PREFETCHT0:
+      case PREFETCHT1:
+      case PREFETCHT2:
+        return new RegisterOps.Nop();
+      default:
+        break;
+    }
+    Op op = PartOps.registers(i);
+    if (op == null) {
+      op = UpdateOps.registers(i);
+    }
+    return op != null ? op : ScanOps.registers(i);
+  }
+
+  private static boolean isFlat32(Cpu c) {
+    return c.codeSize == 4 && c.flat && c.stackMask == 0xffffffffL;
   }
 
   private @Nullable Op fast(Instruction i, int offset, Cpu c) {
     boolean wide = c.codeSize == 8;
-    boolean flat32 = c.codeSize == 4 && c.flat && c.stackMask == 0xffffffffL;
+    boolean flat32 = isFlat32(c);
     if (!wide && !flat32) {
       return registers(i);
     }

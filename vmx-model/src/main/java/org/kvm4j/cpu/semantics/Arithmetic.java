@@ -19,17 +19,11 @@ final class Arithmetic {
     Handlers.put(Opcode.INC, Update.unary((cpu, size, a, b) -> Alu.inc(cpu, size, a)));
     Handlers.put(Opcode.DEC, Update.unary((cpu, size, a, b) -> Alu.dec(cpu, size, a)));
     Handlers.put(Opcode.NEG, Update.unary((cpu, size, a, b) -> Alu.neg(cpu, size, a)));
-    Handlers.put(Opcode.CMP, Arithmetic::cmp);
+    Handlers.put(Opcode.CMP, Update.compare(Alu::sub));
     Handlers.put(Opcode.ADCX, Arithmetic::adcx);
     Handlers.put(Opcode.ADOX, Arithmetic::adox);
     Handlers.put(Opcode.CBW, Arithmetic::cbw);
     Handlers.put(Opcode.CWD, Arithmetic::cwd);
-  }
-
-  private static void cmp(Cpu cpu, Instruction i) {
-    long a = Operands.read0(cpu, i);
-    long b = Operands.read1(cpu, i);
-    Alu.sub(cpu, i.size0, a, b);
   }
 
   private static void adcx(Cpu cpu, Instruction i) {

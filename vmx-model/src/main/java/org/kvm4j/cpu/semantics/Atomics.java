@@ -13,7 +13,7 @@ import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 
 /** Exchanges. The locked forms of other instructions are in {@link Update}. */
-final class Atomics {
+public final class Atomics {
   private static final long LOW = 0xffffffffL;
 
   private Atomics() {}
@@ -57,25 +57,35 @@ final class Atomics {
    */
   private static void cmpxchg(Cpu cpu, Instruction i) {
     int size = i.size0;
-    long accumulator = Operands.gpr(cpu, RAX, size);
     long source = Operands.read1(cpu, i);
-    long found;
     if (i.kind0 == OperandKind.MEMORY) {
-      Mmu mmu = cpu.mmu;
-      long linear = Operands.linear(cpu, i, size, true);
-      mmu.probeWrite(linear, size);
-      if (i.lock && mmu.isRam(linear, size)) {
-        found = mmu.compareAndExchange(linear, size, accumulator, source);
-      } else {
-        found = mmu.read(linear, size);
-        mmu.write(linear, size, found == accumulator ? source : found);
-      }
-    } else {
-      found = Operands.read0(cpu, i);
-      if (found == accumulator) {
-        Operands.write0(cpu, i, source);
-      }
+      compareExchange(cpu, Operands.linear(cpu, i, size, true), size, i.lock, source);
+      return;
     }
+    long accumulator = Operands.gpr(cpu, RAX, size);
+    long found = Operands.read0(cpu, i);
+    if (found == accumulator) {
+      Operands.write0(cpu, i, source);
+    }
+    compared(cpu, size, accumulator, found);
+  }
+
+  /** CMPXCHG with memory. */
+  public static void compareExchange(Cpu cpu, long linear, int size, boolean lock, long source) {
+    Mmu mmu = cpu.mmu;
+    long accumulator = Operands.gpr(cpu, RAX, size);
+    mmu.probeWrite(linear, size);
+    long found;
+    if (lock && mmu.isRam(linear, size)) {
+      found = mmu.compareAndExchange(linear, size, accumulator, source);
+    } else {
+      found = mmu.read(linear, size);
+      mmu.write(linear, size, found == accumulator ? source : found);
+    }
+    compared(cpu, size, accumulator, found);
+  }
+
+  private static void compared(Cpu cpu, int size, long accumulator, long found) {
     Alu.sub(cpu, size, accumulator, found);
     if (found != accumulator) {
       Operands.setGpr(cpu, RAX, size, found);

@@ -6,8 +6,30 @@ import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 
 /** Bit tests, bit scans and counts, BSWAP. */
-final class BitManipulation {
+public final class BitManipulation {
   private BitManipulation() {}
+
+  /**
+   * The handler of BTS, BTR or BTC: an operation whose second operand is the number of a bit of the
+   * first.
+   */
+  public static final class BitUpdating implements Handler {
+    public final Update.Operation operation;
+
+    private BitUpdating(Update.Operation operation) {
+      this.operation = operation;
+    }
+
+    @Override
+    public void execute(Cpu cpu, Instruction i) {
+      int bit = bit(cpu, i);
+      if (i.kind0 == OperandKind.MEMORY) {
+        Update.memory(cpu, linear(cpu, i, true), i.size0, i.lock, operation, bit);
+      } else {
+        Update.operand0(cpu, i, operation, bit);
+      }
+    }
+  }
 
   static void register() {
     Handlers.put(Opcode.BT, BitManipulation::bt);
@@ -66,14 +88,7 @@ final class BitManipulation {
   }
 
   private static Handler update(Update.Operation operation) {
-    return (cpu, i) -> {
-      int bit = bit(cpu, i);
-      if (i.kind0 == OperandKind.MEMORY) {
-        Update.memory(cpu, linear(cpu, i, true), i.size0, i.lock, operation, bit);
-      } else {
-        Update.operand0(cpu, i, operation, bit);
-      }
-    };
+    return new BitUpdating(operation);
   }
 
   private static void bsf(Cpu cpu, Instruction i) {

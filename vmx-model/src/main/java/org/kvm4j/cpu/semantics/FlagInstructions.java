@@ -12,7 +12,7 @@ import org.kvm4j.cpu.segment.StackAccess;
  * Interrupt Flag" ("Class 2—Maskable Hardware Interrupt Handling in Virtual-8086 Mode Using the
  * Virtual Interrupt Mechanism", "Protected-Mode Virtual Interrupts").
  */
-final class FlagInstructions {
+public final class FlagInstructions {
   private static final int USER =
       Flags.ARITHMETIC | Flags.TF | Flags.DF | Flags.NT | Flags.AC | Flags.ID;
 
@@ -40,7 +40,7 @@ final class FlagInstructions {
 
   private static void pushf(Cpu cpu, Instruction i) {
     int size = i.operandSize;
-    int image = (int) cpu.rflags() & ~(Flags.RF | Flags.VM);
+    int image = image(cpu);
     if (isVirtual(cpu)) {
       checkVme(cpu, size);
       image |= Flags.IOPL;
@@ -52,14 +52,28 @@ final class FlagInstructions {
     cpu.r[Cpu.RSP] = stack.sp;
   }
 
+  /** What PUSHF pushes outside of virtual-8086 mode. */
+  public static int image(Cpu cpu) {
+    return (int) cpu.rflags() & ~(Flags.RF | Flags.VM);
+  }
+
   private static void popf(Cpu cpu, Instruction i) {
     int size = i.operandSize;
-    boolean virtual = isVirtual(cpu);
-    if (virtual) {
+    if (isVirtual(cpu)) {
       checkVme(cpu, size);
     }
     StackAccess stack = StackAccess.current(cpu);
-    int image = (int) stack.pop(size);
+    load(cpu, (int) stack.pop(size), size);
+    cpu.r[Cpu.RSP] = stack.sp;
+  }
+
+  /**
+   * POPF with an image of {@code size} bytes, all but the stack pointer.
+   *
+   * @throws org.kvm4j.cpu.core.CpuException #GP(0) with nothing changed
+   */
+  public static void load(Cpu cpu, int image, int size) {
+    boolean virtual = isVirtual(cpu);
     int mask = USER;
     if (virtual) {
       if ((image & Flags.TF) != 0 || (image & Flags.IF) != 0 && (cpu.flagsRest & Flags.VIP) != 0) {
@@ -82,9 +96,10 @@ final class FlagInstructions {
     }
     // RF is cleared, VM, VIF and VIP stay.
     long old = cpu.rflags() & ~Flags.RF;
-    cpu.r[Cpu.RSP] = stack.sp;
     cpu.setRflags(old & ~mask | image & mask);
-    cpu.updateMode();
+    if (((old ^ cpu.flagsRest) & Flags.AC) != 0) {
+      cpu.updateMode();
+    }
   }
 
   /** Whether IF itself may be changed; otherwise VIF, if there is no #GP(0). */

@@ -1,7 +1,5 @@
 package org.kvm4j.cpu.semantics;
 
-import org.kvm4j.cpu.core.Cpu;
-import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 
 /** AND, OR, XOR, NOT and TEST. */
@@ -13,12 +11,6 @@ final class Logic {
     Handlers.put(Opcode.OR, Update.binary(Alu::or));
     Handlers.put(Opcode.XOR, Update.binary(Alu::xor));
     Handlers.put(Opcode.NOT, Update.unary((cpu, size, a, b) -> ~a));
-    Handlers.put(Opcode.TEST, Logic::test);
-  }
-
-  private static void test(Cpu cpu, Instruction i) {
-    long a = Operands.read0(cpu, i);
-    long b = Operands.read1(cpu, i);
-    Alu.and(cpu, i.size0, a, b);
+    Handlers.put(Opcode.TEST, Update.compare(Alu::and));
   }
 }

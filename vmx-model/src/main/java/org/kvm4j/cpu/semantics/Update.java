@@ -10,23 +10,58 @@ import org.kvm4j.cpu.decode.OperandKind;
  * of a memory operand is the write's and comes first; registers and flags change only when the
  * store is done.
  */
-final class Update {
+public final class Update {
   private Update() {}
 
   /** What is computed: a result of {@code size} bytes, and lazy flags. */
   @FunctionalInterface
-  interface Operation {
+  public interface Operation {
     long apply(Cpu cpu, int size, long a, long b);
+  }
+
+  /**
+   * The handler of an instruction that is an {@link Operation} on its first operand, and the second
+   * if there is one. Engines look into it, to have forms of their own.
+   */
+  public static final class Updating implements Handler {
+    /** What it computes. */
+    public final Operation operation;
+
+    /** Whether the result goes to the first operand; otherwise it only sets flags. */
+    public final boolean writes;
+
+    private final boolean binary;
+
+    private Updating(Operation operation, boolean binary, boolean writes) {
+      this.operation = operation;
+      this.binary = binary;
+      this.writes = writes;
+    }
+
+    @Override
+    public void execute(Cpu cpu, Instruction i) {
+      if (writes) {
+        operand0(cpu, i, operation, binary ? Operands.read1(cpu, i) : 0);
+      } else {
+        long a = Operands.read0(cpu, i);
+        operation.apply(cpu, i.size0, a, Operands.read1(cpu, i));
+      }
+    }
+  }
+
+  /** A handler for {@code operation} on two operands, of which only the flags remain. */
+  static Handler compare(Operation operation) {
+    return new Updating(operation, true, false);
   }
 
   /** A handler for {@code operation} on the first and the second operand. */
   static Handler binary(Operation operation) {
-    return (cpu, i) -> operand0(cpu, i, operation, Operands.read1(cpu, i));
+    return new Updating(operation, true, true);
   }
 
   /** A handler for {@code operation} on the first operand alone. */
   static Handler unary(Operation operation) {
-    return (cpu, i) -> operand0(cpu, i, operation, 0);
+    return new Updating(operation, false, true);
   }
 
   /**
@@ -50,7 +85,8 @@ final class Update {
    *
    * @return what it was, zero-extended
    */
-  static long memory(Cpu cpu, long linear, int size, boolean lock, Operation operation, long b) {
+  public static long memory(
+      Cpu cpu, long linear, int size, boolean lock, Operation operation, long b) {
     Mmu mmu = cpu.mmu;
     mmu.probeWrite(linear, size);
     long flagResult = cpu.flagResult;
@@ -88,7 +124,7 @@ final class Update {
    *
    * @return what was there, zero-extended
    */
-  static long exchange(Cpu cpu, long linear, int size, long value) {
+  public static long exchange(Cpu cpu, long linear, int size, long value) {
     Mmu mmu = cpu.mmu;
     mmu.probeWrite(linear, size);
     long old = mmu.read(linear, size);

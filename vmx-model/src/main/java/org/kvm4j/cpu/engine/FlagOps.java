@@ -1,0 +1,66 @@
+package org.kvm4j.cpu.engine;
+
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.GuestMode;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.semantics.FlagInstructions;
+import org.kvm4j.cpu.semantics.Handlers;
+
+/** What kernels turn interrupts off and on with. */
+final class FlagOps {
+  private FlagOps() {}
+
+  /** PUSHFQ. */
+  static final class Pushf64 extends Op {
+    @Override
+    @Nullable Op exec(Cpu c) {
+      long sp = c.r[Cpu.RSP] - 8;
+      c.mmu.write64(sp, FlagInstructions.image(c) & 0xffffffffL);
+      c.r[Cpu.RSP] = sp;
+      return next;
+    }
+
+    @Override
+    boolean usesStackSegment() {
+      return true;
+    }
+  }
+
+  /** POPFQ. It goes on in line if nothing waited for what it has set. */
+  static final class Popf64 extends Op {
+    @Override
+    @Nullable Op exec(Cpu c) {
+      long sp = c.r[Cpu.RSP];
+      FlagInstructions.load(c, (int) c.mmu.read64(sp), 8);
+      c.r[Cpu.RSP] = sp + 8;
+      GuestMode g = c.guest;
+      if ((c.flagsRest & Flags.TF) == 0 && c.requests() == 0 && (g == null || !g.windowPending())) {
+        return next;
+      }
+      c.rip = ripAfter(c);
+      return null;
+    }
+
+    @Override
+    boolean usesStackSegment() {
+      return true;
+    }
+  }
+
+  /** CLI, which nothing can wait for. */
+  static final class Cli extends Op {
+    private final Instruction instruction;
+
+    Cli(Instruction i) {
+      instruction = i;
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      Handlers.of(instruction.opcode).execute(c, instruction);
+      return next;
+    }
+  }
+}

@@ -1,0 +1,80 @@
+package org.kvm4j.cpu.engine;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+
+import org.junit.jupiter.api.Test;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.cpu.engine.Interpreter.Stop;
+import org.kvm4j.cpu.testing.SystemMachine;
+import org.kvm4j.vmx.MinimalHypervisor;
+import org.kvm4j.vmx.exit.ExitReason;
+import org.kvm4j.vmx.vmcs.Controls;
+import org.kvm4j.vmx.vmcs.VmcsField;
+
+/** POPFQ goes on in line only if nothing waits for the flags that it sets. */
+final class FlagOpsTests {
+  /** Pushes flags, pops them, then INC EAX twice and HLT. */
+  private static SystemMachine popping(long flags) {
+    SystemMachine m = SystemMachine.long64(0);
+    m.idt(SystemMachine.LONG0, 0x8e);
+    for (int vector = 0; vector < 256; vector++) {
+      Code.put(m, SystemMachine.handler(vector), "f4");
+    }
+    Code.put(m, "53 9d ff c0 ff c0 f4"); // push rbx
+    m.cpu.r[Cpu.RBX] = flags | 2;
+    return m;
+  }
+
+  @Test
+  void an_interrupt_is_taken_before_the_next_instruction() {
+    SystemMachine m = popping(Flags.IF);
+    m.interrupt = 0x40;
+    m.cpu.request(Cpu.REQUEST_INTERRUPT);
+    assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
+    assertEquals(SystemMachine.handler(0x40) + 1, m.cpu.rip);
+    assertEquals(0, m.cpu.r[Cpu.RAX]);
+    assertEquals(SystemMachine.CODE + 2, m.stack(0, 8));
+  }
+
+  @Test
+  void single_step_traps_after_the_next_instruction() {
+    SystemMachine m = popping(Flags.TF);
+    assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
+    assertEquals(SystemMachine.handler(Vector.DB) + 1, m.cpu.rip);
+    assertEquals(1, m.cpu.r[Cpu.RAX]);
+  }
+
+  @Test
+  void otherwise_execution_goes_on() {
+    SystemMachine m = popping(Flags.IF | Flags.CF | Flags.DF);
+    assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
+    assertEquals(2, m.cpu.r[Cpu.RAX]);
+    assertNotEquals(0, m.cpu.flagsRest & Flags.IF);
+    assertNotEquals(0, m.cpu.flagsRest & Flags.DF);
+    assertEquals(5, m.cpu.retired());
+  }
+
+  @Test
+  void the_interrupt_window_exits_before_the_next_instruction() {
+    MinimalHypervisor h =
+        new MinimalHypervisor().guest(MinimalHypervisor.Mode.LONG).code(0x53, 0x9d, 0x0f, 0xa2);
+    h.cpu.r[Cpu.RBX] = 0x202;
+    h.primary(Controls.CPU_BASED_INTR_WINDOW_EXITING);
+    assertEquals(ExitReason.INTERRUPT_WINDOW, h.run());
+    assertEquals(MinimalHypervisor.CODE + 2, h.get(VmcsField.GUEST_RIP));
+  }
+
+  @Test
+  void cli_without_privilege_faults() {
+    SystemMachine m = SystemMachine.long64(3);
+    m.idt(SystemMachine.LONG0, 0x8e);
+    Code.put(m, SystemMachine.handler(Vector.GP), "f4");
+    Code.put(m, "90 fa 90");
+    m.cpu.flagsRest |= Flags.IF;
+    assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
+    assertEquals(SystemMachine.CODE + 1, m.stack(1, 8));
+  }
+}
