@@ -5,6 +5,7 @@ import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.cpu.fpu.Comparison;
 import org.kvm4j.cpu.fpu.Estimates;
 import org.kvm4j.cpu.fpu.SimdConversions;
 import org.kvm4j.cpu.fpu.SimdFloat;
@@ -234,30 +235,30 @@ final class SimdArithmetic {
   }
 
   private static boolean holds(int predicate, int outcome) {
-    return SimdFloat.isTrue(predicate, outcome);
+    return Comparison.isTrue(predicate, outcome);
   }
 
   private static void compareSingles(Cpu cpu, Instruction i) {
     int p = predicate(i);
-    boolean signals = SimdFloat.signals(p);
+    boolean signals = Comparison.signals(p);
     singles(cpu, i, (f, a, b) -> holds(p, f.compare(a, b, signals)) ? -1 : 0);
   }
 
   private static void compareDoubles(Cpu cpu, Instruction i) {
     int p = predicate(i);
-    boolean signals = SimdFloat.signals(p);
+    boolean signals = Comparison.signals(p);
     doubles(cpu, i, (f, a, b) -> holds(p, f.compare(a, b, signals)) ? -1 : 0);
   }
 
   private static void compareSingle(Cpu cpu, Instruction i) {
     int p = predicate(i);
-    boolean signals = SimdFloat.signals(p);
+    boolean signals = Comparison.signals(p);
     single(cpu, i, (f, a, b) -> holds(p, f.compare(a, b, signals)) ? -1 : 0);
   }
 
   private static void compareDouble(Cpu cpu, Instruction i) {
     int p = predicate(i);
-    boolean signals = SimdFloat.signals(p);
+    boolean signals = Comparison.signals(p);
     one(cpu, i, (f, a, b) -> holds(p, f.compare(a, b, signals)) ? -1 : 0);
   }
 
@@ -274,9 +275,9 @@ final class SimdArithmetic {
     SimdControl.settle(cpu, i, f);
     cpu.setLazyFlags(
         switch (outcome) {
-          case SimdFloat.LESS -> Flags.CF;
-          case SimdFloat.EQUAL -> Flags.ZF;
-          case SimdFloat.GREATER -> 0;
+          case Comparison.LESS -> Flags.CF;
+          case Comparison.EQUAL -> Flags.ZF;
+          case Comparison.GREATER -> 0;
           default -> Flags.ZF | Flags.PF | Flags.CF;
         });
   }
