@@ -5,7 +5,9 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import org.kvm4j.vmm.MachineConfig;
+import org.kvm4j.vmm.device.Uart16550;
 import org.kvm4j.vmm.virtio.RawImage;
 import picocli.CommandLine.Option;
 
@@ -16,9 +18,15 @@ final class DeviceOptions {
   private static final String SERIAL = "serial=";
   private static final int SERIAL_SIZE = 20;
 
-  private enum Transport {
-    pci,
-    mmio
+  /** How virtio devices are reached. */
+  enum Transport {
+    PCI,
+    MMIO;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
   }
 
   @Option(
@@ -28,6 +36,13 @@ final class DeviceOptions {
           "A virtio disk whose contents are those of a file or block device, byte for byte; may be"
               + " repeated.")
   private List<String> disks = new ArrayList<>();
+
+  @Option(
+      names = "--console",
+      description =
+          "A virtio console (hvc0), which gets the input instead of the serial port and knows the"
+              + " window's size; its output goes where --serial says.")
+  private boolean console;
 
   @Option(names = "--entropy", description = "A virtio source of random bytes.")
   private boolean entropy;
@@ -52,9 +67,10 @@ final class DeviceOptions {
   /**
    * Opens what the devices need.
    *
+   * @param output takes what the guest sends to its console
    * @throws CommandException if that cannot be
    */
-  MachineConfig.Devices open() {
+  MachineConfig.Devices open(Uart16550.Sink output) {
     List<MachineConfig.Disk> opened = new ArrayList<>();
     boolean good = false;
     try {
@@ -71,9 +87,9 @@ final class DeviceOptions {
       }
     }
     return new MachineConfig.Devices(
-        virtio == Transport.pci ? MachineConfig.Virtio.PCI : MachineConfig.Virtio.MMIO,
+        virtio == Transport.PCI ? MachineConfig.Virtio.PCI : MachineConfig.Virtio.MMIO,
         opened,
-        null,
+        console ? output : null,
         entropy,
         tests);
   }

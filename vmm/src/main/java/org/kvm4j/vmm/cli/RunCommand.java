@@ -351,7 +351,7 @@ final class RunCommand implements Callable<Integer> {
               clock == Clock.VIRTUAL,
               clock == Clock.VIRTUAL ? VIRTUAL_BOOT_TIME : Instant.now(),
               console,
-              devices.open(),
+              devices.open(console),
               stats,
               null);
       try (Machine machine = machine(opened, config)) {

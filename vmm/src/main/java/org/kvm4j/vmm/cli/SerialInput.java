@@ -5,18 +5,23 @@ import java.io.InputStream;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.function.IntConsumer;
-import org.kvm4j.vmm.device.Uart16550;
 
-/** Feeds bytes into the guest's serial port as fast as the guest takes them. */
+/** Feeds bytes into the guest's serial port or console as fast as the guest takes them. */
 final class SerialInput {
 
   /** What can be typed or pasted before the guest reads it; more is dropped, as terminals do. */
   private static final int TYPED_AHEAD = 1 << 20;
 
+  /** What takes bytes for the guest. */
+  interface Receiver {
+    /** Takes a byte, 0 to 255, and waits until there is room for it. */
+    void receive(int value) throws InterruptedException;
+  }
+
   private SerialInput() {}
 
   /** Feeds a file or a pipe: it is read only as the guest reads. */
-  static void fromStream(InputStream stream, Uart16550 serial) {
+  static void fromStream(InputStream stream, Receiver guest) {
     start(
         "serial-input",
         () -> {
@@ -24,24 +29,24 @@ final class SerialInput {
           int length;
           while ((length = stream.read(buffer)) >= 0) {
             for (int i = 0; i < length; i++) {
-              serial.receive(buffer[i] & 0xff);
+              guest.receive(buffer[i] & 0xff);
             }
           }
         });
   }
 
   /**
-   * Feeds a serial port with what somebody types, who is listened to even while the guest is not.
+   * Feeds a guest with what somebody types, who is listened to even while the guest is not.
    *
    * @return takes the bytes, 0 to 255, and never waits
    */
-  static IntConsumer typed(Uart16550 serial) {
+  static IntConsumer typed(Receiver guest) {
     BlockingQueue<Byte> queue = new LinkedBlockingQueue<>(TYPED_AHEAD);
     start(
         "serial-input",
         () -> {
           while (true) {
-            serial.receive(queue.take() & 0xff);
+            guest.receive(queue.take() & 0xff);
           }
         });
     return value -> queue.offer((byte) value);

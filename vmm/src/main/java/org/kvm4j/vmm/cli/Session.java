@@ -10,10 +10,11 @@ import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.vmm.Ending;
 import org.kvm4j.vmm.Machine;
+import org.kvm4j.vmm.virtio.VirtioConsole;
 
 /**
- * A machine's run at the command line: the ends of its serial port, the terminal, the timeout and
- * signals. Closed when all is told of it.
+ * A machine's run at the command line: the ends of its serial port or console, the terminal, the
+ * timeout and signals. Closed when all is told of it.
  */
 final class Session implements AutoCloseable {
 
@@ -41,7 +42,7 @@ final class Session implements AutoCloseable {
   /**
    * @param err where the user is told of keys
    * @param console takes the guest's output
-   * @param stdio whether the serial port is at standard input and output
+   * @param stdio whether the serial port, or the console, is at standard input and output
    * @param timeout when the machine is stopped; null for never
    */
   Session(
@@ -148,13 +149,21 @@ final class Session implements AutoCloseable {
   }
 
   private void startInput() {
+    VirtioConsole port = machine.console();
+    SerialInput.Receiver guest = port != null ? port::receive : machine.serial()::receive;
     if (!environment.inputTerminal()) {
-      SerialInput.fromStream(environment.input(), machine.serial());
+      SerialInput.fromStream(environment.input(), guest);
       return;
     }
-    EscapeKeys keys = new EscapeKeys(new KeyActions(SerialInput.typed(machine.serial())));
+    EscapeKeys keys = new EscapeKeys(new KeyActions(SerialInput.typed(guest)));
     Signals.beforeStop(terminal::release);
     Signals.afterContinue(() -> takeTerminal(keys));
+    if (port != null) {
+      Runnable resize =
+          () -> RawTerminal.size(0).ifPresent(size -> port.resize(size.columns(), size.rows()));
+      Signals.afterResize(resize);
+      resize.run();
+    }
     if (!takeTerminal(keys)) {
       // Started in the background, where reading would stop the process. The shell's fg sends a
       // process that runs no signal: the terminal must be looked at.

@@ -5,7 +5,7 @@ import java.lang.reflect.Proxy;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The signals of job control. Those that end a program the JVM turns into a shutdown by itself.
+ * The signals of terminals. Those that end a program the JVM turns into a shutdown by itself.
  *
  * <p>The JDK's only way to a signal is {@code sun.misc.Signal} of its module jdk.unsupported. It is
  * reached by name: javac warns of every mention of it, and a JDK may be without.
@@ -32,6 +32,11 @@ final class Signals {
   /** Runs an action whenever the process goes on after a stop, on a thread of its own. */
   static void afterContinue(Runnable action) {
     handle("CONT", action);
+  }
+
+  /** Runs an action whenever the terminal's window has another size, on a thread of its own. */
+  static void afterResize(Runnable action) {
+    handle("WINCH", action);
   }
 
   /** Stops this process and those of its pipeline, as the terminal's Ctrl-Z would. */

@@ -10,7 +10,9 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -54,6 +56,10 @@ class TerminalTests {
   }
 
   private void start(String code) throws IOException {
+    start(code, "-m 1M --mode real");
+  }
+
+  private void start(String code, String options) throws IOException {
     Path guest = Files.write(directory.resolve("guest"), HexFormat.of().parseHex(code));
     String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
     Path script =
@@ -68,7 +74,9 @@ class TerminalTests {
                     + "' -cp '"
                     + System.getProperty("java.class.path")
                     + "'"
-                    + " org.kvm4j.vmm.cli.Main run -m 1M --mode real -k '"
+                    + " org.kvm4j.vmm.cli.Main run "
+                    + options
+                    + " -k '"
                     + guest
                     + "'",
                 "echo exit code $?",
@@ -156,6 +164,20 @@ class TerminalTests {
   }
 
   @Test
+  void a_console_knows_the_windows_size_and_its_changes() throws Exception {
+    // mov ebx, 0xfeb00100; mov dx, 0x3f8; mov al, [ebx]; out dx, al; mov al, [ebx+2]; out dx, al;
+    // again: cmp byte [ebx], 111; je again; mov al, [ebx]; out dx, al; hlt
+    start(
+        "bb0001b0fe 66baf803 8a03 ee 8a4302 ee 803b6f 74fb 8a03 ee f4".replace(" ", ""),
+        "-m 2M --mode protected --console --virtio mmio");
+    await("o!"); // 111 columns, 33 rows
+    Path terminal = Files.readSymbolicLink(Path.of("/proc/" + kvm4j().pid() + "/fd/0"));
+    assertEquals("", stty(terminal, "cols", "90"));
+    await("Z");
+    endsWith(ExitCodes.OK);
+  }
+
+  @Test
   void a_signal_gives_the_terminal_back() throws Exception {
     start(LOOP);
     assertTrue(kvm4j().destroy()); // SIGTERM
@@ -196,9 +218,11 @@ class TerminalTests {
     }
   }
 
-  private static String stty(Path terminal, String argument) throws IOException {
+  private static String stty(Path terminal, String... arguments) throws IOException {
+    List<String> command = new ArrayList<>(List.of("stty"));
+    command.addAll(List.of(arguments));
     Process stty =
-        new ProcessBuilder("stty", argument)
+        new ProcessBuilder(command)
             .redirectInput(ProcessBuilder.Redirect.from(terminal.toFile()))
             .start();
     return new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip();
