@@ -27,6 +27,7 @@ import org.kvm4j.vmm.device.SharedLine;
 import org.kvm4j.vmm.device.SystemControlPortA;
 import org.kvm4j.vmm.device.SystemControlPortB;
 import org.kvm4j.vmm.device.TestDevice;
+import org.kvm4j.vmm.device.Timer;
 import org.kvm4j.vmm.device.Uart16550;
 import org.kvm4j.vmm.device.VmClock;
 import org.kvm4j.vmm.memory.GuestRam;
@@ -52,6 +53,7 @@ final class Board implements AutoCloseable {
   private static final int GSIS = 24;
 
   private static final int SERIAL_IRQ = 4;
+  private static final int RTC_IRQ = 8;
   private static final int SCI_IRQ = 9;
 
   /** For what is not on the ISA bus. */
@@ -82,6 +84,9 @@ final class Board implements AutoCloseable {
   private final List<AcpiMachine.VirtioMmio> virtioMmio = new ArrayList<>();
   private final List<DeviceThread> threads = new ArrayList<>();
 
+  /** Null under the virtual clock: nothing wakes a device there but the guest. */
+  private final @Nullable DeviceTimers timers;
+
   /** How the devices reach the rest of the machine. */
   interface Surroundings {
     /** The guest ends the machine. */
@@ -108,6 +113,7 @@ final class Board implements AutoCloseable {
     this.chips = chips;
     this.memory = memory;
     this.machine = machine;
+    timers = config.virtualClock() ? null : new DeviceTimers(machine::failed);
     for (int gsi = 0; gsi < GSIS; gsi++) {
       int number = gsi;
       lines[gsi] =
@@ -162,7 +168,13 @@ final class Board implements AutoCloseable {
     ports.attach(
         CmosRtc.PORT,
         CmosRtc.PORTS,
-        new CmosRtc(clock, config.bootTime(), memory.lowSize(), memory.highSize()),
+        new CmosRtc(
+            clock,
+            config.bootTime(),
+            memory.lowSize(),
+            memory.highSize(),
+            line(RTC_IRQ),
+            timers == null ? Timer.NEVER : timers),
         "CMOS");
     if (!kernelTimer) {
       Pit8254 timer = new Pit8254(clock);
@@ -274,6 +286,7 @@ final class Board implements AutoCloseable {
         config.cpus(),
         SCI_IRQ,
         SERIAL_IRQ,
+        RTC_IRQ,
         new AcpiMachine.Pci(
             PCI_CONFIG, PciExpressConfig.SIZE, pci.windowStart(), pci.windowSize(), FREE_GSIS),
         virtioMmio);
@@ -313,6 +326,9 @@ final class Board implements AutoCloseable {
   /** Lets the devices finish what they have begun. */
   @Override
   public void close() {
+    if (timers != null) {
+      timers.close();
+    }
     threads.forEach(DeviceThread::close);
   }
 }

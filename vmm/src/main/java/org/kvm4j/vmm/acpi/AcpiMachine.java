@@ -7,11 +7,12 @@ import java.util.List;
  *
  * @param cpus how many processors; their numbers are their APICs'
  * @param sciIrq the interrupt of power management, level-triggered
- * @param serialIrq the first serial port's
+ * @param serialIrq the first serial port's interrupt
+ * @param clockIrq the real-time clock's interrupt
  * @param pci the PCI bus
  * @param virtio virtio devices that are not on it
  */
-public record AcpiMachine(int cpus, int sciIrq, int serialIrq, Pci pci, List<VirtioMmio> virtio) {
+public record AcpiMachine(int cpus, int sciIrq, int serialIrq, int clockIrq, Pci pci, List<VirtioMmio> virtio) {
 
   public AcpiMachine {
     virtio = List.copyOf(virtio);

@@ -31,7 +31,11 @@ final class Dsdt {
             Aml.eisaId("PNP0501"),
             Resources.ports(Uart16550.COM1, Uart16550.PORTS),
             Resources.isaInterrupt(machine.serialIrq())));
-    devices.add(device("RTC", Aml.eisaId("PNP0B00"), Resources.ports(CmosRtc.PORT, CmosRtc.PORTS)));
+    devices.add(device(
+            "RTC",
+            Aml.eisaId("PNP0B00"),
+            Resources.ports(CmosRtc.PORT, CmosRtc.PORTS),
+            Resources.isaInterrupt(machine.clockIrq())));
     devices.add(device("FWCF", Aml.string("QEMU0002"), Resources.ports(FwCfg.PORT, FwCfg.PORTS)));
     int i = 0;
     for (AcpiMachine.VirtioMmio virtio : machine.virtio()) {

@@ -5,10 +5,11 @@ import java.time.Instant;
 import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 import java.time.temporal.ChronoField;
+import java.util.function.Function;
 
 /**
- * The CMOS memory and real-time clock, ports 0x70 (index) and 0x71 (data): the time in UTC, and the
- * sizes of memory that a BIOS leaves there.
+ * The CMOS memory and real-time clock, ports 0x70 (index) and 0x71 (data): the time in UTC, its
+ * periodic, alarm and update-ended interrupts, and the sizes of memory that a BIOS leaves there.
  *
  * <p>Source: Motorola MC146818A data sheet, "Address Map" and "Registers"; the memory sizes as in
  * Ralf Brown's Interrupt List, CMOS.LST.
@@ -38,9 +39,22 @@ public final class CmosRtc extends ByteDevice {
   private static final int CENTURY = 0x32;
 
   private static final int STATUS_A_UPDATING = 0x80;
+  private static final int STATUS_A_RATE = 0x0f;
   private static final int STATUS_B_24_HOURS = 0x02;
   private static final int STATUS_B_BINARY = 0x04;
   private static final int STATUS_B_SET = 0x80;
+  private static final int STATUS_C_INTERRUPT = 0x80;
+
+  // The same bits enable an interrupt in status B and tell of it in C.
+  private static final int UPDATE_ENDED = 0x10;
+  private static final int ALARM = 0x20;
+  private static final int PERIODIC = 0x40;
+  private static final int EVENTS = UPDATE_ENDED | ALARM | PERIODIC;
+
+  /** In an alarm register: any value will do. */
+  private static final int ANY = 0xc0;
+
+  private static final int CRYSTAL = 32_768;
   private static final int STATUS_D_VALID = 0x80;
 
   private static final long SECOND = 1_000_000_000L;
@@ -52,7 +66,18 @@ public final class CmosRtc extends ByteDevice {
   private final VmClock clock;
   private final Instant bootTime;
   private final long bootNanos;
+  private final InterruptLine interrupt;
+  private final Timer timer;
   private int index;
+
+  /** What happened since the guest last looked at status C. */
+  private int events;
+
+  /** Up to when that is known: in seconds of the date, and in periods since the machine started. */
+  private long secondsSeen;
+
+  private long periodsSeen;
+  private boolean line;
 
   /** What the guest added by setting the clock, and what its date was when it stopped it. */
   private long offsetSeconds;
@@ -64,9 +89,18 @@ public final class CmosRtc extends ByteDevice {
    * @param bootTime what the time is now
    * @param memoryBelow4G in bytes
    * @param memoryAbove4G in bytes
+   * @param interrupt IRQ 8 of a PC
+   * @param timers make what wakes the clock for its interrupts
    */
-  public CmosRtc(VmClock clock, Instant bootTime, long memoryBelow4G, long memoryAbove4G) {
+  public CmosRtc(
+      VmClock clock,
+      Instant bootTime,
+      long memoryBelow4G,
+      long memoryAbove4G,
+      InterruptLine interrupt,
+      Function<Runnable, Timer> timers) {
     this.clock = clock;
+    this.interrupt = interrupt;
     this.bootTime = bootTime;
     this.bootNanos = clock.nanos();
     memory[STATUS_A] = 0x26; // 32.768 kHz, 1,024 Hz
@@ -81,6 +115,8 @@ public final class CmosRtc extends ByteDevice {
     putShort(0x5b, high);
     memory[0x5d] = (byte) (high >> 16);
     checksum();
+    secondsSeen = seconds();
+    this.timer = timers.apply(this::wake);
   }
 
   private void putShort(int at, long value) {
@@ -110,7 +146,11 @@ public final class CmosRtc extends ByteDevice {
       // Bit 7 masks NMIs, of which there are none.
       index = value & 0x7f;
     } else {
+      lookForEvents();
       setRegister(index, value);
+      secondsSeen = seconds();
+      periodsSeen = periods();
+      update();
     }
   }
 
@@ -135,7 +175,7 @@ public final class CmosRtc extends ByteDevice {
       case STATUS_A:
         return (memory[STATUS_A] & 0x7f) | (updating() ? STATUS_A_UPDATING : 0);
       case STATUS_C:
-        return 0;
+        return takeEvents();
       default:
         return memory[register] & 0xff;
     }
@@ -222,6 +262,93 @@ public final class CmosRtc extends ByteDevice {
   private LocalDateTime running() {
     return LocalDateTime.ofInstant(
         bootTime.plusNanos(clock.nanos() - bootNanos).plusSeconds(offsetSeconds), ZoneOffset.UTC);
+  }
+
+  /** The date in seconds, which stands while the guest sets it. */
+  private long seconds() {
+    return now().toEpochSecond(ZoneOffset.UTC);
+  }
+
+  /** How many periods there have been; 0 if the periodic interrupt has no rate. */
+  private long periods() {
+    long period = period();
+    return period == 0 ? 0 : (clock.nanos() - bootNanos) / period;
+  }
+
+  /** The time between periodic interrupts in ns; 0 for none. */
+  private long period() {
+    int rate = memory[STATUS_A] & STATUS_A_RATE;
+    if (rate == 0) {
+      return 0;
+    }
+    // The two fastest rates are those of 8 and 9 again.
+    int divider = rate <= 2 ? rate + 7 : rate;
+    return SECOND * (1 << divider - 1) / CRYSTAL;
+  }
+
+  private synchronized void wake() {
+    lookForEvents();
+    update();
+  }
+
+  /** Adds what has happened since this was last called. */
+  private void lookForEvents() {
+    long second = seconds();
+    if (second != secondsSeen) {
+      events |= UPDATE_ENDED;
+      // A day has every time that an alarm can be set to.
+      for (long s = Math.max(secondsSeen + 1, second - 86_399); s <= second; s++) {
+        if (alarmAt(LocalDateTime.ofEpochSecond(s, 0, ZoneOffset.UTC))) {
+          events |= ALARM;
+          break;
+        }
+      }
+      secondsSeen = second;
+    }
+    long period = periods();
+    if (period != periodsSeen) {
+      events |= PERIODIC;
+      periodsSeen = period;
+    }
+  }
+
+  private boolean alarmAt(LocalDateTime time) {
+    return matches(SECONDS_ALARM, encode(time.getSecond()))
+        && matches(MINUTES_ALARM, encode(time.getMinute()))
+        && matches(HOURS_ALARM, encodeHour(time.getHour()));
+  }
+
+  private boolean matches(int register, int value) {
+    return (memory[register] & ANY) == ANY || (memory[register] & 0xff) == value;
+  }
+
+  private int takeEvents() {
+    lookForEvents();
+    int taken = events | ((events & enabled()) != 0 ? STATUS_C_INTERRUPT : 0);
+    events = 0;
+    update();
+    return taken;
+  }
+
+  private int enabled() {
+    return memory[STATUS_B] & EVENTS;
+  }
+
+  /** Sets the interrupt line, and the timer for what can still happen to set it. */
+  private void update() {
+    boolean level = (events & enabled()) != 0;
+    if (level != line) {
+      line = level;
+      interrupt.set(level);
+    }
+    long delay = Long.MAX_VALUE;
+    if (!level && (enabled() & PERIODIC) != 0 && period() != 0) {
+      delay = period() - (clock.nanos() - bootNanos) % period();
+    }
+    if (!level && (enabled() & (ALARM | UPDATE_ENDED)) != 0) {
+      delay = Math.min(delay, SECOND - running().get(ChronoField.NANO_OF_SECOND));
+    }
+    timer.set(delay == Long.MAX_VALUE ? -1 : delay);
   }
 
   private boolean updating() {

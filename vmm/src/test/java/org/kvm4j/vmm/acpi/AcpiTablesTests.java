@@ -56,7 +56,7 @@ class AcpiTablesTests {
   }
 
   private static AcpiMachine machine(int cpus, AcpiMachine.VirtioMmio... virtio) {
-    return new AcpiMachine(cpus, 9, 4, PCI, List.of(virtio));
+    return new AcpiMachine(cpus, 9, 4, 8, PCI, List.of(virtio));
   }
 
   private String text(long address, int length) {

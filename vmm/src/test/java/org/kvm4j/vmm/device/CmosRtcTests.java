@@ -3,17 +3,44 @@ package org.kvm4j.vmm.device;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class CmosRtcTests {
 
   private static final long MEGABYTE = 1 << 20;
 
+  private static final int STATUS_A = 0x0a;
+  private static final int STATUS_B = 0x0b;
+  private static final int STATUS_C = 0x0c;
+  private static final int PERIODIC = 0x40;
+  private static final int ALARM = 0x20;
+  private static final int UPDATE_ENDED = 0x10;
+
   private final FakeClock clock = new FakeClock();
+  private final List<Boolean> interrupts = new ArrayList<>();
+  private Runnable wake = () -> {};
+  private long delay;
   private final CmosRtc cmos = cmos("2024-02-28T23:59:58Z", 64 * MEGABYTE, 0);
 
   private CmosRtc cmos(String time, long below4G, long above4G) {
-    return new CmosRtc(clock, Instant.parse(time), below4G, above4G);
+    return new CmosRtc(
+        clock,
+        Instant.parse(time),
+        below4G,
+        above4G,
+        interrupts::add,
+        callback -> {
+          wake = callback;
+          return delay -> this.delay = delay;
+        });
+  }
+
+  /** Lets the time pass until the clock has asked to be woken. */
+  private void pass() {
+    clock.advance(delay);
+    wake.run();
   }
 
   private static int get(CmosRtc cmos, int register) {
@@ -119,5 +146,89 @@ class CmosRtcTests {
     set(cmos, 0x80 | 0x40, 0x77);
     assertEquals(0x77, get(cmos, 0x40));
     assertEquals(0xff, cmos.read(0, 1));
+  }
+
+  private void enable(int bits) {
+    set(cmos, STATUS_B, get(cmos, STATUS_B) | bits);
+  }
+
+  @Test
+  void the_update_ended_interrupt_comes_with_each_second() {
+    enable(UPDATE_ENDED);
+    assertEquals(1_000_000_000L, delay);
+    clock.advance(400_000_000L);
+    wake.run();
+    assertEquals(600_000_000L, delay);
+    assertEquals(List.of(), interrupts);
+    pass();
+    assertEquals(List.of(true), interrupts);
+    assertEquals(-1, delay, "nothing more until it is acknowledged");
+    assertEquals(0x80 | UPDATE_ENDED, get(cmos, STATUS_C) & ~PERIODIC);
+    assertEquals(List.of(true, false), interrupts);
+    assertEquals(0, get(cmos, STATUS_C));
+    pass();
+    assertEquals(List.of(true, false, true), interrupts);
+  }
+
+  @Test
+  void the_alarm_comes_when_all_its_parts_match() {
+    set(cmos, 1, 0x00);
+    set(cmos, 3, 0x00);
+    set(cmos, 5, 0x00);
+    enable(ALARM);
+    pass();
+    assertEquals(List.of(), interrupts);
+    pass(); // midnight
+    assertEquals(List.of(true), interrupts);
+    assertEquals(ALARM, get(cmos, STATUS_C) & ALARM);
+    pass();
+    assertEquals(List.of(true, false), interrupts);
+  }
+
+  @Test
+  void a_part_of_the_alarm_may_be_any() {
+    set(cmos, 1, 0xff);
+    set(cmos, 3, 0xc0);
+    set(cmos, 5, 0xc5);
+    enable(ALARM);
+    pass();
+    assertEquals(List.of(true), interrupts);
+  }
+
+  @Test
+  void an_alarm_that_passed_unseen_is_found() {
+    set(cmos, 1, 0x30);
+    set(cmos, 3, 0x00);
+    set(cmos, 5, 0x00);
+    clock.advance(100_000_000_000L);
+    assertEquals(ALARM, get(cmos, STATUS_C) & ALARM);
+    assertEquals(List.of(), interrupts, "it was not enabled");
+  }
+
+  @Test
+  void the_periodic_interrupt_has_the_rate_of_status_A() {
+    enable(PERIODIC);
+    assertEquals(976_562, delay, "1,024 Hz");
+    set(cmos, STATUS_A, 0x2f); // 2 Hz
+    assertEquals(500_000_000L, delay);
+    pass();
+    assertEquals(List.of(true), interrupts);
+    assertEquals(0x80 | PERIODIC, get(cmos, STATUS_C));
+    set(cmos, STATUS_A, 0x21); // as 8: 256 Hz
+    assertEquals(0, delay % 3_906_250);
+    set(cmos, STATUS_A, 0x20);
+    assertEquals(-1, delay, "no rate");
+  }
+
+  @Test
+  void setting_the_date_is_no_update() {
+    enable(UPDATE_ENDED);
+    set(cmos, 4, 0x05);
+    assertEquals(0, get(cmos, STATUS_C));
+    enable(0x80);
+    set(cmos, 2, 0x05);
+    set(cmos, STATUS_B, 0x02 | UPDATE_ENDED);
+    assertEquals(0, get(cmos, STATUS_C));
+    assertEquals(List.of(), interrupts);
   }
 }
