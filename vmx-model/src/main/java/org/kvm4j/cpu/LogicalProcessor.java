@@ -5,7 +5,9 @@ import org.kvm4j.cpu.core.Platform;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.semantics.Handlers;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.vmx.entry.EntryChecks;
 import org.kvm4j.vmx.instruction.VmxUnit;
 import org.kvm4j.vmx.vmcs.VmxCapabilities;
 
@@ -14,6 +16,11 @@ import org.kvm4j.vmx.vmcs.VmxCapabilities;
  * ({@link #engine}), and VMX ({@link #vmx}).
  */
 public final class LogicalProcessor implements AutoCloseable {
+  static {
+    Handlers.load();
+    EntryChecks.load();
+  }
+
   public final Cpu cpu;
   public final Interpreter engine;
   public final VmxUnit vmx;

@@ -84,7 +84,7 @@ final class Emulation {
           }
         case DEVICE_READ:
           size = emulator.accessSize;
-          return mmioExit(emulator.accessAddress, 0, size, false, afterDeviceRead);
+          return mmioExit(emulator.accessAddress, size, false, afterDeviceRead);
         case PORT_IN:
           size = emulator.accessSize;
           count = emulator.accessCount;
@@ -106,9 +106,8 @@ final class Emulation {
     }
   }
 
-  private int mmioExit(long address, long data, int length, boolean write, Completion then) {
+  private int mmioExit(long address, int length, boolean write, Completion then) {
     run.putLong(KvmRun.MMIO_PHYS_ADDR, address);
-    run.putLong(KvmRun.MMIO_DATA, data);
     run.putInt(KvmRun.MMIO_LEN, length);
     run.put(KvmRun.MMIO_IS_WRITE, (byte) (write ? 1 : 0));
     return vcpu.exit(Exits.KVM_EXIT_MMIO, then);
@@ -129,7 +128,8 @@ final class Emulation {
         vcpu.ports.put(4, value);
         return vcpu.ports.exit(Uapi.KVM_EXIT_IO_OUT, (int) address, length, 1, moreWrites);
       }
-      return mmioExit(address, low(value, length), length, true, moreWrites);
+      run.putLong(KvmRun.MMIO_DATA, low(value, length));
+      return mmioExit(address, length, true, moreWrites);
     }
     return 1;
   }

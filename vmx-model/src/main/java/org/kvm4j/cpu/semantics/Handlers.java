@@ -62,6 +62,11 @@ public final class Handlers {
 
   private Handlers() {}
 
+  /** Builds the table now, and not while a guest waits for its first instruction. */
+  public static void load() {
+    // Being here is enough: the class is initialised.
+  }
+
   /** The handler of an opcode; never null. */
   public static Handler of(Opcode opcode) {
     return TABLE[opcode.ordinal()];
