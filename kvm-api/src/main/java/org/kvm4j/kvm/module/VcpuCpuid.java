@@ -40,6 +40,14 @@ final class VcpuCpuid {
   /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX. */
   private static final int SIGNIFICANT_INDEX = 1;
 
+  /**
+   * What a processor may have and a virtual CPU is not told of: nested virtualization is not built,
+   * MONITOR and MWAIT do nothing in a guest, OSXSAVE follows CR4.
+   */
+  private static final Feature[] WITHHELD = {
+    Feature.VMX, Feature.SVM, Feature.MONITOR, Feature.OSXSAVE
+  };
+
   /** Of leaf 0DH, sub-leaf 1, EAX: XSAVEC or XSAVES, which make EBX a size. */
   private static final int COMPACTION = Feature.XSAVEC.mask() | Feature.XSAVES.mask();
 
@@ -178,20 +186,14 @@ final class VcpuCpuid {
         : CR4_NEVER | CR4_BY_CPUID & ~ControlRegisters.cr4Defined(this::has);
   }
 
-  /** KVM_GET_SUPPORTED_CPUID: the model's own leaves, VMX not passed on, and the leaves of KVM. */
+  /** KVM_GET_SUPPORTED_CPUID: the model's own leaves but what is withheld, and those of KVM. */
   static Entry[] supported(CpuModel model) {
     List<Entry> list = new ArrayList<>();
     int maxBasic = leaf(list, model, 0, 0, 0).eax;
     for (int f = 1; f <= maxBasic; f++) {
       switch (f) {
         case 2, 3, 5, 6, 9, 0xa, 1 -> leaf(list, model, f, 0, 0);
-        case 4 -> {
-          for (int i = 0; i < 8; i++) {
-            if ((leaf(list, model, f, i, SIGNIFICANT_INDEX).eax & 0x1f) == 0) {
-              break;
-            }
-          }
-        }
+        case 4 -> caches(list, model, f);
         case 7 -> {
           int max = leaf(list, model, f, 0, SIGNIFICANT_INDEX).eax;
           for (int i = 1; i <= Math.min(max, 2); i++) {
@@ -235,16 +237,42 @@ final class VcpuCpuid {
     list.add(features);
     int maxExtended = leaf(list, model, 0x80000000, 0, 0).eax;
     for (int f = 0x80000001; Integer.compareUnsigned(f, maxExtended) <= 0; f++) {
-      leaf(list, model, f, 0, 0);
+      if (f == 0x8000001d) {
+        caches(list, model, f);
+      } else {
+        leaf(list, model, f, 0, 0);
+      }
     }
     for (Entry e : list) {
       if (e.function == 1) {
-        // No nested virtualization; the bit that says "running under a hypervisor" is ours.
-        e.ecx = e.ecx & ~(1 << 5) | 1 << 31;
-        e.ecx &= ~(1 << 27);
+        e.ecx |= Feature.HYPERVISOR.mask();
+      } else if (e.function == 5) {
+        // Of MONITOR, which is withheld.
+        e.eax = 0;
+        e.ebx = 0;
+        e.ecx = 0;
+      }
+      for (Feature f : WITHHELD) {
+        if (f.leaf == e.function && f.subleaf == e.index) {
+          switch (f.register) {
+            case EAX -> e.eax &= ~f.mask();
+            case EBX -> e.ebx &= ~f.mask();
+            case ECX -> e.ecx &= ~f.mask();
+            case EDX -> e.edx &= ~f.mask();
+          }
+        }
       }
     }
     return list.toArray(new Entry[0]);
+  }
+
+  /** The caches of leaf 4 or 8000_001DH, up to the one that there is not. */
+  private static void caches(List<Entry> list, CpuModel model, int f) {
+    for (int i = 0; i < 8; i++) {
+      if ((leaf(list, model, f, i, SIGNIFICANT_INDEX).eax & 0x1f) == 0) {
+        break;
+      }
+    }
   }
 
   /** KVM_GET_EMULATED_CPUID: MOVBE is emulated whatever the processor has. */

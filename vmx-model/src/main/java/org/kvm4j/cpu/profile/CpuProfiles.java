@@ -1,8 +1,7 @@
 package org.kvm4j.cpu.profile;
 
-import static org.kvm4j.cpu.profile.Feature.*;
-
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -24,10 +23,31 @@ public final class CpuProfiles {
       1 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 13 | 1 << 14 | 1 << 15
           | 1 << 20 | 1 << 26 | 1 << 27;
 
-  /** What can be asked for beyond a model's own features: what is built. */
-  private static final FeatureSet OPTIONAL =
-      FeatureSet.of(
-          FXSR, XSAVE, XSAVEOPT, XSAVEC, XGETBV_ECX1, XSAVES, APIC, X2APIC, HYPERVISOR, FSRM);
+  /** What can be asked for beyond the features of any model: what is built. */
+  private static final FeatureSet OPTIONAL = set("APIC X2APIC HYPERVISOR");
+
+  /** What every 64-bit model has: x86-64-v2, and what the emulated KVM module uses. */
+  private static final FeatureSet COMMON =
+      set(
+          """
+          FPU VME DE PSE TSC MSR PAE MCE CX8 SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2
+          SSE3 MONITOR SSSE3 CMPXCHG16B PCID SSE4_1 SSE4_2 MOVBE POPCNT XSAVE RDRAND
+          FSGSBASE BMI1 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB UMIP PKU LA57 RDPID FSRM
+          XSAVEOPT XSAVEC XGETBV_ECX1 XSAVES
+          LAHF_LM LZCNT PREFETCHW SYSCALL NX PAGE1GB RDTSCP LM INVARIANT_TSC WBNOINVD
+          """);
+
+  /** What Intel's have beyond. */
+  private static final FeatureSet INTEL =
+      set(
+          """
+          VMX TSC_ADJUST FDP_EXCPTN_ONLY FPU_CS_DS_DEPRECATED PKS SERIALIZE
+          IBRS_IBPB STIBP SSBD ARCH_CAPABILITIES
+          """);
+
+  /** AVX2 and the instructions on vectors that recent servers have. */
+  private static final FeatureSet VECTORS =
+      set("AVX AVX2 FMA F16C AES PCLMULQDQ SHA GFNI VAES VPCLMULQDQ");
 
   private static final Map<String, CpuProfile> PROFILES = new LinkedHashMap<>();
 
@@ -37,69 +57,7 @@ public final class CpuProfiles {
             .brand("kvm4j v1 emulated x86-64 processor")
             .signature(6, 0x6a, 6)
             .physicalAddressBits(46)
-            .features(
-                FPU,
-                VME,
-                DE,
-                PSE,
-                TSC,
-                MSR,
-                PAE,
-                MCE,
-                CX8,
-                SEP,
-                MTRR,
-                PGE,
-                MCA,
-                CMOV,
-                PAT,
-                PSE36,
-                CLFSH,
-                MONITOR,
-                VMX,
-                CMPXCHG16B,
-                PCID,
-                MOVBE,
-                POPCNT,
-                RDRAND,
-                FSGSBASE,
-                TSC_ADJUST,
-                BMI1,
-                FDP_EXCPTN_ONLY,
-                SMEP,
-                BMI2,
-                ERMS,
-                INVPCID,
-                FPU_CS_DS_DEPRECATED,
-                RDSEED,
-                ADX,
-                SMAP,
-                CLFLUSHOPT,
-                CLWB,
-                UMIP,
-                PKU,
-                LA57,
-                RDPID,
-                PKS,
-                FSRM,
-                SERIALIZE,
-                IBRS_IBPB,
-                STIBP,
-                SSBD,
-                ARCH_CAPABILITIES,
-                LAHF_LM,
-                LZCNT,
-                PREFETCHW,
-                SYSCALL,
-                NX,
-                PAGE1GB,
-                RDTSCP,
-                LM,
-                INVARIANT_TSC,
-                WBNOINVD)
-            // Instructions that work, MOVNTI, fences, FISTTP and CRC32 among them, of sets that are
-            // not whole.
-            .hidden(FXSR, SSE, SSE2, SSE3, SSE4_2)
+            .features(union(COMMON, INTEL))
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
             .caches(
                 new int[] {1, 1, 12, 64},
@@ -113,10 +71,46 @@ public final class CpuProfiles {
             .signature(6, 0xe, 8)
             .physicalAddressBits(36)
             .features(
-                VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36, CLFSH,
-                NX)
-            .hidden(FXSR, SSE, SSE2)
+                set(
+                    """
+                    FPU VME DE PSE TSC MSR PAE MCE CX8 SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2
+                    SSE3 NX
+                    """))
             .caches(new int[] {1, 1, 8, 64}, new int[] {2, 1, 8, 64}, new int[] {3, 2, 8, 4096})
+            .build());
+    // Intel Xeon 6 6780E, a server without AVX-512.
+    add(
+        new CpuProfile.Builder("sierra-forest")
+            .brand("Intel(R) Xeon(R) 6780E")
+            .signature(6, 0xaf, 3)
+            .physicalAddressBits(52)
+            .features(union(COMMON, INTEL, VECTORS, set("CLDEMOTE")))
+            .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
+            .caches(
+                new int[] {1, 1, 8, 64},
+                new int[] {2, 1, 8, 128},
+                new int[] {3, 2, 16, 4096},
+                new int[] {3, 3, 12, 147456})
+            .build());
+    // AMD EPYC 9654 (Zen 4), of which AVX-512, SSE4A and SVM are not built. VMX, which no AMD
+    // processor has and CPUID does not tell of, is what the emulated KVM module runs guests by.
+    add(
+        new CpuProfile.Builder("genoa")
+            .vendor(CpuProfile.AMD)
+            .brand("AMD EPYC 9654 96-Core Processor")
+            .signature(25, 0x11, 1)
+            .physicalAddressBits(52)
+            .features(
+                union(
+                    COMMON,
+                    VECTORS,
+                    set("MMXEXT TOPOEXT CLZERO RSTR_FP_ERR_PTRS EFER_LMSLE_UNSUPPORTED")))
+            .hidden(set("VMX"))
+            .caches(
+                new int[] {1, 1, 8, 64},
+                new int[] {2, 1, 8, 64},
+                new int[] {3, 2, 8, 2048},
+                new int[] {3, 3, 16, 32768})
             .build());
   }
 
@@ -124,6 +118,23 @@ public final class CpuProfiles {
 
   private static void add(CpuProfile profile) {
     PROFILES.put(profile.name(), profile);
+  }
+
+  private static FeatureSet set(String names) {
+    return FeatureSet.of(Arrays.stream(names.strip().split("\\s+")).map(Feature::valueOf).toList());
+  }
+
+  private static FeatureSet union(FeatureSet... sets) {
+    FeatureSet all = FeatureSet.none();
+    for (FeatureSet s : sets) {
+      all = all.with(s.asSet().toArray(new Feature[0]));
+    }
+    return all;
+  }
+
+  /** Whether a feature is built, so that any model can have it. */
+  private static boolean isBuilt(Feature feature) {
+    return OPTIONAL.has(feature) || PROFILES.values().stream().anyMatch(p -> p.has(feature));
   }
 
   /** The names of all models. */
@@ -137,8 +148,8 @@ public final class CpuProfiles {
   }
 
   /**
-   * A model by name, with changes: {@code kvm4j-v1,-la57,+xsave}. Upper and lower case are the
-   * same.
+   * A model by name, with changes in their order: {@code kvm4j-v1,-la57,+avx2}. A feature comes
+   * with what it needs and goes with what needs it. Upper and lower case are the same.
    *
    * @throws IllegalArgumentException with a message for users: an unknown name or feature with the
    *     nearest known one, or a feature that is not built
@@ -171,8 +182,7 @@ public final class CpuProfiles {
     if (change.charAt(0) == '-') {
       return profile.without(feature);
     }
-    CpuProfile whole = defaultProfile();
-    if (!whole.has(feature) && !OPTIONAL.has(feature)) {
+    if (!isBuilt(feature)) {
       throw new IllegalArgumentException(
           "CPU feature '%s' is not built".formatted(change.substring(1)));
     }

@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Models by name, and the leaves that follow from their data. */
 class CpuProfilesTests {
@@ -45,9 +46,10 @@ class CpuProfilesTests {
     assertEquals(0x80000008, cpuid(p, 0x80000000, 0)[0]);
   }
 
-  @Test
-  void every_reported_feature_has_its_bit_and_no_other_is_set() {
-    CpuProfile p = CpuProfiles.defaultProfile();
+  @ParameterizedTest
+  @ValueSource(strings = {"kvm4j-v1", "kvm4j-32", "sierra-forest", "genoa"})
+  void every_reported_feature_has_its_bit_and_no_other_is_set(String name) {
+    CpuProfile p = CpuProfiles.named(name);
     for (Feature f : Feature.values()) {
       int[] out = cpuid(p, f.leaf, f.subleaf);
       int register =
@@ -62,20 +64,57 @@ class CpuProfilesTests {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"kvm4j-v1", "kvm4j-32", "sierra-forest", "genoa"})
+  void a_model_has_what_its_features_need(String name) {
+    CpuProfile p = CpuProfiles.named(name);
+    for (Feature f : p.reported().asSet()) {
+      for (Feature needed : FeatureRules.withNeeds(f)) {
+        assertTrue(p.reported().has(needed), f + " needs " + needed);
+      }
+    }
+  }
+
   @Test
-  void what_is_not_built_is_not_reported() {
+  void the_default_model_is_x86_64_v2() {
     CpuProfile p = CpuProfiles.defaultProfile();
-    assertTrue(p.reported().has(Feature.FPU));
-    assertFalse(p.reported().has(Feature.MMX));
-    assertFalse(p.reported().has(Feature.SSE2));
-    assertTrue(p.has(Feature.SSE2));
+    for (Feature f :
+        new Feature[] {
+          Feature.FPU, Feature.MMX, Feature.SSE2, Feature.CMPXCHG16B, Feature.LAHF_LM,
+          Feature.POPCNT, Feature.SSE3, Feature.SSSE3, Feature.SSE4_1, Feature.SSE4_2
+        }) {
+      assertTrue(p.reported().has(f), f.name());
+    }
     assertTrue(p.reported().has(Feature.VMX));
+    assertFalse(p.has(Feature.AVX));
+  }
+
+  @Test
+  void amd_has_its_own_leaves() {
+    CpuProfile p = CpuProfiles.named("genoa");
+    int[] zero = cpuid(p, 0, 0);
+    assertEquals("AuthenticAMD", text(zero[1], zero[3], zero[2]));
+    assertEquals(0xa10f11, p.signature());
+    assertEquals(0, cpuid(p, 4, 0)[0], "leaf 4 is Intel's");
+    assertEquals(0, cpuid(p, 0x40000000, 0)[0], "zeros beyond the last leaf");
+    int[] one = cpuid(p, 0x80000001, 0);
+    assertEquals(p.signature(), one[0]);
+    assertEquals(cpuid(p, 1, 0)[3] & 0x0183f3ff, one[3] & 0x0183f3ff);
+    // As read from a processor of this model: L1 data, L1 instruction, L2.
+    assertEquals(0x20080140, cpuid(p, 0x80000005, 0)[2]);
+    assertEquals(0x20080140, cpuid(p, 0x80000005, 0)[3]);
+    assertEquals(0x04006140, cpuid(p, 0x80000006, 0)[2]);
+    int[] l3 = cpuid(p, 0x8000001d, 3);
+    assertEquals(3 | 3 << 5 | 1 << 8, l3[0]);
+    assertEquals(0x03c0003f, l3[1]);
+    assertEquals(0x7fff, l3[2]);
+    assertFalse(p.reported().has(Feature.VMX));
   }
 
   @ParameterizedTest
   @CsvSource({"0x40000000", "0x14", "0x80000009", "0xffffffff"})
   void leaves_beyond_the_last_are_the_last_basic_one(String leaf) {
-    CpuProfile p = CpuProfiles.named("kvm4j-v1,+xsave");
+    CpuProfile p = CpuProfiles.named("kvm4j-v1");
     assertEquals(576, cpuid(p, (int) (long) Long.decode(leaf), 0)[1]);
   }
 
@@ -94,24 +133,43 @@ class CpuProfilesTests {
 
   @Test
   void features_can_be_taken_and_given() {
-    CpuProfile p = CpuProfiles.named("KVM4J-V1,-la57,+xsave,-VMX");
+    CpuProfile p = CpuProfiles.named("KVM4J-V1,-la57,+hypervisor,-VMX");
     assertFalse(p.has(Feature.LA57));
     assertEquals(48, p.linearAddressBits());
-    assertTrue(p.has(Feature.XSAVE));
+    assertTrue(p.has(Feature.HYPERVISOR));
     assertFalse(p.has(Feature.VMX));
-    assertEquals(0x203, cpuid(p.with(Feature.SSE), 0xd, 0)[0]);
+    assertEquals(0x203, cpuid(p, 0xd, 0)[0]);
     assertEquals(2696, cpuid(p, 0xd, 0)[2]);
     assertEquals(8, cpuid(p, 0xd, 9)[0]);
+  }
+
+  @Test
+  void a_feature_comes_with_what_it_needs_and_goes_with_what_needs_it() {
+    CpuProfile p = CpuProfiles.named("kvm4j-v1,-xsave,+avx2");
+    assertTrue(p.has(Feature.AVX2));
+    assertTrue(p.has(Feature.AVX));
+    assertTrue(p.has(Feature.XSAVE));
+    assertFalse(p.has(Feature.XSAVEC));
+    assertEquals(7, cpuid(p, 0xd, 0)[0]);
+    assertEquals(832, cpuid(p, 0xd, 0)[2]);
+    assertEquals(256, cpuid(p, 0xd, 2)[0]);
+    assertEquals(576, cpuid(p, 0xd, 2)[1]);
+    CpuProfile q = CpuProfiles.named("sierra-forest,-xsave");
+    for (Feature f : new Feature[] {Feature.AVX, Feature.AVX2, Feature.VAES, Feature.PKU}) {
+      assertFalse(q.has(f), f.name());
+    }
+    assertTrue(q.has(Feature.AES));
+    assertEquals(0, cpuid(q, 0xd, 0)[0]);
   }
 
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
       value = {
-        "kvm4j-v2|unknown CPU 'kvm4j-v2'; did you mean 'kvm4j-v1'? known: kvm4j-v1, kvm4j-32",
-        "z80|unknown CPU 'z80'; known: kvm4j-v1, kvm4j-32",
+        "kvm4j-v2|unknown CPU 'kvm4j-v2'; did you mean 'kvm4j-v1'? known: kvm4j-v1, kvm4j-32, sierra-forest, genoa",
+        "z80|unknown CPU 'z80'; known: kvm4j-v1, kvm4j-32, sierra-forest, genoa",
         "kvm4j-v1,+lm57|unknown CPU feature 'lm57'; did you mean 'la57'?",
-        "kvm4j-v1,+avx|CPU feature 'avx' is not built",
+        "kvm4j-v1,+avx512f|CPU feature 'avx512f' is not built",
         "kvm4j-v1,la57|CPU feature 'la57' has neither + nor - before its name"
       })
   void mistakes_get_a_clear_answer(String description, String message) {

@@ -1,0 +1,62 @@
+package org.kvm4j.kvm.module;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.CpuProfile;
+import org.kvm4j.cpu.profile.CpuProfiles;
+import org.kvm4j.cpu.profile.Feature;
+
+/** KVM_GET_SUPPORTED_CPUID of each CPU model. */
+class VcpuCpuidTests {
+  private static VcpuCpuid supported(CpuModel model) {
+    VcpuCpuid cpuid = new VcpuCpuid();
+    cpuid.set(VcpuCpuid.supported(model));
+    return cpuid;
+  }
+
+  private static VcpuCpuid.Entry entry(VcpuCpuid cpuid, int function, int index) {
+    VcpuCpuid.Entry e = cpuid.find(function, index);
+    assertNotNull(e, () -> "leaf %#x.%d".formatted(function, index));
+    return e;
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"kvm4j-v1", "kvm4j-32", "sierra-forest", "genoa"})
+  void a_virtual_cpu_is_told_of_what_the_processor_has_but_what_is_withheld(String name) {
+    CpuProfile model = CpuProfiles.named(name);
+    VcpuCpuid cpuid = supported(model);
+    for (Feature f : Feature.values()) {
+      boolean expected =
+          switch (f) {
+            case VMX, SVM, MONITOR, OSXSAVE -> false;
+            case HYPERVISOR -> true;
+            default -> model.reported().has(f);
+          };
+      assertEquals(expected, cpuid.has(f), f.name());
+    }
+  }
+
+  @Test
+  void sizes_of_extended_state_are_those_of_all_components() {
+    VcpuCpuid cpuid = supported(CpuProfiles.named("sierra-forest"));
+    VcpuCpuid.Entry sizes = entry(cpuid, 0xd, 0);
+    assertEquals(0x207, sizes.eax);
+    assertEquals(2696, sizes.ebx);
+    assertEquals(2696, sizes.ecx);
+    assertEquals(576 + 256 + 8, entry(cpuid, 0xd, 1).ebx);
+    assertEquals(576, entry(cpuid, 0xd, 2).ebx);
+    assertEquals(256, entry(cpuid, 0xd, 2).eax);
+    assertEquals(2688, entry(cpuid, 0xd, 9).ebx);
+  }
+
+  @Test
+  void caches_are_listed_where_the_vendor_has_them() {
+    assertEquals(0x163, entry(supported(CpuProfiles.named("sierra-forest")), 4, 3).eax);
+    assertEquals(0x163, entry(supported(CpuProfiles.named("genoa")), 0x8000001d, 3).eax);
+  }
+}

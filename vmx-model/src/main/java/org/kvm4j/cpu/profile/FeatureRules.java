@@ -1,0 +1,99 @@
+package org.kvm4j.cpu.profile;
+
+import java.util.EnumMap;
+import java.util.EnumSet;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Which features need which: what a processor with the one always has, and what software that finds
+ * the one takes for granted. SDM Vol. 1, ch. 11 to 14, "Checking for ... Support"; APM Vol. 3,
+ * Appendix D "Instruction Subsets and CPUID Feature Flags".
+ */
+final class FeatureRules {
+  /** A feature, then what it needs. */
+  private static final String NEEDS =
+      """
+      MMX FPU
+      MMXEXT MMX
+      FXSR FPU
+      SSE FXSR
+      SSE2 SSE
+      SSE3 SSE2
+      SSSE3 SSE3
+      SSE4_1 SSSE3
+      SSE4_2 SSE4_1
+      AES SSE2
+      PCLMULQDQ SSE2
+      SHA SSE2
+      GFNI SSE2
+      XSAVE FXSR
+      XSAVEOPT XSAVE
+      XSAVEC XSAVE
+      XGETBV_ECX1 XSAVE
+      XSAVES XSAVEC
+      PKU XSAVE
+      AVX XSAVE SSE4_2
+      F16C AVX
+      FMA AVX
+      AVX2 AVX
+      VAES AVX AES
+      VPCLMULQDQ AVX PCLMULQDQ
+      PSE36 PSE
+      MCA MCE
+      NX PAE
+      LM PAE MSR
+      SYSCALL MSR
+      PAGE1GB LM
+      PCID LM
+      INVPCID PCID
+      LA57 LM
+      FSGSBASE LM
+      LAHF_LM LM
+      PKS LM
+      CMPXCHG16B CX8
+      RDTSCP TSC
+      TSC_ADJUST TSC
+      INVARIANT_TSC TSC
+      TSC_DEADLINE TSC APIC
+      X2APIC APIC
+      FSRM ERMS
+      """;
+
+  private static final Map<Feature, Set<Feature>> DIRECT = new EnumMap<>(Feature.class);
+
+  static {
+    for (String line : NEEDS.split("\n", -1)) {
+      if (!line.isEmpty()) {
+        String[] names = line.split(" ", -1);
+        EnumSet<Feature> needed = EnumSet.noneOf(Feature.class);
+        for (int k = 1; k < names.length; k++) {
+          needed.add(Feature.valueOf(names[k]));
+        }
+        DIRECT.put(Feature.valueOf(names[0]), needed);
+      }
+    }
+  }
+
+  private FeatureRules() {}
+
+  /** A feature and all that it needs. */
+  static Set<Feature> withNeeds(Feature feature) {
+    EnumSet<Feature> all = EnumSet.of(feature);
+    for (Feature needed : DIRECT.getOrDefault(feature, Set.of())) {
+      all.addAll(withNeeds(needed));
+    }
+    return all;
+  }
+
+  /** A feature and all that need it. */
+  static Set<Feature> withNeeders(Feature feature) {
+    EnumSet<Feature> all = EnumSet.noneOf(Feature.class);
+    for (Feature f : Feature.values()) {
+      if (withNeeds(f).contains(feature)) {
+        all.add(f);
+      }
+    }
+    return all;
+  }
+}
