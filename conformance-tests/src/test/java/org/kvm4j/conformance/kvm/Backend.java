@@ -55,17 +55,10 @@ record Backend(String name, @Nullable KernelProvider provider) {
     }
   }
 
-  /** The in-kernel interrupt chips and what hangs on them: not built in the emulated kernel yet. */
+  /** Not built in the emulated kernel yet. */
   private static boolean isLater(KvmCap cap) {
     switch (cap) {
-      case KVM_CAP_IRQCHIP:
-      case KVM_CAP_IRQFD:
-      case KVM_CAP_IRQ_ROUTING:
-      case KVM_CAP_SIGNAL_MSI:
-      case KVM_CAP_PIT2:
-      case KVM_CAP_SPLIT_IRQCHIP:
       case KVM_CAP_ADJUST_CLOCK:
-      case KVM_CAP_BINARY_STATS_FD:
       case KVM_CAP_DIRTY_LOG_RING:
         return true;
       default:

@@ -44,7 +44,15 @@ final class RealModeGuest {
    * @param code bytes
    */
   RealModeGuest(Kvm kvm, int slotFlags, int[] code) {
+    this(kvm, vm -> {}, slotFlags, code);
+  }
+
+  /**
+   * @param beforeVcpus what the VM gets before its vCPU
+   */
+  RealModeGuest(Kvm kvm, Consumer<Vm> beforeVcpus, int slotFlags, int[] code) {
     vm = kvm.createVm();
+    beforeVcpus.accept(vm);
     memory = new GuestMemory(vm);
     memory.add(0, 0, MEMORY_SIZE, slotFlags);
     vcpu = vm.createVcpu(0);

@@ -4,6 +4,7 @@ import static org.kvm4j.kvm.uapi.Caps.*;
 
 import java.util.Map;
 import java.util.TreeMap;
+import org.kvm4j.kvm.uapi.Uapi;
 
 /**
  * What KVM_CHECK_EXTENSION says: the capabilities that are built, with their values. All others are
@@ -22,6 +23,18 @@ final class Capabilities {
     for (int one :
         new int[] {
           KVM_CAP_HLT,
+          KVM_CAP_IRQCHIP,
+          KVM_CAP_VAPIC,
+          KVM_CAP_PIT,
+          KVM_CAP_REINJECT_CONTROL,
+          KVM_CAP_IRQ_INJECT_STATUS,
+          KVM_CAP_IRQFD,
+          KVM_CAP_PIT2,
+          KVM_CAP_PIT_STATE2,
+          KVM_CAP_TSC_DEADLINE_TIMER,
+          KVM_CAP_SIGNAL_MSI,
+          KVM_CAP_IRQFD_RESAMPLE,
+          KVM_CAP_SPLIT_IRQCHIP,
           KVM_CAP_USER_MEMORY,
           KVM_CAP_SET_TSS_ADDR,
           KVM_CAP_EXT_CPUID,
@@ -69,6 +82,10 @@ final class Capabilities {
     VALUES.put(KVM_CAP_MAX_VCPUS, MAX_VCPUS);
     VALUES.put(KVM_CAP_MAX_VCPU_ID, MAX_VCPU_ID);
     VALUES.put(KVM_CAP_SYNC_REGS, 7);
+    VALUES.put(KVM_CAP_IRQ_ROUTING, Uapi.KVM_MAX_IRQ_ROUTES);
+    VALUES.put(
+        KVM_CAP_X2APIC_API,
+        Uapi.KVM_X2APIC_API_USE_32BIT_IDS | Uapi.KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
     VALUES.put(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3);
     VALUES.put(KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG_MASK);
     VALUES.put(KVM_CAP_XSAVE2, 4096);

@@ -84,10 +84,17 @@ final class Emulation {
           }
         case DEVICE_READ:
           size = emulator.accessSize;
+          if (vcpu.devices.read(false, emulator.accessAddress, size)) {
+            emulator.answer(low(vcpu.devices.value(), size));
+            break;
+          }
           return mmioExit(emulator.accessAddress, size, false, afterDeviceRead);
         case PORT_IN:
           size = emulator.accessSize;
           count = emulator.accessCount;
+          if (readPorts()) {
+            break;
+          }
           return vcpu.ports.exit(
               Uapi.KVM_EXIT_IO_IN, (int) emulator.accessAddress, size, count, afterStringIn);
         case EXCEPTION:
@@ -106,6 +113,18 @@ final class Emulation {
     }
   }
 
+  /** The elements of an INS whose port is the module's own; false if it is user space's. */
+  private boolean readPorts() {
+    int done = 0;
+    while (done < count
+        && emulator.room() > 0
+        && vcpu.devices.read(true, emulator.accessAddress, size)) {
+      emulator.answer(low(vcpu.devices.value(), size));
+      done++;
+    }
+    return done > 0;
+  }
+
   private int mmioExit(long address, int length, boolean write, Completion then) {
     run.putLong(KvmRun.MMIO_PHYS_ADDR, address);
     run.putInt(KvmRun.MMIO_LEN, length);
@@ -121,7 +140,7 @@ final class Emulation {
       int length = emulator.writeSize(k);
       long value = emulator.writeValue(k);
       boolean port = emulator.writeIsPort(k);
-      if (vm.bus.write(port, address, length, value, vm.ring)) {
+      if (vcpu.devices.write(port, address, length, value)) {
         continue;
       }
       if (port) {

@@ -1,6 +1,9 @@
 package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.syscall.Kernel;
 
 /** An eventfd. Source: Linux man-pages eventfd(2). */
@@ -14,6 +17,18 @@ final class EventFile extends FileObject {
   private long counter;
   private boolean closed;
 
+  /** Those in the kernel who take what comes; the last added takes it. */
+  private final ArrayList<Consumer> consumers = new ArrayList<>();
+
+  /** Someone in the kernel who takes what is signalled, in place of readers. */
+  interface Consumer {
+    /** Something was signalled; the counter is taken. */
+    void signalled();
+
+    /** The file is closed. */
+    void closed();
+  }
+
   EventFile(UserSpace user, Object pollLock, int initial, int flags) {
     this.user = user;
     this.pollLock = pollLock;
@@ -24,15 +39,43 @@ final class EventFile extends FileObject {
 
   /** Adds 1, as the kernel's own users do; saturates. */
   void signal() {
+    Consumer taker;
     synchronized (this) {
       if (counter != MAX) {
         counter++;
       }
+      taker = consume();
       notifyAll();
+    }
+    tell(taker);
+  }
+
+  /** Lets the last consumer take what is there; null if there is none. */
+  private @Nullable Consumer consume() {
+    if (consumers.isEmpty()) {
+      return null;
+    }
+    counter = semaphore && counter != 0 ? counter - 1 : 0;
+    return consumers.get(consumers.size() - 1);
+  }
+
+  private void tell(@Nullable Consumer taker) {
+    if (taker != null) {
+      taker.signalled();
     }
     synchronized (pollLock) {
       pollLock.notifyAll();
     }
+  }
+
+  /** Has someone take what is signalled from now on; whether something has been before. */
+  synchronized boolean addConsumer(Consumer c) {
+    consumers.add(c);
+    return counter != 0;
+  }
+
+  synchronized void removeConsumer(Consumer c) {
+    consumers.removeIf(other -> other == c);
   }
 
   @Override
@@ -80,6 +123,7 @@ final class EventFile extends FileObject {
     if (value == -1) {
       return Results.EINVAL;
     }
+    Consumer taker;
     synchronized (this) {
       while (Long.compareUnsigned(MAX - counter, value) < 0 && !closed) {
         if (nonBlocking) {
@@ -93,11 +137,10 @@ final class EventFile extends FileObject {
         }
       }
       counter += value;
+      taker = consume();
       notifyAll();
     }
-    synchronized (pollLock) {
-      pollLock.notifyAll();
-    }
+    tell(taker);
     return 8;
   }
 
@@ -107,8 +150,15 @@ final class EventFile extends FileObject {
   }
 
   @Override
-  synchronized void release() {
-    closed = true;
-    notifyAll();
+  void release() {
+    List<Consumer> told;
+    synchronized (this) {
+      closed = true;
+      told = List.copyOf(consumers);
+      notifyAll();
+    }
+    for (Consumer c : told) {
+      c.closed();
+    }
   }
 }

@@ -80,6 +80,11 @@ final class GuestDebug {
     return bitmap;
   }
 
+  /** Whether the guest is to get no interrupts. */
+  boolean blocksInterrupts() {
+    return (control & Uapi.KVM_GUESTDBG_BLOCKIRQ) != 0;
+  }
+
   boolean singleStepping() {
     return (control & Uapi.KVM_GUESTDBG_SINGLESTEP) != 0;
   }

@@ -1,27 +1,20 @@
 package org.kvm4j.kvm.module;
 
 import java.util.SplittableRandom;
-import org.jspecify.annotations.Nullable;
-import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Platform;
 
 /**
  * What the logical processor of a virtual CPU has around it. Its ports and devices are never
- * reached: the guest's accesses exit. Time is the machine's.
+ * reached: the guest's accesses exit. Time is the VM's.
  */
 final class GuestPlatform implements Platform {
-  private final HostMachine machine;
+  private final VmTime time;
   private final SplittableRandom random;
-  private @Nullable Cpu cpu;
 
-  GuestPlatform(HostMachine machine) {
-    this.machine = machine;
+  GuestPlatform(HostMachine machine, VmTime time) {
+    this.time = time;
     this.random =
         machine.clock() == MachineClock.HOST ? new SplittableRandom() : new SplittableRandom(1);
-  }
-
-  void attach(Cpu cpu) {
-    this.cpu = cpu;
   }
 
   @Override
@@ -47,8 +40,7 @@ final class GuestPlatform implements Platform {
 
   @Override
   public long nanoTime() {
-    Cpu c = cpu;
-    return machine.nanoTime(c == null ? 0 : c.elapsed());
+    return time.now();
   }
 
   @Override

@@ -47,13 +47,9 @@ public final class HostMachine {
     return clock;
   }
 
-  /**
-   * Nanoseconds since the machine was made, and with them the host's time-stamp counter.
-   *
-   * @param elapsed {@link org.kvm4j.cpu.core.Cpu#elapsed} of the processor that asks
-   */
-  long nanoTime(long elapsed) {
-    return clock == MachineClock.HOST ? System.nanoTime() - epoch : elapsed;
+  /** Nanoseconds of the host's clock since the machine was made. */
+  long nanoTime() {
+    return System.nanoTime() - epoch;
   }
 
   /** A VPID for a new virtual CPU: 1 to 65535, then again from 1. */

@@ -32,10 +32,14 @@ final class PortIo {
     int port = exit.port;
     size = exit.size;
     if (exit.in) {
+      if (vcpu.devices.read(true, port, size)) {
+        complete(vcpu.devices.value());
+        return 1;
+      }
       return exit(Uapi.KVM_EXIT_IO_IN, port, size, 1, in);
     }
     long value = cpu.r[Cpu.RAX];
-    if (vcpu.vm.bus.write(true, port, size, value, vcpu.vm.ring)) {
+    if (vcpu.devices.write(true, port, size, value)) {
       vcpu.skip();
       return 1;
     }
@@ -86,16 +90,20 @@ final class PortIo {
 
   private int completeIn() {
     if (vcpu.atSameInstruction()) {
-      long rax = cpu.r[Cpu.RAX];
-      long value = get(size, 0);
-      cpu.r[Cpu.RAX] =
-          switch (size) {
-            case 1 -> rax & ~0xffL | value;
-            case 2 -> rax & ~0xffffL | value;
-            default -> value;
-          };
-      vcpu.skip();
+      complete(get(size, 0));
     }
     return 1;
+  }
+
+  /** The end of an IN: what was read into the register. */
+  private void complete(long value) {
+    long rax = cpu.r[Cpu.RAX];
+    cpu.r[Cpu.RAX] =
+        switch (size) {
+          case 1 -> rax & ~0xffL | value & 0xff;
+          case 2 -> rax & ~0xffffL | value & 0xffff;
+          default -> value & 0xffffffffL;
+        };
+    vcpu.skip();
   }
 }

@@ -42,10 +42,11 @@ final class VcpuCpuid {
 
   /**
    * What a processor may have and a virtual CPU is not told of: nested virtualization is not built,
-   * MONITOR and MWAIT do nothing in a guest, OSXSAVE follows CR4.
+   * MONITOR and MWAIT do nothing in a guest, OSXSAVE follows CR4, and of TSC-deadline mode, which needs
+   * a local APIC in the kernel, a capability tells.
    */
   private static final Feature[] WITHHELD = {
-    Feature.VMX, Feature.SVM, Feature.MONITOR, Feature.OSXSAVE
+    Feature.VMX, Feature.SVM, Feature.MONITOR, Feature.OSXSAVE, Feature.TSC_DEADLINE
   };
 
   /** Of leaf 0DH, sub-leaf 1, EAX: XSAVEC or XSAVES, which make EBX a size. */
@@ -105,11 +106,23 @@ final class VcpuCpuid {
     return StateComponent.isXcr0(supported, value);
   }
 
+  boolean hasX2apic() {
+    Entry e = find(1, 0);
+    return e != null && (e.ecx & 1 << 21) != 0;
+  }
+
+  boolean hasTscDeadline() {
+    Entry e = find(1, 0);
+    return e != null && (e.ecx & 1 << 24) != 0;
+  }
+
   /**
    * The CPUID instruction of the guest: leaves out of range give the highest basic leaf on Intel,
    * zeros on AMD.
+   *
+   * @param apic whether IA32_APIC_BASE enables the local APIC
    */
-  void execute(Cpu cpu, long cr4, long xcr0) {
+  void execute(Cpu cpu, long cr4, long xcr0, boolean apic) {
     int function = (int) cpu.r[Cpu.RAX];
     int index = (int) cpu.r[Cpu.RCX];
     Entry e = find(function, index);
@@ -127,6 +140,7 @@ final class VcpuCpuid {
       edx = e.edx;
       if (e.function == 1) {
         ecx = bit(ecx, 27, (cr4 & ControlBits.CR4_OSXSAVE) != 0);
+        edx = bit(edx, 9, apic && (edx & 1 << 9) != 0);
       } else if (e.function == 7 && e.index == 0) {
         ecx = bit(ecx, 4, (cr4 & ControlBits.CR4_PKE) != 0 && (ecx & 8) != 0);
       } else if (e.function == 0xd && e.index == 0) {
@@ -245,7 +259,8 @@ final class VcpuCpuid {
     }
     for (Entry e : list) {
       if (e.function == 1) {
-        e.ecx |= Feature.HYPERVISOR.mask();
+        // x2APIC is software's.
+        e.ecx |= Feature.HYPERVISOR.mask() | Feature.X2APIC.mask();
       } else if (e.function == 5) {
         // Of MONITOR, which is withheld.
         e.eax = 0;

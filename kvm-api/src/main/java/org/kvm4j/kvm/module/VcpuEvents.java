@@ -8,6 +8,7 @@ import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.module.vendor.VmExit;
 import org.kvm4j.kvm.uapi.KvmVcpuEvents;
+import org.kvm4j.kvm.uapi.Uapi;
 
 /**
  * The events on their way into a virtual CPU: pending (to be weighed), or injected (to be delivered
@@ -17,7 +18,17 @@ import org.kvm4j.kvm.uapi.KvmVcpuEvents;
 final class VcpuEvents {
   private static final long DR7_GD = 1 << 13;
 
+  /** The flags of KVM_SET_VCPU_EVENTS. */
+  private static final int VALID =
+      Uapi.KVM_VCPUEVENT_VALID_NMI_PENDING
+          | Uapi.KVM_VCPUEVENT_VALID_SIPI_VECTOR
+          | Uapi.KVM_VCPUEVENT_VALID_SHADOW
+          | Uapi.KVM_VCPUEVENT_VALID_SMM
+          | Uapi.KVM_VCPUEVENT_VALID_PAYLOAD
+          | Uapi.KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+
   private final VendorVcpu vendor;
+  private final VcpuInterrupts interrupts;
 
   boolean exceptionPending;
   boolean exceptionInjected;
@@ -41,10 +52,40 @@ final class VcpuEvents {
   int nmiPending;
 
   boolean tripleFault;
-  int sipiVector;
 
-  VcpuEvents(VendorVcpu vendor) {
+  VcpuEvents(VendorVcpu vendor, VcpuInterrupts interrupts) {
     this.vendor = vendor;
+    this.interrupts = interrupts;
+  }
+
+  /** INIT: nothing is on its way any more. */
+  void reset() {
+    forgetInjected();
+    exceptionPending = false;
+    nmiPending = 0;
+    tripleFault = false;
+  }
+
+  /** Makes NMIs that have come pending: one that runs and one after it at most. */
+  void takeNmis() {
+    int come = interrupts.takeNmis();
+    if (come != 0) {
+      int limit = vendor.nmiMasked() || nmiInjected ? 1 : 2;
+      nmiPending = (int) Math.min((long) nmiPending + come, limit);
+    }
+  }
+
+  /** Whether something would end a HLT. */
+  boolean wouldWake() {
+    takeNmis();
+    return exceptionPending
+        || (nmiPending > 0 && !vendor.nmiMasked() && vendor.interruptShadow() == 0)
+        || (interruptAllowed() && interrupts.due());
+  }
+
+  /** Whether the guest takes interrupts now. */
+  boolean interruptAllowed() {
+    return (vendor.rflags() & Flags.IF) != 0 && vendor.interruptShadow() == 0;
   }
 
   /** Queues an exception that the module raises; one on top of another becomes a double fault. */
@@ -117,8 +158,14 @@ final class VcpuEvents {
     nmiInjected = false;
   }
 
-  /** Chooses what the next entry delivers, and asks for windows for what has to wait. */
-  void inject() {
+  /**
+   * Chooses what the next entry delivers, and asks for windows for what has to wait.
+   *
+   * @param window whether user space waits for a window for interrupts
+   * @param blocked whether the host's debugger wants neither NMIs nor interrupts
+   */
+  void inject(boolean window, boolean blocked) {
+    takeNmis();
     boolean canInject = true;
     if (exceptionInjected) {
       injectException();
@@ -149,15 +196,36 @@ final class VcpuEvents {
       injectException();
       canInject = false;
     }
+    if (blocked) {
+      vendor.setInterruptWindow(window);
+      return;
+    }
     if (nmiPending > 0) {
       boolean allowed = canInject && !vendor.nmiMasked() && vendor.interruptShadow() == 0;
       if (allowed) {
         nmiPending--;
         nmiInjected = true;
         vendor.inject(EventDelivery.NMI, Vector.NMI, false, 0, 0);
+        canInject = false;
       }
       vendor.setNmiWindow(nmiPending > 0);
     }
+    vendor.setInterruptWindow(injectInterrupt(canInject) || window);
+  }
+
+  /** Delivers the interrupt that is due; whether one has to wait. */
+  private boolean injectInterrupt(boolean canInject) {
+    if (!interrupts.due()) {
+      return false;
+    }
+    if (canInject && interruptAllowed()) {
+      int vector = interrupts.acknowledge();
+      if (vector >= 0) {
+        queueInterrupt(vector);
+        vendor.inject(EventDelivery.EXTERNAL, vector, false, 0, 0);
+      }
+    }
+    return interrupts.due();
   }
 
   private void injectException() {
@@ -208,7 +276,7 @@ final class VcpuEvents {
     }
   }
 
-  /** KVM_INTERRUPT without an interrupt chip. */
+  /** An interrupt that the next entry delivers whatever comes. */
   void queueInterrupt(int vector) {
     interruptInjected = true;
     interruptSoft = false;
@@ -218,6 +286,7 @@ final class VcpuEvents {
   // ---- struct kvm_vcpu_events ----
 
   void get(ByteBuffer b, int at, VmFile vm) {
+    takeNmis();
     int flags = 0;
     boolean payload = vm.exceptionPayload;
     if (!payload && exceptionPending && exceptionHasPayload) {
@@ -260,8 +329,13 @@ final class VcpuEvents {
 
   int set(ByteBuffer b, int at, VmFile vm) {
     int flags = b.getInt(at + KvmVcpuEvents.FLAGS);
-    // NMI_PENDING, SIPI_VECTOR, SHADOW, SMM, PAYLOAD, TRIPLE_FAULT.
-    if ((flags & ~0x3f) != 0 || (flags & 8) != 0) {
+    if ((flags & ~VALID) != 0) {
+      return Results.EINVAL;
+    }
+    boolean smm = (flags & Uapi.KVM_VCPUEVENT_VALID_SMM) != 0;
+    if (smm
+        && (b.get(at + KvmVcpuEvents.SMI_SMM) != 0 || b.get(at + KvmVcpuEvents.SMI_PENDING) != 0)) {
+      // There is no system-management mode.
       return Results.EINVAL;
     }
     boolean injected = b.get(at + KvmVcpuEvents.EXCEPTION_INJECTED) != 0;
@@ -308,8 +382,11 @@ final class VcpuEvents {
       nmiPending = b.get(at + KvmVcpuEvents.NMI_PENDING) & 0xff;
     }
     vendor.setNmiMasked(b.get(at + KvmVcpuEvents.NMI_MASKED) != 0);
-    if ((flags & 2) != 0) {
-      sipiVector = b.getInt(at + KvmVcpuEvents.SIPI_VECTOR);
+    if ((flags & Uapi.KVM_VCPUEVENT_VALID_SIPI_VECTOR) != 0) {
+      interrupts.restoreStartupVector(b.getInt(at + KvmVcpuEvents.SIPI_VECTOR));
+    }
+    if (smm) {
+      interrupts.restoreInit(b.get(at + KvmVcpuEvents.SMI_LATCHED_INIT) != 0);
     }
     if ((flags & 0x20) != 0) {
       tripleFault = b.get(at + KvmVcpuEvents.TRIPLE_FAULT_PENDING) != 0;

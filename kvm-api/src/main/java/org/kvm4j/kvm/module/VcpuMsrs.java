@@ -48,6 +48,11 @@ final class VcpuMsrs {
   static final int PAT = 0x277;
   static final int MTRR_DEF_TYPE = 0x2ff;
   static final int PKRS = 0x6e1;
+  static final int TSC_DEADLINE = 0x6e0;
+
+  /** The registers of x2APIC mode: 256 of them. */
+  static final int X2APIC = 0x800;
+
   static final int XSS = 0xda0;
   static final int EFER = 0xc0000080;
   static final int STAR = 0xc0000081;
@@ -83,6 +88,7 @@ final class VcpuMsrs {
     DEBUGCTL,
     SPEC_CTRL,
     PKRS,
+    TSC_DEADLINE,
     BIOS_SIGN_ID,
     MCG_STATUS,
     XSS,
@@ -164,6 +170,11 @@ final class VcpuMsrs {
     return done;
   }
 
+  /** Whether an MSR is one of x2APIC mode, which no filter holds for. */
+  static boolean isX2apic(int index) {
+    return index >= X2APIC && index < X2APIC + 0x100;
+  }
+
   /** Whether the processor's own rules hold: MTRRs, and those of system calls. */
   private static boolean isProcessors(int index) {
     return switch (index) {
@@ -208,10 +219,14 @@ final class VcpuMsrs {
     }
     Cpu cpu = vendor.cpu();
     Msrs m = cpu.msr;
+    if (isX2apic(index)) {
+      return v.interrupts.readMsr(index, out) ? OK : INVALID;
+    }
     switch (index) {
       case TSC -> out[0] = v.guestTsc();
       case TSC_ADJUST -> out[0] = m.tscAdjust;
-      case APIC_BASE -> out[0] = v.apicBase();
+      case APIC_BASE -> out[0] = v.interrupts.base();
+      case TSC_DEADLINE -> out[0] = v.interrupts.tscDeadline();
       case EFER -> out[0] = vendor.efer();
       case LSTAR -> out[0] = m.lstar;
       case CSTAR -> out[0] = m.cstar;
@@ -252,6 +267,9 @@ final class VcpuMsrs {
     VendorVcpu vendor = v.vendor();
     Cpu cpu = vendor.cpu();
     Msrs m = cpu.msr;
+    if (isX2apic(index)) {
+      return v.interrupts.writeMsr(index, value) ? OK : INVALID;
+    }
     switch (index) {
       case FS_BASE, GS_BASE, KERNEL_GS_BASE, LSTAR, CSTAR, SYSENTER_ESP, SYSENTER_EIP -> {
         if (!cpu.isCanonicalBase(value)) {
@@ -303,8 +321,9 @@ final class VcpuMsrs {
         return OK;
       }
       case APIC_BASE -> {
-        return v.setApicBase(value) ? OK : INVALID;
+        return v.interrupts.setBase(value, host) ? OK : INVALID;
       }
+      case TSC_DEADLINE -> v.interrupts.setTscDeadline(value);
       case EFER -> {
         return writeEfer(v, value, host);
       }

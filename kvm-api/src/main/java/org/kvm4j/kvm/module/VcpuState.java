@@ -3,6 +3,7 @@ package org.kvm4j.kvm.module;
 import static org.kvm4j.kvm.uapi.Ioctls.*;
 
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
@@ -10,6 +11,7 @@ import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.cpu.semantics.ControlRegisters;
 import org.kvm4j.ept.paging.Translation;
+import org.kvm4j.kvm.module.irqchip.LocalApic;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.uapi.KvmCpuid;
 import org.kvm4j.kvm.uapi.KvmCpuid2;
@@ -56,6 +58,7 @@ final class VcpuState {
   private final UserSpace user;
   private final VendorVcpu vendor;
   private final Cpu cpu;
+  private final ApicIoctls apicIoctls;
   private final Segment scratch = new Segment();
 
   VcpuState(VirtualCpu vcpu) {
@@ -64,9 +67,13 @@ final class VcpuState {
     this.user = vcpu.user();
     this.vendor = vcpu.vendor();
     this.cpu = vendor.cpu();
+    this.apicIoctls = new ApicIoctls(vcpu);
   }
 
   int ioctl(int request, long argument) {
+    if (ApicIoctls.has(request)) {
+      return apicIoctls.ioctl(request, argument);
+    }
     switch (request) {
       case KVM_GET_REGS:
         {
@@ -151,36 +158,6 @@ final class VcpuState {
           ByteBuffer b = user.copyIn(argument, KvmVcpuEvents.SIZEOF);
           return b == null ? Results.EFAULT : vcpu.events.set(b, 0, vm);
         }
-      case KVM_GET_MP_STATE:
-        return out(argument, UserSpace.struct(4).putInt(0, vcpu.mpState));
-      case KVM_SET_MP_STATE:
-        {
-          ByteBuffer b = user.copyIn(argument, 4);
-          if (b == null) {
-            return Results.EFAULT;
-          }
-          if (b.getInt(0) != Uapi.KVM_MP_STATE_RUNNABLE) {
-            return Results.EINVAL;
-          }
-          vcpu.mpState = b.getInt(0);
-          return 0;
-        }
-      case KVM_INTERRUPT:
-        {
-          ByteBuffer b = user.copyIn(argument, 4);
-          if (b == null) {
-            return Results.EFAULT;
-          }
-          int irq = b.getInt(0);
-          if (irq < 0 || irq > 255) {
-            return Results.EINVAL;
-          }
-          vcpu.events.queueInterrupt(irq);
-          return 0;
-        }
-      case KVM_NMI:
-        vcpu.events.nmiPending = Math.min(2, vcpu.events.nmiPending + 1);
-        return 0;
       case KVM_TRANSLATE:
         return translate(argument);
       case KVM_SET_GUEST_DEBUG:
@@ -331,7 +308,7 @@ final class VcpuState {
     b.putLong(at + KvmSregs.CR4, vendor.cr4());
     b.putLong(at + KvmSregs.CR8, vcpu.cr8());
     b.putLong(at + KvmSregs.EFER, vendor.efer());
-    b.putLong(at + KvmSregs.APIC_BASE, vcpu.apicBase());
+    b.putLong(at + KvmSregs.APIC_BASE, vcpu.interrupts.base());
   }
 
   private void getSregs(ByteBuffer b, int at) {
@@ -380,7 +357,7 @@ final class VcpuState {
     if (!validSregs(b, at)) {
       return Results.EINVAL;
     }
-    if (!vcpu.setApicBase(b.getLong(at + KvmSregs.APIC_BASE))) {
+    if (!vcpu.interrupts.setBase(b.getLong(at + KvmSregs.APIC_BASE), true)) {
       return Results.EINVAL;
     }
     vendor.setIdt(
@@ -410,7 +387,49 @@ final class VcpuState {
     if (flush) {
       vendor.flushGuest();
     }
+    if ((vcpu.interrupts.base() & LocalApic.BASE_BSP) != 0 && isAtReset()) {
+      // User space that resets the processor need not wake it.
+      vcpu.setMpState(Uapi.KVM_MP_STATE_RUNNABLE);
+    }
     return 0;
+  }
+
+  private boolean isAtReset() {
+    vendor.segment(Cpu.CS, scratch);
+    return vendor.rip() == 0xfff0
+        && scratch.selector == 0xf000
+        && scratch.base == 0xffff0000L
+        && (vendor.cr0() & ControlBits.CR0_PE) == 0;
+  }
+
+  /**
+   * INIT: caching, the states that XSAVE manages, the time-stamp counter and MSRs stay. SDM table
+   * 10-1 "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT".
+   */
+  void init() {
+    final long caching = vendor.cr0() & (ControlBits.CR0_CD | ControlBits.CR0_NW);
+    final long pat = vendor.switchedMsr(VcpuMsrs.PAT);
+    vendor.reset();
+    vendor.setCr0(ControlBits.CR0_ET | caching);
+    vendor.setSwitchedMsr(VcpuMsrs.PAT, pat);
+    Arrays.fill(cpu.r, 0, 16, 0);
+    VcpuCpuid.Entry version = vcpu.cpuid.find(1, 0);
+    cpu.r[Cpu.RDX] = version == null ? 0x600 : version.eax & 0xffffffffL;
+    for (int i = 0; i < 4; i++) {
+      vcpu.debug.setGuestDr(i, 0);
+    }
+    vcpu.debug.setGuestDr7(0x400);
+    vcpu.debug.setRflags(2);
+    cpu.dr6 = 0xffff0ff0L;
+    cpu.cr2 = 0;
+  }
+
+  /** A startup interrupt: execution begins at the start of a page. */
+  void startUp(int vector) {
+    vendor.segment(Cpu.CS, scratch);
+    scratch.set(vector << 8, (long) vector << 12, scratch.limit, scratch.ar);
+    vendor.setSegment(Cpu.CS, scratch);
+    vendor.setRip(0);
   }
 
   private boolean paePaging() {
@@ -638,6 +657,7 @@ final class VcpuState {
     }
     vcpu.cpuid.set(entries);
     vendor.setReservedCr4(vcpu.cpuid.reservedCr4());
+    vcpu.interrupts.setFeatures(vcpu.cpuid.hasX2apic(), vcpu.cpuid.hasTscDeadline());
     return 0;
   }
 

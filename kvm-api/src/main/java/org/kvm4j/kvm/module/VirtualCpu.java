@@ -10,6 +10,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.kvm.module.emulate.Emulator;
+import org.kvm4j.kvm.module.irqchip.LocalApic;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.module.vendor.VmExit;
 import org.kvm4j.kvm.module.vendor.VmxVcpu;
@@ -26,9 +27,6 @@ import org.kvm4j.kvm.uapi.Uapi;
  * kvm_arch_vcpu_ioctl_run, vcpu_run, vcpu_enter_guest, vmx_handle_exit.
  */
 final class VirtualCpu extends FileObject {
-
-  /** Instructions between two looks at the host: far more than any guest notices. */
-  private static final long SLICE = 1L << 40;
 
   final VmFile vm;
   private final int id;
@@ -48,6 +46,9 @@ final class VirtualCpu extends FileObject {
   final VcpuEvents events;
   final VcpuStats stats = new VcpuStats();
   final GuestDebug debug;
+  final VcpuInterrupts interrupts;
+  final KernelDevices devices;
+  private final VmTime.Seat seat;
 
   final PortIo ports;
   private final MsrExits msrs;
@@ -58,11 +59,12 @@ final class VirtualCpu extends FileObject {
 
   private long completionRip;
 
-  private long cr8;
-  private long apicBase;
   private long tscOffset;
   private volatile String diagnosis = "";
-  int mpState = Uapi.KVM_MP_STATE_RUNNABLE;
+
+  /** KVM_MP_STATE_*. */
+  private int mpState;
+
   boolean hasRun;
 
   /** The descriptor is closed. */
@@ -83,15 +85,17 @@ final class VirtualCpu extends FileObject {
     this.machine = vm.kernel.machine();
     this.pages = new VcpuPages(machine.memory(), vm.ringPages);
     this.run = pages.run;
-    this.platform = new GuestPlatform(machine);
+    this.platform = new GuestPlatform(machine, vm.time);
     LogicalProcessor processor = new LogicalProcessor(machine.model(), machine.memory(), platform);
-    platform.attach(processor.cpu);
     this.vendor = new VmxVcpu(processor, machine.frames(), machine.newVpid());
     this.cpu = vendor.cpu();
+    this.seat = vm.time.seat(cpu);
+    this.interrupts = new VcpuInterrupts(this);
+    this.devices = new KernelDevices(vm, interrupts);
     this.nested = vm.memory.pointer();
     vendor.setNestedPointer(nested);
     this.emulator = new Emulator(machine.model(), machine.memory(), vm.memory::isDevice);
-    this.events = new VcpuEvents(vendor);
+    this.events = new VcpuEvents(vendor, interrupts);
     this.debug = new GuestDebug(this, vendor);
     this.state = new VcpuState(this);
     this.ports = new PortIo(this);
@@ -102,7 +106,10 @@ final class VirtualCpu extends FileObject {
     // The kernel gives a new vCPU the state after FNINIT: FCW 037F.
     cpu.xsaveArea[0] = 0x7f;
     cpu.xsaveArea[1] = 3;
-    apicBase = 0xfee00800L | (id == 0 ? 0x100 : 0);
+    mpState =
+        interrupts.hasApic() && vm.bootCpu() != id
+            ? Uapi.KVM_MP_STATE_UNINITIALIZED
+            : Uapi.KVM_MP_STATE_RUNNABLE;
     setGuestTsc(0);
     vendor.setExceptionBitmap(debug.exceptionBitmap());
   }
@@ -192,14 +199,26 @@ final class VirtualCpu extends FileObject {
 
   void destroy() {
     pages.release();
+    interrupts.close();
+    seat.close();
     vendor.close();
   }
 
   // ---- other threads ----
 
-  /** Makes a KVM_RUN look at its signals. */
+  /** Makes a KVM_RUN look at its signals and requests. */
   void kick() {
     cpu.request(Cpu.REQUEST_INTERRUPT);
+    seat.wake();
+  }
+
+  /** Makes it look at its interrupts. */
+  void wake() {
+    HostThread t = thread;
+    if (t == null || t.thread != Thread.currentThread()) {
+      cpu.request(Cpu.REQUEST_INTERRUPT);
+    }
+    seat.wake();
   }
 
   void requestFlush() {
@@ -251,31 +270,26 @@ final class VirtualCpu extends FileObject {
   void setTscOffset(long offset) {
     tscOffset = offset;
     vendor.setTscOffset(offset);
+    interrupts.tscChanged();
   }
 
   // ---- registers of the interface ----
 
   long cr8() {
-    return cr8;
+    return interrupts.cr8();
   }
 
   void setCr8(long value) {
-    cr8 = value & 15;
-    cpu.cr8 = (int) cr8;
+    interrupts.setCr8((int) value & 15);
+    cpu.cr8 = (int) value & 15;
   }
 
-  long apicBase() {
-    return apicBase;
+  int mpState() {
+    return mpState;
   }
 
-  boolean setApicBase(long value) {
-    long reserved = -1L << machine.model().physicalAddressBits() | 0x2ff;
-    // x2APIC mode is the interrupt chips', which are not built.
-    if ((value & (reserved | 0x400)) != 0) {
-      return false;
-    }
-    apicBase = value;
-    return true;
+  void setMpState(int state) {
+    mpState = state;
   }
 
   // ---- KVM_RUN ----
@@ -300,6 +314,26 @@ final class VirtualCpu extends FileObject {
 
   private int enter(HostThread t) {
     long valid = run.getLong(KvmRun.KVM_VALID_REGS);
+    int r = prepare(t, valid);
+    if (r > 0) {
+      r = loop(t);
+    }
+    if (valid != 0) {
+      state.syncOut(valid);
+    }
+    run.put(KvmRun.IF_FLAG, (byte) ((vendor.rflags() & Flags.IF) != 0 ? 1 : 0));
+    run.putLong(KvmRun.CR8, cr8());
+    run.putLong(KvmRun.APIC_BASE, interrupts.base());
+    boolean ready = interrupts.hasPics() || readyForInterrupt();
+    run.put(KvmRun.READY_FOR_INTERRUPT_INJECTION, (byte) (ready ? 1 : 0));
+    return r;
+  }
+
+  /** What comes before the guest runs; above 0 if it may. */
+  private int prepare(HostThread t, long valid) {
+    if (mpState == Uapi.KVM_MP_STATE_UNINITIALIZED) {
+      return awaitInit(t);
+    }
     long dirty = run.getLong(KvmRun.KVM_DIRTY_REGS);
     if (((valid | dirty) & ~7L) != 0) {
       return Results.EINVAL;
@@ -311,78 +345,172 @@ final class VirtualCpu extends FileObject {
       }
       run.putLong(KvmRun.KVM_DIRTY_REGS, 0);
     }
-    long wanted = run.getLong(KvmRun.CR8);
-    if ((wanted & ~15L) != 0) {
-      return Results.EINVAL;
-    }
-    if (wanted != cr8) {
+    if (!interrupts.hasApic()) {
+      long wanted = run.getLong(KvmRun.CR8);
+      if ((wanted & ~15L) != 0) {
+        return Results.EINVAL;
+      }
       setCr8(wanted);
     }
     Completion c = completion;
     completion = Completion.NOTHING;
     int r = stepped(c.complete());
-    if (r > 0) {
-      r = run.get(KvmRun.IMMEDIATE_EXIT) != 0 ? Results.EINTR : loop(t);
-    }
-    if (valid != 0) {
-      state.syncOut(valid);
-    }
-    run.put(KvmRun.IF_FLAG, (byte) ((vendor.rflags() & Flags.IF) != 0 ? 1 : 0));
-    run.putLong(KvmRun.CR8, cr8);
-    run.putLong(KvmRun.APIC_BASE, apicBase);
-    run.put(KvmRun.READY_FOR_INTERRUPT_INJECTION, (byte) (readyForInterrupt() ? 1 : 0));
-    return r;
+    return r > 0 && run.get(KvmRun.IMMEDIATE_EXIT) != 0 ? Results.EINTR : r;
   }
 
   private boolean readyForInterrupt() {
-    return (vendor.rflags() & Flags.IF) != 0
-        && vendor.interruptShadow() == 0
+    return events.interruptAllowed()
+        && interrupts.acceptsExternal()
         && !events.reinjecting()
         && !events.exceptionPending;
+  }
+
+  private int interrupted() {
+    run.putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_INTR);
+    stats.signals++;
+    return Results.EINTR;
   }
 
   private int loop(HostThread t) {
     while (true) {
       if (t.signalPending()) {
-        run.putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_INTR);
-        stats.signals++;
-        return Results.EINTR;
+        return interrupted();
       }
-      int r = enterGuest();
+      int r = mpState == Uapi.KVM_MP_STATE_RUNNABLE ? enterGuest() : halt(t);
       if (r <= 0) {
         return r;
       }
-      if (run.get(KvmRun.REQUEST_INTERRUPT_WINDOW) != 0 && readyForInterrupt()) {
+      if (windowWanted() && readyForInterrupt()) {
         run.putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_IRQ_WINDOW_OPEN);
         return 0;
       }
     }
   }
 
+  /** Whether user space, whose PIC it is, waits until the guest takes interrupts. */
+  private boolean windowWanted() {
+    return run.get(KvmRun.REQUEST_INTERRUPT_WINDOW) != 0 && !interrupts.hasPics();
+  }
+
   private int enterGuest() {
+    long budget = seat.begin();
+    if (budget == 0) {
+      return Thread.currentThread().isInterrupted() ? interrupted() : 1;
+    }
     if (filterChanged) {
       filterChanged = false;
       msrs.applyFilter();
+    }
+    if (interrupts.takeTaskPriorityAccess()) {
+      return exit(Exits.KVM_EXIT_TPR_ACCESS);
     }
     if (events.tripleFault) {
       events.tripleFault = false;
       return exit(Exits.KVM_EXIT_SHUTDOWN);
     }
-    events.inject();
-    vendor.setInterruptWindow(run.get(KvmRun.REQUEST_INTERRUPT_WINDOW) != 0);
+    int ended = interrupts.takeEnded();
+    if (ended >= 0) {
+      run.put(KvmRun.EOI_VECTOR, (byte) ended);
+      return exit(Exits.KVM_EXIT_IOAPIC_EOI);
+    }
+    acceptStartEvents();
+    if (mpState != Uapi.KVM_MP_STATE_RUNNABLE) {
+      return 1;
+    }
+    events.inject(windowWanted() && interrupts.acceptsExternal(), debug.blocksInterrupts());
     inGuest = true;
     if (flushRequested) {
       flushRequested = false;
       vendor.flushNested();
     }
     try {
-      vendor.run(SLICE, exit);
+      vendor.run(budget, exit);
     } finally {
       inGuest = false;
     }
     stats.count(exit.kind);
     events.complete(exit);
     return stepped(handle());
+  }
+
+  // ---- not running ----
+
+  /**
+   * Whether a processor that is not running has something to look at. Before its start that is INIT
+   * and startup interrupts alone.
+   */
+  private boolean hasEvents() {
+    return interrupts.hasStartEvents()
+        || (mpState == Uapi.KVM_MP_STATE_HALTED && (interrupts.isUnhalted() || events.wouldWake()));
+  }
+
+  /**
+   * Waits until there is something to look at.
+   *
+   * @return false if the thread was interrupted
+   */
+  private boolean sleep(HostThread t) {
+    seat.drowse();
+    return hasEvents() || t.signalPending() || seat.sleep();
+  }
+
+  /** An application processor that has not been started: waits for INIT. */
+  private int awaitInit(HostThread t) {
+    if (run.get(KvmRun.IMMEDIATE_EXIT) != 0) {
+      return Results.EINTR;
+    }
+    while (!hasEvents() && !t.signalPending()) {
+      if (!sleep(t)) {
+        return interrupted();
+      }
+    }
+    acceptStartEvents();
+    return t.signalPending() ? interrupted() : Results.EAGAIN;
+  }
+
+  /** HLT, or an application processor between INIT and its start. */
+  private int halt(HostThread t) {
+    if (!hasEvents()) {
+      if (!sleep(t)) {
+        return interrupted();
+      }
+      if (!hasEvents()) {
+        return 1;
+      }
+    }
+    acceptStartEvents();
+    if (mpState == Uapi.KVM_MP_STATE_HALTED) {
+      interrupts.clearUnhalted();
+      mpState = Uapi.KVM_MP_STATE_RUNNABLE;
+    }
+    return 1;
+  }
+
+  /** Does what INIT and startup interrupts that have come ask for. */
+  void acceptStartEvents() {
+    if (!interrupts.hasStartEvents()) {
+      return;
+    }
+    if (interrupts.takeInit()) {
+      init();
+      boolean boot = (interrupts.base() & LocalApic.BASE_BSP) != 0;
+      mpState = boot ? Uapi.KVM_MP_STATE_RUNNABLE : Uapi.KVM_MP_STATE_INIT_RECEIVED;
+    }
+    int vector = interrupts.takeStartup();
+    if (vector >= 0 && mpState == Uapi.KVM_MP_STATE_INIT_RECEIVED) {
+      state.startUp(vector);
+      mpState = Uapi.KVM_MP_STATE_RUNNABLE;
+    }
+  }
+
+  private void init() {
+    interrupts.reset();
+    events.reset();
+    completion = Completion.NOTHING;
+    emulator.clearReplay();
+    state.init();
+    vendor.setExceptionBitmap(debug.exceptionBitmap());
+    vendor.flushGuest();
   }
 
   // ---- for those that handle exits ----
@@ -482,11 +610,16 @@ final class VirtualCpu extends FileObject {
       case NESTED_VIOLATION:
         return emulation.nestedViolation();
       case CPUID:
-        cpuid.execute(cpu, vendor.cr4(), cpu.xcr0);
+        cpuid.execute(cpu, vendor.cr4(), cpu.xcr0, interrupts.isEnabled());
         skip();
         return 1;
       case HLT:
         skip();
+        if (interrupts.hasApic()) {
+          mpState = Uapi.KVM_MP_STATE_HALTED;
+          return 1;
+        }
+        seat.rest();
         return exit(Exits.KVM_EXIT_HLT);
       case RDMSR:
         return msrs.read();
@@ -551,7 +684,7 @@ final class VirtualCpu extends FileObject {
   private int crAccess() {
     if (exit.register == 8) {
       if (exit.accessType == 1) {
-        setGpr(exit.gpr, cr8);
+        setGpr(exit.gpr, cr8());
         skip();
         return 1;
       }
@@ -560,10 +693,10 @@ final class VirtualCpu extends FileObject {
         events.queueException(Vector.GP, true, 0, false, 0);
         return 1;
       }
-      long before = cr8;
+      long before = cr8();
       setCr8(value);
       skip();
-      return before <= cr8 ? 1 : exit(Exits.KVM_EXIT_SET_TPR);
+      return interrupts.hasApic() || before <= value ? 1 : exit(Exits.KVM_EXIT_SET_TPR);
     }
     if (exit.register == 4 && exit.accessType == 0 && (gpr(exit.gpr) & cpuid.reservedCr4()) != 0) {
       events.queueException(Vector.GP, true, 0, false, 0);

@@ -6,6 +6,7 @@ import static org.kvm4j.kvm.uapi.Ioctls.*;
 import java.nio.ByteBuffer;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.module.irqchip.InterruptChips;
 import org.kvm4j.kvm.uapi.KvmClearDirtyLog;
 import org.kvm4j.kvm.uapi.KvmCoalescedMmioZone;
 import org.kvm4j.kvm.uapi.KvmCreateDevice;
@@ -25,13 +26,20 @@ final class VmFile extends FileObject {
   final UserSpace user;
   final MemorySlots slots;
   final NestedMemory memory;
+  final GuestPhysical guestPhysical;
   final IoBus bus;
+  final VmTime time;
+  private final ChipIoctls chips;
   final CopyOnWriteArrayList<VirtualCpu> vcpus = new CopyOnWriteArrayList<>();
 
   /** The VM lives as long as its descriptor or one of its vCPUs'. */
   private int references = 1;
 
   private boolean vcpuCreated;
+
+  /** KVM_SET_BOOT_CPU_ID. */
+  private volatile int bootCpu;
+
   private boolean manualProtect;
   private boolean initiallySet;
   private final UserSpace.Notifier notifier;
@@ -56,7 +64,10 @@ final class VmFile extends FileObject {
     this.user = kernel.user();
     this.slots = new MemorySlots(kernel.machine().model().physicalAddressBits());
     this.memory = new NestedMemory(kernel.machine(), user, slots, this::flushAll);
+    this.guestPhysical = new GuestPhysical(slots, user);
     this.bus = new IoBus(kernel);
+    this.time = VmTime.of(kernel.machine());
+    this.chips = new ChipIoctls(kernel, time);
     this.ringPages = new FilePages(kernel.machine().memory(), 1);
     this.ring = ringPages.content;
     this.notifier = memory::unmapped;
@@ -72,6 +83,16 @@ final class VmFile extends FileObject {
     return fd;
   }
 
+  /** The in-kernel interrupt chips, if the VM has any. */
+  @Nullable InterruptChips chips() {
+    return chips.chips();
+  }
+
+  /** The ID of the bootstrap processor. */
+  int bootCpu() {
+    return bootCpu;
+  }
+
   /** Makes every vCPU drop what it cached of the nested tables, and waits until none uses it. */
   private void flushAll() {
     for (VirtualCpu v : vcpus) {
@@ -84,6 +105,9 @@ final class VmFile extends FileObject {
 
   @Override
   int ioctl(int request, long argument) {
+    if (ChipIoctls.has(request)) {
+      return chips.ioctl(request, argument);
+    }
     switch (request) {
       case KVM_CREATE_VCPU:
         return createVcpu(argument);
@@ -134,7 +158,11 @@ final class VmFile extends FileObject {
         }
         return user.physical(argument, 8) < 0 ? Results.EFAULT : 0;
       case KVM_SET_BOOT_CPU_ID:
-        return vcpuCreated ? Results.EBUSY : 0;
+        if (vcpuCreated) {
+          return Results.EBUSY;
+        }
+        bootCpu = (int) argument;
+        return 0;
       case KVM_CREATE_DEVICE:
         {
           ByteBuffer a = user.copyIn(argument, KvmCreateDevice.SIZEOF);
@@ -146,30 +174,30 @@ final class VmFile extends FileObject {
         return defaultTscKhz;
       case KVM_GET_STATS_FD:
         return kernel.install(StatsFile.of(this, user));
-      // Interrupt chips are not built yet: a VM is always one without.
       case KVM_CREATE_IRQCHIP:
-        return vcpuCreated ? Results.EINVAL : Results.ENOTTY;
-      case KVM_IRQ_LINE:
-      case KVM_IRQ_LINE_STATUS:
-        return user.physical(argument, 8) < 0 ? Results.EFAULT : Results.ENXIO;
-      case KVM_GET_IRQCHIP:
-      case KVM_SET_IRQCHIP:
-      case KVM_GET_PIT2:
-      case KVM_SET_PIT2:
-      case KVM_GET_PIT:
-      case KVM_SET_PIT:
-      case KVM_REINJECT_CONTROL:
-        return Results.ENXIO;
-      case KVM_CREATE_PIT:
-      case KVM_CREATE_PIT2:
-        return Results.ENOENT;
-      case KVM_SIGNAL_MSI:
-      case KVM_IRQFD:
-      case KVM_SET_GSI_ROUTING:
-        return Results.EINVAL;
+        return createChips();
       default:
         return Results.ENOTTY;
     }
+  }
+
+  private synchronized int createChips() {
+    return chips.create(vcpuCreated);
+  }
+
+  private synchronized int splitChips(long pins) {
+    return chips.split(pins, vcpuCreated);
+  }
+
+  private int setX2apicApi(long flags) {
+    long known = Uapi.KVM_X2APIC_API_USE_32BIT_IDS | Uapi.KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+    if ((flags & ~known) != 0) {
+      return Results.EINVAL;
+    }
+    chips.setX2apicApi(
+        (flags & Uapi.KVM_X2APIC_API_USE_32BIT_IDS) != 0,
+        (flags & Uapi.KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK) != 0);
+    return 0;
   }
 
   private synchronized int createVcpu(long id) {
@@ -321,11 +349,9 @@ final class VmFile extends FileObject {
         disabledQuirks = arg;
         return 0;
       case KVM_CAP_SPLIT_IRQCHIP:
-        // Not built; the order of the kernel's checks up to there.
-        if (Long.compareUnsigned(arg, 24) > 0) {
-          return Results.EINVAL;
-        }
-        return vcpuCreated ? Results.EEXIST : Results.EINVAL;
+        return splitChips(arg);
+      case KVM_CAP_X2APIC_API:
+        return setX2apicApi(arg);
       default:
         return Results.EINVAL;
     }
@@ -357,6 +383,8 @@ final class VmFile extends FileObject {
   private void unreference() {
     if (--references == 0) {
       user.removeNotifier(notifier);
+      chips.close();
+      time.close();
       memory.close();
       ringPages.release();
     }

@@ -84,8 +84,8 @@ public final class LocalApic {
   private int lvtEntries = LVT.length - 1;
 
   private int errors;
-  private boolean initPending;
-  private boolean startupPending;
+  private volatile boolean initPending;
+  private volatile boolean startupPending;
   private int startupVector;
 
   /** IRR is not empty; a hint that any thread may read. */
@@ -456,12 +456,14 @@ public final class LocalApic {
     startupPending = true;
   }
 
+  /** The vector that a startup interrupt is to have, 0 to 255. */
   public void setStartupVector(int vector) {
     startupVector = vector & 0xff;
   }
 
-  public int startupVector() {
-    return startupVector;
+  /** Whether an INIT is to be pending. */
+  public void restoreInit(boolean pending) {
+    initPending = pending;
   }
 
   /**

@@ -1,0 +1,108 @@
+package org.kvm4j.kvm.module;
+
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.kvm.module.irqchip.TimerQueue;
+
+/**
+ * The host's time. A thread of the VM's own makes timers go off, once there is one; virtual CPUs
+ * that halt sleep.
+ */
+final class HostTime extends VmTime {
+  /** Instructions between two looks at the host: far more than any guest notices. */
+  private static final long SLICE = 1L << 40;
+
+  private final HostMachine machine;
+  private @Nullable Thread thread;
+  private volatile boolean closed;
+
+  HostTime(HostMachine machine) {
+    this.machine = machine;
+  }
+
+  @Override
+  long now() {
+    return machine.nanoTime();
+  }
+
+  @Override
+  synchronized void timersChanged() {
+    Thread t = thread;
+    if (t == null && !closed) {
+      t = new Thread(this::serve, "kvm4j-timers");
+      t.setDaemon(true);
+      thread = t;
+      t.start();
+    }
+    LockSupport.unpark(t);
+  }
+
+  private void serve() {
+    while (!closed) {
+      long next = timers.next();
+      if (next == TimerQueue.NEVER) {
+        LockSupport.park(this);
+      } else {
+        long wait = next - now();
+        if (wait > 0) {
+          LockSupport.parkNanos(this, wait);
+        } else {
+          expireTimers();
+        }
+      }
+      // Nobody interrupts this thread; if somebody did, it would wait no more.
+      Thread.interrupted();
+    }
+  }
+
+  @Override
+  Seat seat(Cpu cpu) {
+    return new HostSeat();
+  }
+
+  @Override
+  public synchronized void close() {
+    closed = true;
+    LockSupport.unpark(thread);
+  }
+
+  private static final class HostSeat extends Seat {
+    private boolean awake;
+
+    @Override
+    long begin() {
+      return SLICE;
+    }
+
+    @Override
+    synchronized void drowse() {
+      awake = false;
+    }
+
+    @Override
+    synchronized boolean sleep() {
+      while (!awake) {
+        try {
+          wait();
+        } catch (InterruptedException e) {
+          Thread.currentThread().interrupt();
+          return false;
+        }
+      }
+      return true;
+    }
+
+    @Override
+    void rest() {}
+
+    @Override
+    synchronized void wake() {
+      awake = true;
+      notifyAll();
+    }
+
+    @Override
+    void close() {}
+  }
+}

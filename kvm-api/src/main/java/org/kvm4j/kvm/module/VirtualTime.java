@@ -1,0 +1,232 @@
+package org.kvm4j.kvm.module;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.kvm.module.irqchip.TimerQueue;
+
+/**
+ * Time that goes by a nanosecond for each unit of work that the VM's virtual CPUs do. They take
+ * turns, so that a run repeats exactly: a turn is over where the time is a multiple of {@link
+ * #TURN}, or when its virtual CPU halts. One that is out in user space keeps its turn. While all of
+ * them halt, time goes on from timer to timer.
+ */
+final class VirtualTime extends VmTime {
+  /** How long a turn is, in ns. */
+  private static final long TURN = 100_000;
+
+  /** Units of work at most where no turn ends and no timer is due. */
+  private static final long SLICE = 1L << 40;
+
+  /** How much faster than the host's time the time of halted virtual CPUs goes at most. */
+  private static final int IDLE_SPEED = 16;
+
+  /** The longest that one jump of the time takes, in ms of the host's time. */
+  private static final long LONGEST_WAIT = 10;
+
+  private final List<TurnSeat> seats = new ArrayList<>();
+
+  /** Whose turn it is; nobody's while all halt. */
+  private volatile @Nullable TurnSeat holder;
+
+  /** The time when the turn began, or when the last one ended. */
+  private long began;
+
+  /** What the holder's processor had done when the turn began. */
+  private long doneBefore;
+
+  /** The last time that is known to threads other than the holder's. */
+  private volatile long known;
+
+  @Override
+  long now() {
+    TurnSeat h = holder;
+    return h != null && h.thread == Thread.currentThread() ? exact(h) : known;
+  }
+
+  private long exact(TurnSeat h) {
+    return began + h.cpu.elapsed() - doneBefore;
+  }
+
+  @Override
+  void timersChanged() {
+    // Whoever has the turn looks before it enters the guest.
+  }
+
+  @Override
+  synchronized Seat seat(Cpu cpu) {
+    TurnSeat seat = new TurnSeat(cpu);
+    seats.add(seat);
+    return seat;
+  }
+
+  @Override
+  public void close() {}
+
+  /** Gives the turn to one, or to nobody. */
+  private void give(@Nullable TurnSeat to) {
+    TurnSeat from = holder;
+    if (from != null) {
+      began = exact(from);
+    }
+    known = began;
+    if (to != null) {
+      doneBefore = to.cpu.elapsed();
+      to.end = (began / TURN + 1) * TURN;
+    }
+    holder = to;
+    notifyAll();
+  }
+
+  /** The next after one that wants a turn and can take it; null if none does. */
+  private @Nullable TurnSeat after(TurnSeat from) {
+    int at = seats.indexOf(from);
+    for (int k = 1; k <= seats.size(); k++) {
+      TurnSeat s = seats.get((at + k) % seats.size());
+      // A thread that runs one virtual CPU cannot run another at the same time.
+      if (s.wants && (s == from || s.thread != from.thread)) {
+        return s;
+      }
+    }
+    return null;
+  }
+
+  private final class TurnSeat extends Seat {
+    private final Cpu cpu;
+    private volatile @Nullable Thread thread;
+
+    /** It runs, or has something to look at. */
+    private boolean wants;
+
+    private boolean woken;
+
+    /** When its turn ends, if others want one. */
+    private long end;
+
+    TurnSeat(Cpu cpu) {
+      this.cpu = cpu;
+    }
+
+    @Override
+    long begin() {
+      boolean others;
+      synchronized (VirtualTime.this) {
+        if (!takeTurn()) {
+          return 0;
+        }
+        others = after(this) != this;
+        known = exact(this);
+      }
+      if (timers.next() <= now()) {
+        expireTimers();
+      }
+      long now = now();
+      return Math.max(1, Math.min(timers.next(), others ? end : now + SLICE) - now);
+    }
+
+    /** Waits for the turn; false if it was woken before, or its thread interrupted. */
+    private boolean takeTurn() {
+      thread = Thread.currentThread();
+      wants = true;
+      TurnSeat h = holder;
+      if (h == null || (h != this && h.thread == thread)) {
+        give(this);
+      } else if (h == this && exact(this) >= end) {
+        TurnSeat next = after(this);
+        give(next == null ? this : next);
+      }
+      while (holder != this && !woken) {
+        if (!waitFor(0)) {
+          break;
+        }
+      }
+      woken = false;
+      return holder == this;
+    }
+
+    /** Waits for news; false if the thread was interrupted. */
+    private boolean waitFor(long millis) {
+      try {
+        VirtualTime.this.wait(millis);
+        return true;
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        return false;
+      }
+    }
+
+    @Override
+    void drowse() {
+      synchronized (VirtualTime.this) {
+        thread = Thread.currentThread();
+        wants = false;
+        woken = false;
+      }
+    }
+
+    @Override
+    boolean sleep() {
+      synchronized (VirtualTime.this) {
+        if (holder == this && !woken) {
+          give(after(this));
+        }
+        while (!woken && (holder != null || timers.next() == TimerQueue.NEVER)) {
+          if (!waitFor(0)) {
+            return false;
+          }
+        }
+        if (woken) {
+          return true;
+        }
+        long due = timers.next();
+        long millis = Math.min((due - began) / 1_000_000 / IDLE_SPEED, LONGEST_WAIT);
+        if (millis > 0 && !waitFor(millis)) {
+          return false;
+        }
+        if (woken || holder != null) {
+          return true;
+        }
+        began = Math.max(began, due);
+        known = began;
+      }
+      expireTimers();
+      return true;
+    }
+
+    @Override
+    void rest() {
+      synchronized (VirtualTime.this) {
+        drowse();
+        if (holder == this) {
+          give(after(this));
+        }
+      }
+    }
+
+    @Override
+    void wake() {
+      synchronized (VirtualTime.this) {
+        woken = true;
+        wants = true;
+        if (holder == null) {
+          give(this);
+        } else {
+          VirtualTime.this.notifyAll();
+        }
+      }
+    }
+
+    @Override
+    void close() {
+      synchronized (VirtualTime.this) {
+        wants = false;
+        TurnSeat next = after(this);
+        seats.remove(this);
+        if (holder == this) {
+          give(next);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,73 @@
+package org.kvm4j.kvm.module;
+
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.kvm.module.irqchip.TimerQueue;
+
+/**
+ * The time of a VM: its clock, its timers, and when its virtual CPUs run. Each virtual CPU has a
+ * {@link Seat} in it.
+ *
+ * <p>Who holds the interrupt chips' lock may call what is here, but nothing here takes that lock
+ * while it holds one of its own.
+ */
+abstract class VmTime implements AutoCloseable {
+  /** The VM's timers. */
+  final TimerQueue timers = new TimerQueue(this::now, this::timersChanged);
+
+  /** What makes timers go off that are due. */
+  private volatile Runnable expire = () -> {};
+
+  static VmTime of(HostMachine machine) {
+    return machine.clock() == MachineClock.HOST ? new HostTime(machine) : new VirtualTime();
+  }
+
+  /** The VM's time in ns. The host's time-stamp counter has as many ticks. */
+  abstract long now();
+
+  /** The first timer is due earlier than it was. */
+  abstract void timersChanged();
+
+  /** A place for a new virtual CPU. */
+  abstract Seat seat(Cpu cpu);
+
+  /** Has timers go off by this. */
+  final void useTimers(Runnable expire) {
+    this.expire = expire;
+  }
+
+  final void expireTimers() {
+    expire.run();
+  }
+
+  @Override
+  public abstract void close();
+
+  /** A virtual CPU's place in the VM's time. All but {@link #wake} is for its own thread. */
+  abstract static class Seat {
+    /**
+     * The virtual CPU wants to enter the guest. Timers that are due have gone off when it may.
+     *
+     * @return for how many instructions at most; 0 if it has been woken before it was its turn
+     */
+    abstract long begin();
+
+    /** From now on {@link #sleep} ends when someone wakes the virtual CPU. */
+    abstract void drowse();
+
+    /**
+     * Has nothing to do until {@link #wake}, or for a while.
+     *
+     * @return false if the thread was interrupted
+     */
+    abstract boolean sleep();
+
+    /** The virtual CPU has halted, and user space decides when it goes on. */
+    abstract void rest();
+
+    /** The virtual CPU has something to look at. Any thread may call. */
+    abstract void wake();
+
+    /** The virtual CPU is gone. */
+    abstract void close();
+  }
+}
