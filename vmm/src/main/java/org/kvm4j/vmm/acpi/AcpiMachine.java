@@ -12,7 +12,8 @@ import java.util.List;
  * @param pci the PCI bus
  * @param virtio virtio devices that are not on it
  */
-public record AcpiMachine(int cpus, int sciIrq, int serialIrq, int clockIrq, Pci pci, List<VirtioMmio> virtio) {
+public record AcpiMachine(
+    int cpus, int sciIrq, int serialIrq, int clockIrq, Pci pci, List<VirtioMmio> virtio) {
 
   public AcpiMachine {
     virtio = List.copyOf(virtio);

@@ -31,7 +31,8 @@ final class Dsdt {
             Aml.eisaId("PNP0501"),
             Resources.ports(Uart16550.COM1, Uart16550.PORTS),
             Resources.isaInterrupt(machine.serialIrq())));
-    devices.add(device(
+    devices.add(
+        device(
             "RTC",
             Aml.eisaId("PNP0B00"),
             Resources.ports(CmosRtc.PORT, CmosRtc.PORTS),

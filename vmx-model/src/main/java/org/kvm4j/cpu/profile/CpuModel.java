@@ -8,6 +8,11 @@ public interface CpuModel {
   /** Family, model and stepping, as in CPUID.1:EAX, and in EDX after reset. */
   int signature();
 
+  /** Whether instructions that the vendors define apart are AMD's, else Intel's. */
+  default boolean isAmd() {
+    return false;
+  }
+
   /** Whether the processor has the feature (as hardware, whatever CPUID is made to say). */
   boolean has(Feature feature);
 

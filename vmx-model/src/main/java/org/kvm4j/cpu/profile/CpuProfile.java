@@ -179,6 +179,11 @@ public final class CpuProfile implements CpuModel {
   }
 
   @Override
+  public boolean isAmd() {
+    return vendor.equals(AMD);
+  }
+
+  @Override
   public int signature() {
     return signature;
   }

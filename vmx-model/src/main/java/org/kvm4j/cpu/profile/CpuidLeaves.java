@@ -33,7 +33,7 @@ final class CpuidLeaves {
     this.profile = profile;
     this.features = profile.reported();
     this.caches = caches;
-    this.amd = profile.vendor().equals(CpuProfile.AMD);
+    this.amd = profile.isAmd();
   }
 
   /** See {@link CpuModel#cpuid}. */

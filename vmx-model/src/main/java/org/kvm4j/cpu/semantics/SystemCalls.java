@@ -7,7 +7,12 @@ import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 
-/** SYSCALL, SYSRET, SYSENTER, SYSEXIT. SDM Vol. 2, each instruction's page. */
+/**
+ * SYSCALL, SYSRET, SYSENTER, SYSEXIT. SDM Vol. 2 and APM Vol. 3, each instruction's page.
+ *
+ * <p>On AMD SYSCALL and SYSRET work in every protected mode, SYSENTER and SYSEXIT outside of long
+ * mode alone, and SYSRET takes any address; on Intel the first two are 64-bit mode's.
+ */
 final class SystemCalls {
   private static final int CODE = 0x9b;
   private static final int DATA = 0x93;
@@ -31,30 +36,38 @@ final class SystemCalls {
   }
 
   private static void syscall(Cpu cpu, Instruction i) {
-    if (cpu.codeSize != 8 || (cpu.efer & ControlBits.EFER_SCE) == 0) {
-      throw cpu.ud();
-    }
+    checkEnabled(cpu);
     long flags = cpu.rflags();
     int cs = (int) (cpu.msr.star >>> 32) & 0xfffc;
     cpu.r[Cpu.RCX] = cpu.rip;
-    cpu.r[11] = flags & ~Flags.RF;
-    cpu.rip = cpu.msr.lstar;
-    cpu.setRflags(flags & ~cpu.msr.fmask & ~Flags.RF);
-    setSegments(cpu, cs, cs + 8, 0, true);
+    if (cpu.longMode) {
+      cpu.r[11] = flags & ~Flags.RF;
+      cpu.rip = cpu.codeSize == 8 ? cpu.msr.lstar : cpu.msr.cstar;
+      cpu.setRflags(flags & ~cpu.msr.fmask & ~Flags.RF);
+    } else {
+      cpu.rip = cpu.msr.star & 0xffffffffL;
+      cpu.setRflags(flags & ~(Flags.VM | Flags.IF | Flags.RF));
+    }
+    setSegments(cpu, cs, cs + 8, 0, cpu.longMode);
     cpu.updateMode();
   }
 
-  private static void sysret(Cpu cpu, Instruction i) {
-    if (cpu.codeSize != 8 || (cpu.efer & ControlBits.EFER_SCE) == 0) {
+  private static void checkEnabled(Cpu cpu) {
+    boolean mode = cpu.model.isAmd() ? cpu.protectedMode : cpu.codeSize == 8;
+    if (!mode || (cpu.efer & ControlBits.EFER_SCE) == 0) {
       throw cpu.ud();
     }
+  }
+
+  private static void sysret(Cpu cpu, Instruction i) {
+    checkEnabled(cpu);
     if (cpu.cpl != 0) {
       throw cpu.gp(0);
     }
     boolean long64 = i.operandSize == 8;
     long rip = cpu.r[Cpu.RCX];
     if (long64) {
-      if (!cpu.isCanonical(rip)) {
+      if (!cpu.model.isAmd() && !cpu.isCanonical(rip)) {
         throw cpu.gp(0);
       }
     } else {
@@ -62,12 +75,15 @@ final class SystemCalls {
     }
     int base = (int) (cpu.msr.star >>> 48) & 0xffff;
     cpu.rip = rip;
-    cpu.setRflags(cpu.r[11] & SYSRET_FLAGS);
+    cpu.setRflags(cpu.codeSize == 8 ? cpu.r[11] & SYSRET_FLAGS : cpu.rflags() | Flags.IF);
     setSegments(cpu, (long64 ? base + 16 : base) & 0xffff, base + 8 & 0xffff, 3, long64);
     cpu.updateMode();
   }
 
   private static int sysenterCs(Cpu cpu) {
+    if (cpu.longMode && cpu.model.isAmd()) {
+      throw cpu.ud();
+    }
     int cs = (int) cpu.msr.sysenterCs & 0xfffc;
     if ((cpu.cr0 & ControlBits.CR0_PE) == 0 || cs == 0) {
       throw cpu.gp(0);

@@ -21,6 +21,8 @@ import org.kvm4j.cpu.testing.SystemMachine.Fault;
 /** JMP, CALL and RET far, IRET, and the fast system calls, frame by frame. */
 class FarTransferTests {
 
+  private static final String AMD = "genoa";
+
   /** A far pointer ptr16:32 in hexadecimal, behind an opcode byte. */
   private static String far(String opcode, int selector, int offset) {
     return "%s%08x%04x"
@@ -589,6 +591,61 @@ class FarTransferTests {
       m.cpu.efer &= ~ControlBits.EFER_SCE;
       assertEquals(Fault.of(Vector.UD), m.fault("0f05"));
       assertEquals(Fault.of(Vector.UD), m.fault("480f07"));
+    }
+
+    @Test
+    void amds_syscall_works_in_compatibility_mode() {
+      SystemMachine m = SystemMachine.compatibility(3, AMD);
+      m.cpu.msr.star = 0x0023_0028_00000000L;
+      m.cpu.msr.cstar = 0x123456789L;
+      m.cpu.msr.fmask = Flags.TF;
+      m.cpu.flagsRest |= Flags.TF;
+      int flags = (int) m.cpu.rflags();
+      m.execute("0f05");
+      assertEquals(0x123456789L, m.cpu.rip);
+      assertEquals(CODE + 2, m.cpu.r[Cpu.RCX]);
+      assertEquals(flags, m.cpu.r[11]);
+      assertEquals(8, m.cpu.codeSize);
+      assertEquals(0, m.cpu.cpl);
+      assertEquals(0, m.cpu.flagsRest & Flags.TF);
+      m.execute("0f07");
+      assertEquals(CODE + 2, m.cpu.rip);
+      assertEquals(4, m.cpu.codeSize);
+      assertEquals(flags, m.cpu.rflags());
+    }
+
+    @Test
+    void amds_syscall_works_in_legacy_mode() {
+      SystemMachine m = SystemMachine.protected32(3, AMD);
+      m.cpu.efer |= ControlBits.EFER_SCE;
+      m.cpu.msr.star = 0x001b_0008_00001234L;
+      m.cpu.flagsRest |= Flags.IF;
+      m.execute("0f05");
+      assertEquals(0x1234, m.cpu.rip);
+      assertEquals(CODE + 2, m.cpu.r[Cpu.RCX]);
+      assertEquals(CODE0, m.cpu.seg[Cpu.CS].selector);
+      assertEquals(CODE0 + 8, m.cpu.seg[Cpu.SS].selector);
+      assertEquals(4, m.cpu.codeSize);
+      assertEquals(0, m.cpu.flagsRest & Flags.IF);
+      m.execute("0f07");
+      assertEquals(CODE + 2, m.cpu.rip);
+      assertEquals(CODE3, m.cpu.seg[Cpu.CS].selector);
+      assertEquals(3, m.cpu.cpl);
+      assertEquals(Flags.IF, m.cpu.flagsRest & Flags.IF);
+    }
+
+    @Test
+    void amds_sysret_takes_any_address_and_its_long_mode_has_no_sysenter() {
+      SystemMachine m = SystemMachine.long64(0, AMD);
+      m.cpu.r[Cpu.RCX] = 1L << 60;
+      m.cpu.r[11] = 2;
+      m.execute("480f07");
+      assertEquals(1L << 60, m.cpu.rip);
+      assertEquals(3, m.cpu.cpl);
+      m = SystemMachine.long64(0, AMD);
+      m.cpu.msr.sysenterCs = CODE0;
+      assertEquals(Fault.of(Vector.UD), m.fault("0f34"));
+      assertEquals(Fault.of(Vector.UD), m.fault("0f35"));
     }
 
     @Test

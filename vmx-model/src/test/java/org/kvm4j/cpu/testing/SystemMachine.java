@@ -170,7 +170,12 @@ public final class SystemMachine {
 
   /** Flat 32-bit protected mode at a privilege level, without paging. */
   public static SystemMachine protected32(int cpl) {
-    SystemMachine m = new SystemMachine(CpuProfiles.named("kvm4j-v1,+xsave,+apic"));
+    return protected32(cpl, "kvm4j-v1,+xsave,+apic");
+  }
+
+  /** As above, on a CPU model by its description. */
+  public static SystemMachine protected32(int cpl, String model) {
+    SystemMachine m = new SystemMachine(CpuProfiles.named(model));
     m.cpu.cr0 |= ControlBits.CR0_PE;
     m.taskState(false);
     m.flat(cpl, false);
@@ -208,7 +213,12 @@ public final class SystemMachine {
 
   /** Compatibility mode at a privilege level. */
   public static SystemMachine compatibility(int cpl) {
-    SystemMachine m = long64(cpl);
+    return compatibility(cpl, "kvm4j-v1,+xsave,+apic");
+  }
+
+  /** As above, on a CPU model by its description. */
+  public static SystemMachine compatibility(int cpl, String model) {
+    SystemMachine m = long64(cpl, model);
     m.flat(cpl, false);
     return m;
   }
