@@ -12,6 +12,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.GuestMemory;
 import org.kvm4j.kvm.Kvm;
@@ -19,7 +20,10 @@ import org.kvm4j.kvm.Segment;
 import org.kvm4j.kvm.Sregs;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
+import org.kvm4j.kvm.Xcrs;
 import org.kvm4j.kvm.module.EmulatedKernel;
+import org.kvm4j.kvm.module.HostMachine;
+import org.kvm4j.kvm.module.MachineClock;
 
 /**
  * Random bytes as code, in every mode, over random registers, memory and tables: whatever a guest
@@ -62,7 +66,8 @@ class RandomCodeTests {
   @EnumSource
   void randomCodeNeverBreaksOut(Mode mode) {
     int exits = 0;
-    try (EmulatedKernel kernel = new EmulatedKernel();
+    HostMachine machine = new HostMachine(CpuProfiles.named("sierra-forest"), MachineClock.HOST);
+    try (EmulatedKernel kernel = new EmulatedKernel(machine);
         Kvm kvm = Kvm.open(kernel)) {
       for (int seed = 0; seed < GUESTS; seed++) {
         try (Vm vm = kvm.createVm()) {
@@ -80,6 +85,7 @@ class RandomCodeTests {
     memory.add(0, 0, MEMORY, 0);
     byte[] bytes = new byte[MEMORY / 4];
     random.nextBytes(bytes);
+    vectors(bytes, random);
     memory.write(CODE, bytes);
     tables(memory);
     int exits = 0;
@@ -105,6 +111,29 @@ class RandomCodeTests {
       }
     }
     return exits;
+  }
+
+  /** How vector instructions begin: in the maps 0F, 0F 38 and 0F 3A, without and with VEX. */
+  private static final int[][] VECTORS = {
+    {0x0f},
+    {0x66, 0x0f},
+    {0xf2, 0x0f},
+    {0xf3, 0x0f},
+    {0x66, 0x0f, 0x38},
+    {0x66, 0x0f, 0x3a},
+    {0xc5},
+    {0xc4, 0xe1},
+    {0xc4, 0xe2},
+    {0xc4, 0xe3}
+  };
+
+  /** Makes vector instructions as frequent as others. */
+  private static void vectors(byte[] code, SplittableRandom random) {
+    for (int at = 0; at < code.length - 8; at += 1 + random.nextInt(16)) {
+      for (int b : VECTORS[random.nextInt(VECTORS.length)]) {
+        code[at++] = (byte) b;
+      }
+    }
   }
 
   private static void registers(Vcpu vcpu, Mode mode, SplittableRandom random) {
@@ -241,6 +270,8 @@ class RandomCodeTests {
       regs.rflags |= 0x23002;
       vcpu.setRegs(regs);
     }
+    s.cr4 |= 0x40600; // OSFXSR, OSXMMEXCPT, OSXSAVE
     vcpu.setSregs(s);
+    vcpu.setXcrs(Xcrs.ofXcr0(7));
   }
 }

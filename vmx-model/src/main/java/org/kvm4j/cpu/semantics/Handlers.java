@@ -39,25 +39,40 @@ public final class Handlers {
     Atomics.register();
     Miscellaneous.register();
     SystemGroups.register();
-    VectorMoves.register();
-    PackedArithmetic.register();
-    PackedShuffles.register();
-    PackedShifts.register();
-    VectorPermutes.register();
-    MaskedMoves.register();
-    StringComparison.register();
-    GaloisField.register();
-    Aes.register();
-    Sha.register();
-    SimdArithmetic.register();
-    SimdHorizontal.register();
-    SimdFused.register();
-    SimdConvert.register();
-    SimdControl.register();
     X87.register();
     X87Functions.register();
     X87Transfer.register();
     X87Control.register();
+  }
+
+  /**
+   * The groups of vector instructions, which enter as many handlers as all others together: when
+   * the first that is missing is asked for, so that guests without them start sooner.
+   */
+  private static final class VectorGroups {
+    static {
+      VectorMoves.register();
+      PackedArithmetic.register();
+      PackedShuffles.register();
+      PackedShifts.register();
+      VectorPermutes.register();
+      MaskedMoves.register();
+      StringComparison.register();
+      GaloisField.register();
+      Aes.register();
+      Sha.register();
+      SimdArithmetic.register();
+      SimdHorizontal.register();
+      SimdFused.register();
+      SimdConvert.register();
+      SimdControl.register();
+    }
+
+    private VectorGroups() {}
+
+    static void load() {
+      // As below.
+    }
   }
 
   private Handlers() {}
@@ -69,12 +84,17 @@ public final class Handlers {
 
   /** The handler of an opcode; never null. */
   public static Handler of(Opcode opcode) {
-    return TABLE[opcode.ordinal()];
+    Handler handler = TABLE[opcode.ordinal()];
+    if (handler.equals(MISSING)) {
+      VectorGroups.load();
+      handler = TABLE[opcode.ordinal()];
+    }
+    return handler;
   }
 
   /** Whether a group has entered a handler for the opcode, be it that of what is always #UD. */
   static boolean has(Opcode opcode) {
-    return !TABLE[opcode.ordinal()].equals(MISSING);
+    return !of(opcode).equals(MISSING);
   }
 
   static void put(Opcode opcode, Handler handler) {
