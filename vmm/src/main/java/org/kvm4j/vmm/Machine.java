@@ -144,9 +144,10 @@ public final class Machine implements AutoCloseable {
 
   private void makeVcpus(Kvm kvm) {
     List<CpuidEntry> supported = kvm.getSupportedCpuid();
+    boolean tscDeadline = chips && kvm.checkExtension(Caps.KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     for (int i = 0; i < config.cpus(); i++) {
       Vcpu vcpu = opened(vm.createVcpu(i));
-      vcpu.setCpuid2(GuestCpuid.of(supported, i, config.cpus(), chips));
+      vcpu.setCpuid2(GuestCpuid.of(supported, i, config.cpus(), chips, tscDeadline));
       vcpus.add(vcpu);
     }
   }

@@ -259,7 +259,8 @@ final class VcpuCpuid {
     }
     for (Entry e : list) {
       if (e.function == 1) {
-        // x2APIC is software's.
+        // The local APIC is software's, and so is its x2APIC mode.
+        e.edx |= Feature.APIC.mask();
         e.ecx |= Feature.HYPERVISOR.mask() | Feature.X2APIC.mask();
       } else if (e.function == 5) {
         // Of MONITOR, which is withheld.
