@@ -76,7 +76,9 @@ public final class VirtioPci extends PciFunction {
     addStructure(1, COMMON, COMMON_SIZE);
     addStructure(2, NOTIFY, NOTIFY_MULTIPLIER * core.queueCount(), NOTIFY_MULTIPLIER);
     addStructure(3, ISR, 1);
-    addStructure(4, DEVICE, device.config().length);
+    if (device.config().length > 0) {
+      addStructure(4, DEVICE, device.config().length);
+    }
     configAccess = addStructure(5, 0, 0, 0);
     allowWrite(configAccess + 4, 1, 0xff);
     allowWrite(configAccess + 8, 4, -1);

@@ -1,10 +1,12 @@
 package org.kvm4j.vmm.virtio;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -306,14 +308,16 @@ class VirtioTransportTests {
     }
 
     int capability(int type) {
+      return capability(space, type);
+    }
+
+    /** Where a structure's capability is; 0 if it has none. */
+    static int capability(PciExpressConfig space, int type) {
       int at = (int) space.read(0x34, 1);
-      while (at != 0) {
-        if (space.read(at, 1) == 9 && space.read(at + 3, 1) == type) {
-          return at;
-        }
+      while (at != 0 && (space.read(at, 1) != 9 || space.read(at + 3, 1) != type)) {
         at = (int) space.read(at + 1, 1);
       }
-      throw new AssertionError("no structure " + type);
+      return at;
     }
   }
 
@@ -496,6 +500,23 @@ class VirtioTransportTests {
     assertEquals(1, r.bus.read(0x1e, 2) & 0xffff, "where to notify");
     r.set(0x16, 2, 2);
     assertEquals(0, r.bus.read(0x18, 2) & 0xffff, "there is no such queue");
+  }
+
+  @Test
+  void a_device_without_configuration_has_no_structure_for_it() {
+    PciBus bus = new PciBus(Pci.WINDOW, 0x10_0000);
+    bus.attach(
+        0,
+        0,
+        new VirtioPci(
+            new VirtioEntropy(new SplittableRandom(1)),
+            new TestDriver().memory,
+            Runnable::run,
+            (address, data) -> {},
+            level -> {}));
+    PciExpressConfig space = new PciExpressConfig(bus);
+    assertEquals(0, Pci.capability(space, 4));
+    assertNotEquals(0, Pci.capability(space, 1));
   }
 
   @Test
