@@ -49,7 +49,8 @@ final class GuestCpuid {
    * @param id the processor's number
    * @param cpus how many there are
    * @param kernelChips whether there are local APICs in the kernel
-   * @param tscDeadline whether those have TSC-deadline mode, of which {@code supported} tells nothing
+   * @param tscDeadline whether those have TSC-deadline mode, of which {@code supported} tells
+   *     nothing
    */
   static List<CpuidEntry> of(
       List<CpuidEntry> supported, int id, int cpus, boolean kernelChips, boolean tscDeadline) {

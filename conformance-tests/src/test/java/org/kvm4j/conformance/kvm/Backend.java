@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assumptions.abort;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
 import org.kvm4j.kvm.uapi.KvmCap;
 
@@ -19,6 +20,16 @@ record Backend(String name, @Nullable KernelProvider provider) {
 
   /** A new kernel; a skip with its reason if there cannot be one here. */
   Kernel open() {
+    return open(KernelOptions.NONE);
+  }
+
+  /** A new kernel, the emulated one on a processor of a model. */
+  Kernel open(String model) {
+    return open(
+        isEmulated() ? KernelOptions.NONE.with(KernelOptions.CPU, model) : KernelOptions.NONE);
+  }
+
+  private Kernel open(KernelOptions options) {
     if (provider == null) {
       return isEmulated()
           ? fail("no provider of the emulated kernel on the class path")
@@ -33,7 +44,7 @@ record Backend(String name, @Nullable KernelProvider provider) {
               }
               abort(name + ": " + why.reason());
             });
-    return provider.open();
+    return options.isEmpty() ? provider.open() : provider.open(options);
   }
 
   boolean isEmulated() {

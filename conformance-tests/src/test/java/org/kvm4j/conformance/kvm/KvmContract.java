@@ -30,6 +30,17 @@ abstract class KvmContract {
     kvm = Kvm.open(kernel);
   }
 
+  /**
+   * As {@link #open(Backend)}, the emulated kernel on a processor of a model.
+   *
+   * @param model for the emulated kernel; a real one has what it has
+   */
+  final void open(Backend over, String model) {
+    backend = over;
+    kernel = over.open(model);
+    kvm = Kvm.open(kernel);
+  }
+
   @AfterEach
   void closeKernel() {
     if (kernel != null) {
