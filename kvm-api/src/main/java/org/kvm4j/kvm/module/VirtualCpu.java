@@ -498,7 +498,7 @@ final class VirtualCpu extends FileObject {
     }
     int vector = interrupts.takeStartup();
     if (vector >= 0 && mpState == Uapi.KVM_MP_STATE_INIT_RECEIVED) {
-      state.startUp(vector);
+      state.registers.startUp(vector);
       mpState = Uapi.KVM_MP_STATE_RUNNABLE;
     }
   }
@@ -508,7 +508,7 @@ final class VirtualCpu extends FileObject {
     events.reset();
     completion = Completion.NOTHING;
     emulator.clearReplay();
-    state.init();
+    state.registers.init();
     vendor.setExceptionBitmap(debug.exceptionBitmap());
     vendor.flushGuest();
   }
@@ -529,13 +529,13 @@ final class VirtualCpu extends FileObject {
   int exit(int reason, Completion then) {
     run.putInt(KvmRun.EXIT_REASON, reason);
     completion = then;
-    completionRip = state.linearRip();
+    completionRip = state.registers.linearRip();
     return 0;
   }
 
   /** Whether the guest is still where the last exit to user space left it. */
   boolean atSameInstruction() {
-    return state.linearRip() == completionRip;
+    return state.registers.linearRip() == completionRip;
   }
 
   /** Ends the instruction that exited. */
@@ -554,7 +554,7 @@ final class VirtualCpu extends FileObject {
   }
 
   private long truncateRip(long rip) {
-    return state.is64Bit() ? rip : rip & 0xffffffffL;
+    return state.registers.is64Bit() ? rip : rip & 0xffffffffL;
   }
 
   /** What the end of an instruction that the module carried out brings: RF cleared, single-step. */
@@ -735,11 +735,11 @@ final class VirtualCpu extends FileObject {
    */
   private int hypercall() {
     long nr = cpu.r[Cpu.RAX];
-    if (!state.is64Bit()) {
+    if (!state.registers.is64Bit()) {
       nr &= 0xffffffffL;
     }
-    long result = state.cpl() != 0 ? -1 : nr == 1 ? 0 : -1000;
-    cpu.r[Cpu.RAX] = state.is64Bit() ? result : result & 0xffffffffL;
+    long result = state.registers.cpl() != 0 ? -1 : nr == 1 ? 0 : -1000;
+    cpu.r[Cpu.RAX] = state.registers.is64Bit() ? result : result & 0xffffffffL;
     skip();
     return 1;
   }
@@ -747,7 +747,7 @@ final class VirtualCpu extends FileObject {
   private int xsetbv() {
     int index = (int) cpu.r[Cpu.RCX];
     long value = cpu.r[Cpu.RDX] << 32 | cpu.r[Cpu.RAX] & 0xffffffffL;
-    if (state.cpl() != 0 || index != 0 || !cpuid.allowsXcr0(machine.model(), value)) {
+    if (state.registers.cpl() != 0 || index != 0 || !cpuid.allowsXcr0(machine.model(), value)) {
       events.queueException(Vector.GP, true, 0, false, 0);
       return 1;
     }
@@ -758,15 +758,15 @@ final class VirtualCpu extends FileObject {
 
   /** The guest's code segment is a 64-bit one. */
   boolean in64BitMode() {
-    return state.is64Bit();
+    return state.registers.is64Bit();
   }
 
   int cpl() {
-    return state.cpl();
+    return state.registers.cpl();
   }
 
   /** CS base plus RIP. */
   long linearRip() {
-    return state.linearRip();
+    return state.registers.linearRip();
   }
 }
