@@ -204,7 +204,7 @@ public final class Mmu {
   public int read8(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear & PAGE) == e.readTag) {
-      return e.bank.get(e.offset + ((int) linear & 0xfff)) & 0xff;
+      return Ordered.load8(e.bank, e.offset + ((int) linear & 0xfff));
     }
     return (int) readSlow(linear, 1, data, dataAccess) & 0xff;
   }
@@ -213,7 +213,7 @@ public final class Mmu {
   public int read16(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 1 & PAGE) == e.readTag) {
-      return e.bank.getShort(e.offset + ((int) linear & 0xfff)) & 0xffff;
+      return Ordered.load16(e.bank, e.offset + ((int) linear & 0xfff));
     }
     return (int) readSlow(linear, 2, data, dataAccess) & 0xffff;
   }
@@ -221,7 +221,7 @@ public final class Mmu {
   public int read32(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 3 & PAGE) == e.readTag) {
-      return e.bank.getInt(e.offset + ((int) linear & 0xfff));
+      return Ordered.load32(e.bank, e.offset + ((int) linear & 0xfff));
     }
     return (int) readSlow(linear, 4, data, dataAccess);
   }
@@ -229,7 +229,7 @@ public final class Mmu {
   public long read64(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 7 & PAGE) == e.readTag) {
-      return e.bank.getLong(e.offset + ((int) linear & 0xfff));
+      return Ordered.load64(e.bank, e.offset + ((int) linear & 0xfff));
     }
     return readSlow(linear, 8, data, dataAccess);
   }
@@ -249,7 +249,7 @@ public final class Mmu {
   public void write8(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear & PAGE) == e.writeTag) {
-      e.bank.put(e.offset + ((int) linear & 0xfff), (byte) value);
+      Ordered.store8(e.bank, e.offset + ((int) linear & 0xfff), value);
     } else {
       writeSlow(linear, 1, value, data, dataAccess);
     }
@@ -258,7 +258,7 @@ public final class Mmu {
   public void write16(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 1 & PAGE) == e.writeTag) {
-      e.bank.putShort(e.offset + ((int) linear & 0xfff), (short) value);
+      Ordered.store16(e.bank, e.offset + ((int) linear & 0xfff), value);
     } else {
       writeSlow(linear, 2, value, data, dataAccess);
     }
@@ -267,7 +267,7 @@ public final class Mmu {
   public void write32(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 3 & PAGE) == e.writeTag) {
-      e.bank.putInt(e.offset + ((int) linear & 0xfff), value);
+      Ordered.store32(e.bank, e.offset + ((int) linear & 0xfff), value);
     } else {
       writeSlow(linear, 4, value, data, dataAccess);
     }
@@ -276,7 +276,7 @@ public final class Mmu {
   public void write64(long linear, long value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 7 & PAGE) == e.writeTag) {
-      e.bank.putLong(e.offset + ((int) linear & 0xfff), value);
+      Ordered.store64(e.bank, e.offset + ((int) linear & 0xfff), value);
     } else {
       writeSlow(linear, 8, value, data, dataAccess);
     }
@@ -305,7 +305,7 @@ public final class Mmu {
       ByteBuffer bank = e.bank;
       int at = e.offset + ((int) linear & 0xfff);
       for (int k = 0; k < size >> 3; k++) {
-        to[k] = bank.getLong(at + 8 * k);
+        to[k] = Ordered.load64(bank, at + 8 * k);
       }
       return;
     }
@@ -322,7 +322,7 @@ public final class Mmu {
       ByteBuffer bank = e.bank;
       int at = e.offset + ((int) linear & 0xfff);
       for (int k = 0; k < size >> 3; k++) {
-        bank.putLong(at + 8 * k, from[k]);
+        Ordered.store64(bank, at + 8 * k, from[k]);
       }
       return;
     }
@@ -467,9 +467,9 @@ public final class Mmu {
       ByteBuffer bank, int at, int size, long expected, long value) {
     synchronized (memory) {
       long mask = size == 8 ? -1L : (1L << size * 8) - 1;
-      long found = load(bank, at, size);
+      long found = Ordered.load(bank, at, size);
       if (found == (expected & mask)) {
-        store(bank, at, size, value);
+        Ordered.store(bank, at, size, value);
       }
       return found;
     }
@@ -552,6 +552,9 @@ public final class Mmu {
   }
 
   // ---- runs of bytes ----
+  //
+  // Ordered against what comes before and after, not within: SDM Vol. 3, "Fast-String Operation
+  // and Out-of-Order Stores".
 
   /**
    * Copies as a loop of element moves with ascending addresses does, if both ranges are ordinary
@@ -574,7 +577,9 @@ public final class Mmu {
       // Elements that are written here are read later on: copy no further than to the first.
       length = distance & -size;
     }
+    VarHandle.releaseFence();
     copy(d.bank, target, s.bank, source, length);
+    VarHandle.acquireFence();
     return length;
   }
 
@@ -597,7 +602,9 @@ public final class Mmu {
     if (s.bank == d.bank && distance > 0 && distance < length) {
       return false;
     }
+    VarHandle.releaseFence();
     d.bank.put(target, s.bank, source, length);
+    VarHandle.acquireFence();
     return true;
   }
 
@@ -632,6 +639,7 @@ public final class Mmu {
     }
     ByteBuffer bank = d.bank;
     int start = d.offset + ((int) to & 0xfff);
+    VarHandle.releaseFence();
     int k = 0;
     for (; k <= length - 8 && k < 256; k += 8) {
       bank.putLong(start + k, pattern);
@@ -654,7 +662,7 @@ public final class Mmu {
     TlbEntry e = space.supervisor[(int) (linear >>> 12) & INDEX];
     long value;
     if ((linear + size - 1 & PAGE) == e.readTag) {
-      value = load(e.bank, e.offset + ((int) linear & 0xfff), size);
+      value = Ordered.load(e.bank, e.offset + ((int) linear & 0xfff), size);
     } else {
       value = readSlow(linear, size, space.supervisor, Access.IMPLICIT);
     }
@@ -665,7 +673,7 @@ public final class Mmu {
   public void writeSystem(long linear, int size, long value) {
     TlbEntry e = space.supervisor[(int) (linear >>> 12) & INDEX];
     if ((linear + size - 1 & PAGE) == e.writeTag) {
-      store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
+      Ordered.store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
     } else {
       writeSlow(linear, size, value, space.supervisor, Access.IMPLICIT);
     }
@@ -821,40 +829,6 @@ public final class Mmu {
     }
   }
 
-  private static void store(ByteBuffer bank, int at, int size, long value) {
-    switch (size) {
-      case 1 -> bank.put(at, (byte) value);
-      case 2 -> bank.putShort(at, (short) value);
-      case 4 -> bank.putInt(at, (int) value);
-      case 8 -> bank.putLong(at, value);
-      default -> {
-        for (int k = 0; k < size; k++) {
-          bank.put(at + k, (byte) (value >>> k * 8));
-        }
-      }
-    }
-  }
-
-  /** 1 to 8 bytes, zero-extended. */
-  private static long load(ByteBuffer bank, int at, int size) {
-    switch (size) {
-      case 1:
-        return bank.get(at) & 0xff;
-      case 2:
-        return bank.getShort(at) & 0xffff;
-      case 4:
-        return bank.getInt(at) & 0xffffffffL;
-      case 8:
-        return bank.getLong(at);
-      default:
-        long value = 0;
-        for (int k = 0; k < size; k++) {
-          value |= (bank.get(at + k) & 0xffL) << k * 8;
-        }
-        return value;
-    }
-  }
-
   private long readSlow(long linear, int size, TlbEntry[] which, int access) {
     if (which == TlbSpace.EMPTY) {
       checkAlignment(linear, size);
@@ -887,7 +861,7 @@ public final class Mmu {
     if (bank == null || !memory.isBacked(hpa, size)) {
       return cpu.platform.deviceRead(hpa, size);
     }
-    return load(bank, (int) hpa & PhysicalMemory.BANK_MASK, size);
+    return Ordered.load(bank, (int) hpa & PhysicalMemory.BANK_MASK, size);
   }
 
   private void writeSlow(long linear, int size, long value, TlbEntry[] which, int access) {
@@ -924,7 +898,7 @@ public final class Mmu {
       cpu.platform.deviceWrite(hpa, size, value);
       return;
     }
-    store(bank, (int) hpa & PhysicalMemory.BANK_MASK, size, value);
+    Ordered.store(bank, (int) hpa & PhysicalMemory.BANK_MASK, size, value);
     if (memory.holdsCode(hpa)) {
       codeWrites.codeWritten(hpa, size);
     }
