@@ -68,7 +68,7 @@ public sealed interface Exit {
         for (int i = 0; i < page.internalDataCount(); i++) {
           internal.add(page.internalData(i));
         }
-        return new InternalError(page.internalSuberror(), internal);
+        return new InternalError(page.internalSuberror(), internal, page.diagnosis());
       case Exits.KVM_EXIT_SYSTEM_EVENT:
         List<Long> event = new ArrayList<>();
         for (int i = 0; i < page.systemEventDataCount(); i++) {
@@ -369,8 +369,10 @@ public sealed interface Exit {
    *
    * @param suberror {@code KVM_INTERNAL_ERROR_*}
    * @param data what the kernel gave with it, up to 16 values of 64 bits
+   * @param diagnosis what it could not do, in one line; empty if the kernel does not tell, as Linux
+   *     does not
    */
-  record InternalError(int suberror, List<Long> data) implements Exit {
+  record InternalError(int suberror, List<Long> data, String diagnosis) implements Exit {
     public InternalError {
       data = List.copyOf(data);
     }
@@ -432,6 +434,9 @@ public sealed interface Exit {
       for (long value : data) {
         text.append(separator).append("0x").append(Long.toHexString(value));
         separator = " ";
+      }
+      if (!diagnosis.isEmpty()) {
+        text.append(", diagnosis=").append(diagnosis);
       }
       return text.append(']').toString();
     }

@@ -88,9 +88,16 @@ public abstract sealed class Handle implements AutoCloseable permits Kvm, Vm, Vc
   final int call(KvmIoctl ioctl, long argument, @Nullable Supplier<String> why) {
     int result = kernel.ioctl(fd(), ioctl.number(), argument);
     if (result < 0) {
-      throw new KvmException(ioctl.name(), -result, why == null ? "" : why.get());
+      throw failed(ioctl, result, why);
     }
     return result;
+  }
+
+  /** A failure in the kernel's own words where it has any, or else in ours. */
+  final KvmException failed(KvmIoctl ioctl, int result, @Nullable Supplier<String> why) {
+    String words = kernel.diagnosis(fd);
+    return new KvmException(
+        ioctl.name(), -result, !words.isEmpty() ? words : why == null ? "" : why.get());
   }
 
   /** Marks the handle closed; false if it was. */

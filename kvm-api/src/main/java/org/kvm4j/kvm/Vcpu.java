@@ -869,7 +869,7 @@ public final class Vcpu extends Handle {
     value.writeTo(memory, 0);
     int result = ioctl(ioctl.number(), arguments.address());
     if (result < 0) {
-      throw new KvmException(ioctl.name(), -result, value.toString());
+      throw failed(ioctl, result, value::toString);
     }
   }
 

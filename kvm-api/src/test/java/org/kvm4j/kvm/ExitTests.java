@@ -180,7 +180,7 @@ class ExitTests {
     assertEquals(
         0, ((Exit.InternalError) exit(Exits.KVM_EXIT_INTERNAL_ERROR)).instruction().length());
     memory.putInt(KvmRun.INTERNAL_NDATA, 0);
-    assertEquals(new Exit.InternalError(1, List.of()), exit(Exits.KVM_EXIT_INTERNAL_ERROR));
+    assertEquals(new Exit.InternalError(1, List.of(), ""), exit(Exits.KVM_EXIT_INTERNAL_ERROR));
     memory.putInt(KvmRun.INTERNAL_SUBERROR, Uapi.KVM_INTERNAL_ERROR_DELIVERY_EV);
     memory.putInt(KvmRun.INTERNAL_NDATA, 0x7fff_ffff);
     error = (Exit.InternalError) exit(Exits.KVM_EXIT_INTERNAL_ERROR);

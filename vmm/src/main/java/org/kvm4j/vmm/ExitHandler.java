@@ -120,7 +120,9 @@ public final class ExitHandler {
       StringBuilder text =
           new StringBuilder("the kernel cannot run the guest on: internal error, ");
       text.append(error.suberrorName());
-      if (error.instruction().length() > 0) {
+      if (!error.diagnosis().isEmpty()) {
+        text.append(": ").append(error.diagnosis());
+      } else if (error.instruction().length() > 0) {
         text.append(", at instruction ").append(error.instruction());
       } else if (!error.data().isEmpty()) {
         text.append(", data");

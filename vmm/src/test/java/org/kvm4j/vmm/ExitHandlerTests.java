@@ -109,13 +109,13 @@ class ExitHandlerTests {
 
   @Test
   void an_internal_error_names_the_instruction_that_could_not_be_emulated() {
-    Ending ending = ending(new Exit.InternalError(1, List.of(1L, 0xdb9b_03L, 0L)));
+    Ending ending = ending(new Exit.InternalError(1, List.of(1L, 0xdb9b_03L, 0L), ""));
     assertEquals(Ending.Kind.INTERNAL_ERROR, ending.kind());
     assertEquals(
         "the kernel cannot run the guest on: internal error, emulation, at instruction 9b db 00",
         ending.message());
     assertTrue(
-        ending(new Exit.InternalError(3, List.of(0x8000_0b0eL, 2L)))
+        ending(new Exit.InternalError(3, List.of(0x8000_0b0eL, 2L), ""))
             .message()
             .endsWith("data 0x80000b0e 0x2"));
   }

@@ -47,6 +47,8 @@ public final class WalkTrace {
   private final StringBuilder text = new StringBuilder();
   private final Translation result = new Translation();
   private String conclusion = "";
+  private String unreadable = "";
+  private long unreadableAt = -1;
   private long eptRights;
 
   private WalkTrace(PhysicalMemory memory, PagingContext context) {
@@ -97,6 +99,19 @@ public final class WalkTrace {
     return conclusion;
   }
 
+  /**
+   * The guest's entry that the walk cannot read, since EPT does not translate its address, such as
+   * {@code PDPTE at gpa 0x5000}; "" if there is none.
+   */
+  public String unreadable() {
+    return unreadable;
+  }
+
+  /** The guest-physical address of that entry; -1 if there is none. */
+  public long unreadableAt() {
+    return unreadableAt;
+  }
+
   /** The whole trace, one line for each entry. */
   @Override
   public String toString() {
@@ -140,6 +155,8 @@ public final class WalkTrace {
       long gpa = table + (linear >>> shift & (1L << width) - 1) * (wide ? 8 : 4);
       long hpa = ept(gpa);
       if (hpa < 0) {
+        unreadable = "%s at gpa %#x".formatted(name(shift), gpa);
+        unreadableAt = gpa;
         return;
       }
       long entry = wide ? memory.readLong(hpa) : memory.readInt(hpa) & 0xffff_ffffL;

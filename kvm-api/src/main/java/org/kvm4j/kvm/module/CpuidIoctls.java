@@ -66,11 +66,17 @@ final class CpuidIoctls {
     if (vcpu.hasRun) {
       VcpuCpuid.Entry[] now = vcpu.cpuid.entries();
       if (now.length != entries.length) {
-        return Results.EINVAL;
+        return vcpu.refuse(
+            String.format(
+                "the vCPU has run and its CPUID cannot change: it has %d entries, and these are %d",
+                now.length, entries.length));
       }
       for (int i = 0; i < now.length; i++) {
         if (!now[i].sameAs(entries[i])) {
-          return Results.EINVAL;
+          return vcpu.refuse(
+              String.format(
+                  "the vCPU has run and its CPUID cannot change: entry %d, leaf 0x%x, is another",
+                  i, entries[i].function));
         }
       }
       return 0;

@@ -51,6 +51,15 @@ final class Emulation {
       return Results.EFAULT;
     }
     if (exit.vectoring) {
+      if (exit.linearValid) {
+        vcpu.explain(
+            String.format(
+                "the delivery of vector %d (0x%x) to the guest: %s",
+                exit.vectoringVector,
+                exit.vectoringVector,
+                vcpu.usingTables(
+                    () -> emulator.explain(vendor, nested, exit.linear, exit.gpa, exit.fetch))));
+      }
       return vcpu.internalError(
           Uapi.KVM_INTERNAL_ERROR_DELIVERY_EV,
           1L << 31 | exit.vectoringType << 8 | exit.vectoringVector,
@@ -200,6 +209,14 @@ final class Emulation {
     if (vcpu.cpl() != 0 && !vm.exitOnEmulationFailure) {
       vcpu.events.queueException(Vector.UD, false, 0, false, 0);
       return 1;
+    }
+    if (emulator.lack() != Emulator.Lack.NOTHING) {
+      boolean fetch = emulator.lack() == Emulator.Lack.CODE;
+      vcpu.explain(
+          vcpu.usingTables(
+              () ->
+                  emulator.explain(
+                      vendor, nested, emulator.faultLinear(), emulator.accessAddress, fetch)));
     }
     run.putInt(KvmRun.EMULATION_FAILURE_SUBERROR, Uapi.KVM_INTERNAL_ERROR_EMULATION);
     int at;

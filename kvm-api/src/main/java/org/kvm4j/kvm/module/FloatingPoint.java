@@ -96,14 +96,16 @@ final class FloatingPoint {
     }
     int n = b.getInt(KvmXcrs.NR_XCRS);
     if (n < 0 || n > 16 || b.getInt(KvmXcrs.FLAGS) != 0) {
-      return Results.EINVAL;
+      return vcpu.refuse(
+          String.format(
+              "%d registers of at most 16, flags 0x%x of none", n, b.getInt(KvmXcrs.FLAGS)));
     }
     for (int i = 0; i < n; i++) {
       int at = KvmXcrs.XCRS + i * KvmXcr.SIZEOF;
       if (b.getInt(at + KvmXcr.XCR) == 0) {
         long value = b.getLong(at + KvmXcr.VALUE);
         if (!vcpu.cpuid.allowsXcr0(vcpu.machine().model(), value)) {
-          return Results.EINVAL;
+          return vcpu.refuse(vcpu.cpuid.whyNotXcr0(vcpu.machine().model(), value));
         }
         cpu.xcr0 = value;
         break;

@@ -5,7 +5,6 @@ import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.profile.CpuModel;
-import org.kvm4j.cpu.semantics.ControlRegisters;
 import org.kvm4j.kvm.module.irqchip.LocalApic;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.uapi.KvmDtable;
@@ -16,11 +15,10 @@ import org.kvm4j.kvm.uapi.Uapi;
 
 /**
  * Segments, descriptor tables, control registers and EFER of a virtual CPU: KVM_GET_SREGS to
- * KVM_SET_SREGS2. Source: Linux 6.1 __get_sregs, __set_sregs_common, kvm_is_valid_sregs.
+ * KVM_SET_SREGS2. Source: Linux 6.1 __get_sregs, __set_sregs_common. What may be set: {@link
+ * SregsRules}.
  */
 final class SystemRegisters {
-  private static final long LONG_MODE = ControlBits.EFER_LME | ControlBits.EFER_LMA;
-
   /** Segments in the order of struct kvm_sregs. */
   private static final int[] SEGMENTS = {
     Cpu.CS, Cpu.DS, Cpu.ES, Cpu.FS, Cpu.GS, Cpu.SS, Cpu.TR, Cpu.LDTR
@@ -138,45 +136,18 @@ final class SystemRegisters {
     }
   }
 
-  /** The rules of kvm_is_valid_sregs. */
-  private boolean isValid(ByteBuffer b, int at) {
-    long cr0 = b.getLong(at + KvmSregs.CR0);
-    long cr3 = b.getLong(at + KvmSregs.CR3);
-    long cr4 = b.getLong(at + KvmSregs.CR4);
-    long efer = b.getLong(at + KvmSregs.EFER);
-    boolean paging = (cr0 & ControlBits.CR0_PG) != 0;
-    if ((efer & ControlBits.EFER_LME) != 0 && paging) {
-      if ((cr4 & ControlBits.CR4_PAE) == 0 || (efer & ControlBits.EFER_LMA) == 0) {
-        return false;
-      }
-      if ((cr3 & -1L << model().physicalAddressBits()) != 0) {
-        return false;
-      }
-    } else if ((efer & ControlBits.EFER_LMA) != 0 || b.get(at + KvmSregs.CS + KvmSegment.L) != 0) {
-      return false;
-    }
-    if ((cr4 & (~ControlRegisters.cr4Defined(model()) | vcpu.cpuid.reservedCr4())) != 0) {
-      return false;
-    }
-    // The kernel runs where there is long mode; a model of ours may lack it.
-    if ((efer & LONG_MODE & ~VcpuMsrs.definedEfer(model()::has)) != 0) {
-      return false;
-    }
-    if (cr0 >>> 32 != 0) {
-      return false;
-    }
-    if (paging && (cr0 & ControlBits.CR0_PE) == 0) {
-      return false;
-    }
-    return (cr0 & ControlBits.CR0_NW) == 0 || (cr0 & ControlBits.CR0_CD) != 0;
-  }
-
   private int setCommon(ByteBuffer b, int at) {
-    if (!isValid(b, at)) {
-      return Results.EINVAL;
+    String broken = SregsRules.broken(b, at, model(), vcpu.cpuid.reservedCr4());
+    if (!broken.isEmpty()) {
+      return vcpu.refuse(broken);
     }
-    if (!vcpu.interrupts.setBase(b.getLong(at + KvmSregs.APIC_BASE), true)) {
-      return Results.EINVAL;
+    long base = b.getLong(at + KvmSregs.APIC_BASE);
+    if (!vcpu.interrupts.setBase(base, true)) {
+      return vcpu.refuse(
+          String.format(
+              "IA32_APIC_BASE may not be 0x%x: reserved bits, or a mode of the local APIC that the"
+                  + " vCPU does not have or cannot get into",
+              base));
     }
     vendor.setIdt(
         b.getLong(at + KvmSregs.IDT + KvmDtable.BASE),
@@ -281,8 +252,12 @@ final class SystemRegisters {
         (cr0 & ControlBits.CR0_PG) != 0
             && (cr4 & ControlBits.CR4_PAE) != 0
             && (b.getLong(KvmSregs.EFER) & ControlBits.EFER_LMA) == 0;
-    if ((flags & ~1L) != 0 || ((flags & 1) != 0 && !pae)) {
-      return Results.EINVAL;
+    if ((flags & ~1L) != 0) {
+      return vcpu.refuse(String.format("flags 0x%x are not known", flags));
+    }
+    if ((flags & 1) != 0 && !pae) {
+      return vcpu.refuse(
+          "KVM_SREGS2_FLAGS_PDPTRS_VALID is for PAE paging, which this state has not");
     }
     int r = setCommon(b, 0);
     if (r != 0) {

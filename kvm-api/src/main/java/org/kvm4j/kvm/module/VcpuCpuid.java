@@ -100,10 +100,25 @@ final class VcpuCpuid {
 
   /** Whether the guest's XCR0 may have a value: by leaf 0DH as user space set it. */
   boolean allowsXcr0(CpuModel model, long value) {
+    return StateComponent.isXcr0(allowedXcr0(model), value);
+  }
+
+  private long allowedXcr0(CpuModel model) {
     Entry e = find(0xd, 0);
     long told = e == null ? 0 : e.eax & 0xffffffffL | (long) e.edx << 32;
-    long supported = StateComponent.supported(model) & told | StateComponent.X87.bit();
-    return StateComponent.isXcr0(supported, value);
+    return StateComponent.supported(model) & told | StateComponent.X87.bit();
+  }
+
+  /** What is wrong with a value of XCR0 that is not allowed. */
+  String whyNotXcr0(CpuModel model, long value) {
+    long allowed = allowedXcr0(model);
+    if ((value & ~allowed) != 0) {
+      return String.format(
+          "XCR0 0x%x: the CPU model and CPUID leaf 0xd of the vCPU allow 0x%x", value, allowed);
+    }
+    return String.format(
+        "XCR0 0x%x: %s",
+        value, StateComponent.X87.in(value) ? "AVX goes with SSE only" : "bit 0, x87, must be 1");
   }
 
   boolean hasX2apic() {

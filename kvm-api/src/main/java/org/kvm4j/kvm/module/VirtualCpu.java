@@ -62,6 +62,9 @@ final class VirtualCpu extends FileObject {
   private long tscOffset;
   private volatile String diagnosis = "";
 
+  /** What the ioctl broke that is being refused; "" if there are no words for it. */
+  private String refusal = "";
+
   /** KVM_MP_STATE_*. */
   private int mpState;
 
@@ -160,7 +163,14 @@ final class VirtualCpu extends FileObject {
       if (destroyed) {
         return Results.EBADF;
       }
-      return request == KVM_RUN ? enter(argument) : state.ioctl(request, argument);
+      if (request == KVM_RUN) {
+        return enter(argument);
+      }
+      int result = state.ioctl(request, argument);
+      if (result < 0) {
+        diagnosis = takeRefusal();
+      }
+      return result;
     } finally {
       lock.unlock();
       if (released) {
@@ -341,6 +351,7 @@ final class VirtualCpu extends FileObject {
     if (dirty != 0) {
       int r = state.syncIn(dirty);
       if (r != 0) {
+        diagnosis = takeRefusal();
         return r;
       }
       run.putLong(KvmRun.KVM_DIRTY_REGS, 0);
@@ -668,6 +679,27 @@ final class VirtualCpu extends FileObject {
   private int unexpected() {
     return internalError(
         Uapi.KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, exit.reason & 0xffffffffL, id);
+  }
+
+  /**
+   * EINVAL for the ioctl that is being carried out.
+   *
+   * @param why which rule it broke, for {@link #diagnosis}: one line
+   */
+  int refuse(String why) {
+    refusal = why;
+    return Results.EINVAL;
+  }
+
+  private String takeRefusal() {
+    String why = refusal;
+    refusal = "";
+    return why;
+  }
+
+  /** Tells what {@link #diagnosis} is to say of the exit that is about to come. */
+  void explain(String words) {
+    diagnosis = words;
   }
 
   int internalError(int suberror, long... data) {

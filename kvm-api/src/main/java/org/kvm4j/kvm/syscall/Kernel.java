@@ -90,8 +90,10 @@ public interface Kernel extends AutoCloseable {
 
   /**
    * What this kernel knows, beside Linux's interface, of why a vCPU's last {@code KVM_RUN} ended in
-   * {@code KVM_EXIT_FAIL_ENTRY} or {@code KVM_EXIT_SHUTDOWN}: which check a VM entry broke, which
-   * exceptions led to a triple fault. For people, and of any form.
+   * {@code KVM_EXIT_FAIL_ENTRY}, {@code KVM_EXIT_SHUTDOWN} or {@code KVM_EXIT_INTERNAL_ERROR}:
+   * which check a VM entry broke, which exceptions led to a triple fault, what could not be
+   * emulated. After an ioctl that failed it is about that instead: which rule the argument broke.
+   * For people, and of any form.
    *
    * @param fd of a vCPU
    * @return one line; empty if there is nothing to say, as always by the machine's own kernel

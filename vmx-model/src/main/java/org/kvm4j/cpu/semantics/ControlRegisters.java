@@ -2,6 +2,8 @@ package org.kvm4j.cpu.semantics;
 
 import static org.kvm4j.cpu.core.ControlBits.*;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.function.Predicate;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.GuestMode;
@@ -202,6 +204,22 @@ public final class ControlRegisters {
       }
     }
     return bits;
+  }
+
+  /** The names of bits of CR4, such as {@code CR4.SMEP, CR4.SMAP}; others by their value. */
+  public static String cr4Names(long bits) {
+    List<String> names = new ArrayList<>();
+    long others = bits;
+    for (Cr4Bit b : Cr4Bit.ALL) {
+      if ((bits & b.bit) != 0) {
+        names.add("CR4." + b.name());
+        others &= ~b.bit;
+      }
+    }
+    if (others != 0) {
+      names.add(String.format("CR4 bits 0x%x", others));
+    }
+    return String.join(", ", names);
   }
 
   /** Writes CR4 as an instruction does in the current operation, with every check. */

@@ -17,8 +17,10 @@ import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.cpu.semantics.Handlers;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.Translation;
 import org.kvm4j.ept.tlb.TlbEntry;
+import org.kvm4j.ept.walk.WalkTrace;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 
 /**
@@ -48,6 +50,16 @@ public final class Emulator {
     UNHANDLEABLE
   }
 
+  /** What an attempt lacked that could not be finished. */
+  public enum Lack {
+    /** Something else than memory. */
+    NOTHING,
+    /** The code at {@link #faultLinear}. */
+    CODE,
+    /** The data at {@link #faultLinear}. */
+    DATA
+  }
+
   /** Which guest-physical addresses are devices, not memory. */
   public interface Devices {
     /**
@@ -61,6 +73,7 @@ public final class Emulator {
 
   private static final int REPLAYS = 1024;
 
+  private final PhysicalMemory memory;
   private final Cpu cpu;
   private final Decoder decoder;
   private final Devices devices;
@@ -83,6 +96,9 @@ public final class Emulator {
   public int accessCount;
 
   public boolean accessWrite;
+
+  private Lack lack = Lack.NOTHING;
+  private long faultLinear;
 
   public int vector;
   public boolean hasErrorCode;
@@ -110,6 +126,7 @@ public final class Emulator {
 
   public Emulator(CpuModel model, PhysicalMemory memory, Devices devices) {
     this.devices = devices;
+    this.memory = memory;
     this.cpu = new Cpu(model, memory, ports);
     this.decoder = new Decoder(model.features());
     cpu.mmu.devices = new DeviceView();
@@ -262,6 +279,7 @@ public final class Emulator {
     cpu.attention = 0;
     cpu.repeating = false;
     cpu.left = false;
+    lack = Lack.NOTHING;
     long rip = cpu.rip;
     int flags = cpu.flagsRest;
     try {
@@ -316,6 +334,8 @@ public final class Emulator {
       Translation t = e.translation;
       accessAddress = t.gpa;
       accessWrite = (t.qualification & 2) != 0;
+      faultLinear = e.linear;
+      lack = current == null ? Lack.CODE : Lack.DATA;
       if (current == null && devices.claims(t.gpa, false)) {
         return Outcome.UNHANDLEABLE;
       }
@@ -345,6 +365,7 @@ public final class Emulator {
     writes = 0;
     byteCount = 0;
     cpu.left = false;
+    lack = Lack.NOTHING;
     try {
       EventDelivery.inject(cpu, type, eventVector, eventHasErrorCode, eventErrorCode, length);
       if (cpu.left) {
@@ -355,6 +376,8 @@ public final class Emulator {
     } catch (NestedFault e) {
       accessAddress = e.translation.gpa;
       accessWrite = (e.translation.qualification & 2) != 0;
+      faultLinear = e.linear;
+      lack = Lack.DATA;
       return Outcome.NOT_MAPPED;
     }
   }
@@ -363,6 +386,48 @@ public final class Emulator {
   public boolean translate(VendorVcpu v, long nestedRoot, long linear, Translation out) {
     load(v, nestedRoot);
     return cpu.mmu.inspect(linear, 0, out);
+  }
+
+  /**
+   * Why an access met no memory that it could use, for people: one line.
+   *
+   * @param linear the guest-linear address of the access
+   * @param gpa where it failed: the guest-physical address of that, or of a paging-structure entry
+   * @param fetch whether it was to be executed
+   */
+  public String explain(VendorVcpu v, long nestedRoot, long linear, long gpa, boolean fetch) {
+    load(v, nestedRoot);
+    WalkTrace walk =
+        WalkTrace.of(memory, cpu.mmu.context, linear, fetch ? Access.FETCH : Access.READ);
+    String there =
+        devices.claims(gpa, false) ? ", where no memory slot is" : ", in a read-only memory slot";
+    if (walk.unreadableAt() != gpa) {
+      return walk.result().gpa >>> 12 == gpa >>> 12
+          ? String.format(
+              "%s at linear 0x%x is gpa 0x%x%s", fetch ? "code" : "data", linear, gpa, there)
+          : String.format(
+              "the walk of linear 0x%x from CR3 0x%x has to write gpa 0x%x%s",
+              linear, cpu.cr3, gpa, there);
+    }
+    StringBuilder text = new StringBuilder();
+    text.append(String.format("the walk of linear 0x%x from CR3 0x%x", linear, cpu.cr3));
+    for (WalkTrace.Step step : walk.steps()) {
+      if (step.dimension() == WalkTrace.Dimension.GUEST) {
+        text.append(
+            String.format(", %s at gpa 0x%x = 0x%x", step.name(), step.address(), step.value()));
+      }
+    }
+    return text.append(" comes to a ").append(walk.unreadable()).append(there).toString();
+  }
+
+  /** The guest-linear address whose access ended the last attempt for want of memory. */
+  public long faultLinear() {
+    return faultLinear;
+  }
+
+  /** What the last attempt that could not be finished lacked. */
+  public Lack lack() {
+    return lack;
   }
 
   /** Whether a repeated string instruction has done some iterations already. */
