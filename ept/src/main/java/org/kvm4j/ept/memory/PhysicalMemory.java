@@ -74,6 +74,16 @@ public final class PhysicalMemory {
     this.bankLimit = 1 << (physicalAddressBits - BANK_SHIFT);
   }
 
+  /**
+   * Makes sure, before any memory is asked for, that there is what all of it comes from.
+   *
+   * @throws java.io.UncheckedIOException if no directory takes the sparse file behind memory; the
+   *     message names the property that chooses one
+   */
+  public static void prepare() {
+    SparseFile.channel();
+  }
+
   /** Width of host-physical addresses in bits. */
   public int physicalAddressBits() {
     return physicalAddressBits;
@@ -89,7 +99,8 @@ public final class PhysicalMemory {
    *
    * @param bytes its size, a multiple of the page size
    * @return its first host-physical address
-   * @throws OutOfPhysicalMemoryException if no addresses are left
+   * @throws OutOfPhysicalMemoryException if no addresses are left, or this process gets no more
+   *     address space; nothing is mapped then
    */
   public synchronized long map(long bytes) {
     checkSize(bytes);
@@ -131,8 +142,12 @@ public final class PhysicalMemory {
         start = i + 1;
       }
     }
+    Bank[] made = new Bank[count]; // all of them, or none
     for (int i = 0; i < count; i++) {
-      setBank(start + i, Bank.whole((int) Math.min(BANK_SIZE, bytes - i * BANK_SIZE)));
+      made[i] = Bank.whole((int) Math.min(BANK_SIZE, bytes - i * BANK_SIZE));
+    }
+    for (int i = 0; i < count; i++) {
+      setBank(start + i, made[i]);
     }
     return (long) start << BANK_SHIFT;
   }
@@ -162,6 +177,7 @@ public final class PhysicalMemory {
    * @param bytes its size, a multiple of the page size
    * @return {@code hpa}
    * @throws IllegalArgumentException if it overlaps another region or the end of the address space
+   * @throws OutOfPhysicalMemoryException if this process gets no more address space
    */
   public synchronized long mapAt(long hpa, long bytes) {
     checkSize(bytes);

@@ -45,14 +45,20 @@ final class SparseFile {
     return MAPPED.get();
   }
 
-  /** A new zeroed, page-aligned, little-endian mapping. */
+  /**
+   * A new zeroed, page-aligned, little-endian mapping.
+   *
+   * @throws OutOfPhysicalMemoryException if this process gets no more address space
+   * @throws UncheckedIOException if the file cannot be made
+   */
   static ByteBuffer map(int length) {
+    FileChannel from = channel();
     ByteBuffer buffer;
     try {
-      buffer = channel().map(FileChannel.MapMode.PRIVATE, 0, length).order(ByteOrder.LITTLE_ENDIAN);
+      buffer = from.map(FileChannel.MapMode.PRIVATE, 0, length).order(ByteOrder.LITTLE_ENDIAN);
     } catch (IOException e) {
-      throw new UncheckedIOException(
-          "cannot map " + length + " bytes of memory: " + e.getMessage(), e);
+      throw new OutOfPhysicalMemoryException(
+          "cannot map " + length + " bytes of memory: " + e.getMessage());
     }
     MAPPED.addAndGet(length);
     CLEANER.register(buffer, () -> MAPPED.addAndGet(-length));
@@ -77,9 +83,18 @@ final class SparseFile {
     nextCollection = Math.max(FIRST_COLLECTION, 2 * (MAPPED.get() + length));
   }
 
-  private static synchronized FileChannel channel() throws IOException {
+  /**
+   * The file, made when it is first asked for.
+   *
+   * @throws UncheckedIOException if no directory takes it
+   */
+  static synchronized FileChannel channel() {
     if (file.length == 0 || !file[0].isOpen()) {
-      file = new FileChannel[] {open()};
+      try {
+        file = new FileChannel[] {open()};
+      } catch (IOException e) {
+        throw new UncheckedIOException(String.valueOf(e.getMessage()), e);
+      }
     }
     return file[0];
   }

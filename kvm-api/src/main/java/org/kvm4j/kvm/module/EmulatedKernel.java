@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.ept.memory.OutOfPhysicalMemoryException;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.UserMemory;
 
@@ -105,7 +106,14 @@ public final class EmulatedKernel implements Kernel {
   @Override
   public int ioctl(int fd, int request, long argument) {
     FileObject file = file(fd);
-    return file == null ? Results.EBADF : file.ioctl(request, argument);
+    if (file == null) {
+      return Results.EBADF;
+    }
+    try {
+      return file.ioctl(request, argument);
+    } catch (OutOfPhysicalMemoryException | OutOfMemoryError e) {
+      return Results.ENOMEM;
+    }
   }
 
   @Override

@@ -1,5 +1,6 @@
 package org.kvm4j.kvm.module;
 
+import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -8,6 +9,8 @@ import java.util.Optional;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.ept.memory.OutOfPhysicalMemoryException;
+import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
@@ -28,7 +31,7 @@ public final class EmulatedKernelProvider implements KernelProvider {
 
   @Override
   public Kernel open() {
-    return new EmulatedKernel();
+    return open(KernelOptions.NONE);
   }
 
   @Override
@@ -55,7 +58,12 @@ public final class EmulatedKernelProvider implements KernelProvider {
                 "the emulated kernel has no option \"" + option.getKey() + "\"");
       }
     }
-    return new EmulatedKernel(new HostMachine(model, clock));
+    try {
+      PhysicalMemory.prepare();
+      return new EmulatedKernel(new HostMachine(model, clock));
+    } catch (UncheckedIOException | OutOfPhysicalMemoryException e) {
+      throw new IllegalStateException(e.getMessage(), e);
+    }
   }
 
   private IllegalArgumentException unknown(String option, String value) {

@@ -18,7 +18,7 @@ public interface KernelProvider {
   /**
    * A new kernel.
    *
-   * @throws IllegalStateException with the reason, if {@link #unavailable} gives one
+   * @throws IllegalStateException with the reason, if it cannot be opened
    */
   Kernel open();
 
@@ -29,7 +29,7 @@ public interface KernelProvider {
    * @param options those of {@link KernelOptions} that this kernel knows
    * @throws IllegalArgumentException if it does not know an option, or not the value given for it;
    *     the message is one line that names both
-   * @throws IllegalStateException with the reason, if {@link #unavailable} gives one
+   * @throws IllegalStateException with the reason, if it cannot be opened
    */
   default Kernel open(KernelOptions options) {
     for (String option : options.asMap().keySet()) {
