@@ -1,5 +1,6 @@
 /** The /dev/kvm interface, typed handles over it, and the emulated kernel module behind it. */
 module org.kvm4j.kvm {
+  requires java.management;
   requires org.kvm4j.cpu;
   requires org.kvm4j.ept;
   requires static org.jspecify;

@@ -9,6 +9,8 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -87,12 +89,26 @@ class DoctorTests {
     }
   }
 
+  private static final Duration LIMIT = Duration.ofMillis(300);
+
   private static BackendReport examine(Kernel kernel) {
-    return examine("native", Optional.empty(), () -> kernel).backends().get(0);
+    return examine(LIMIT, kernel);
+  }
+
+  private static BackendReport examine(Duration limit, Kernel kernel) {
+    return examine(limit, "native", Optional.empty(), () -> kernel).backends().get(0);
   }
 
   private static Report examine(
       String name, Optional<KernelProvider.Unavailable> unavailable, Supplier<Kernel> kernel) {
+    return examine(LIMIT, name, unavailable, kernel);
+  }
+
+  private static Report examine(
+      Duration limit,
+      String name,
+      Optional<KernelProvider.Unavailable> unavailable,
+      Supplier<Kernel> kernel) {
     KernelProvider provider =
         new KernelProvider() {
           @Override
@@ -110,7 +126,7 @@ class DoctorTests {
             return kernel.get();
           }
         };
-    return new Doctor(Duration.ofMillis(300)).examine(List.of(provider));
+    return new Doctor(limit).examine(List.of(provider));
   }
 
   private static ModeResult mode(BackendReport report, GuestMode mode) {
@@ -202,6 +218,48 @@ class DoctorTests {
   }
 
   @Test
+  void a_guest_that_runs_without_end_is_kicked_when_it_has_run_for_its_time() {
+    AtomicBoolean kicked = new AtomicBoolean();
+    ScriptedKernel kernel =
+        new ScriptedKernel() {
+          @Override
+          public int kick(int threadId) {
+            kicked.set(true);
+            return 0;
+          }
+        };
+    kernel.on(
+        Ioctls.KVM_RUN,
+        (fd, argument) -> {
+          if (kernel.machines != 2) {
+            return kernel.rightExit();
+          }
+          while (!kicked.get()) {
+            Thread.onSpinWait();
+          }
+          return Errno.EINTR.result();
+        });
+    BackendReport report = examine(kernel);
+    assertEquals(Outcome.HANG, mode(report, GuestMode.PROTECTED).outcome());
+    assertEquals(Outcome.OK, mode(report, GuestMode.REAL).outcome());
+  }
+
+  @Test
+  void a_guest_that_does_not_get_to_run_has_more_time() {
+    ScriptedKernel kernel = new ScriptedKernel();
+    kernel.on(
+        Ioctls.KVM_RUN,
+        (fd, argument) -> {
+          if (kernel.machines == 1) {
+            await(new CountDownLatch(1), 1500);
+          }
+          return kernel.rightExit();
+        });
+    BackendReport report = examine(Duration.ofSeconds(1), kernel);
+    assertEquals(Outcome.OK, mode(report, GuestMode.REAL).outcome());
+  }
+
+  @Test
   void a_guest_that_no_kick_ends_is_given_up_and_its_kernel_left_open() {
     CountDownLatch never = new CountDownLatch(1);
     ScriptedKernel kernel = new ScriptedKernel();
@@ -269,6 +327,14 @@ class DoctorTests {
             .get(0);
     assertEquals(Verdict.UNAVAILABLE, backend.verdict());
     assertTrue(backend.reason().contains("no signal is left"), backend.reason());
+  }
+
+  private static void await(CountDownLatch latch, int millis) {
+    try {
+      latch.await(millis, TimeUnit.MILLISECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
   }
 
   private static void await(CountDownLatch latch) {

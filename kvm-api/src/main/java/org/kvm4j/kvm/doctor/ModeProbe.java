@@ -1,5 +1,7 @@
 package org.kvm4j.kvm.doctor;
 
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -23,6 +25,14 @@ final class ModeProbe {
 
   private static final long TIMED_NANOS = 20_000_000;
 
+  /** How many times its limit a guest may take by the clock, if it did not get to run so long. */
+  private static final int PATIENCE = 5;
+
+  /** How often to look, in milliseconds. */
+  private static final int LOOK_MILLIS = 50;
+
+  private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
+
   private final Kernel kernel;
   private final GuestMode mode;
   private volatile @Nullable Vcpu vcpu;
@@ -37,8 +47,11 @@ final class ModeProbe {
   /**
    * Runs it.
    *
-   * @param limit how long it may take before it is kicked, and again before it is given up. A guest
-   *     that is given up leaves its thread, a daemon, behind, and must not have its kernel closed.
+   * @param limit how long it may run before it is kicked, and again before it is given up: by its
+   *     thread's CPU time, so that a busy machine does not make it look as if it hung. A guest that
+   *     gets no CPU time, or waits for something in the kernel, has five times as long by the
+   *     clock. One that is given up leaves its thread, a daemon, behind, and must not have its
+   *     kernel closed.
    */
   static ModeResult run(Kernel kernel, GuestMode mode, Duration limit) {
     ModeProbe probe = new ModeProbe(kernel, mode);
@@ -73,14 +86,33 @@ final class ModeProbe {
             0);
   }
 
-  /** Whether it was not interrupted. */
+  /** Waits until the thread ends or has run for so long; false if this one is interrupted. */
   private static boolean join(Thread thread, Duration limit) {
+    long start = System.nanoTime();
+    long ranBefore = cpuNanos(thread);
     try {
-      thread.join(limit.toMillis());
-      return true;
+      while (true) {
+        long waited = System.nanoTime() - start;
+        long ran = ranBefore < 0 ? waited : cpuNanos(thread) - ranBefore;
+        long left = Math.min(limit.toNanos() - ran, PATIENCE * limit.toNanos() - waited);
+        if (left <= 0) {
+          return true;
+        }
+        thread.join(Math.min(LOOK_MILLIS, left / 1_000_000 + 1));
+        if (!thread.isAlive()) {
+          return true;
+        }
+      }
     } catch (InterruptedException e) {
       return false;
     }
+  }
+
+  /** CPU time that a thread has had, in ns; -1 if the JVM cannot tell, or the thread has ended. */
+  private static long cpuNanos(Thread thread) {
+    return THREADS.isThreadCpuTimeSupported() && THREADS.isThreadCpuTimeEnabled()
+        ? THREADS.getThreadCpuTime(thread.getId())
+        : -1;
   }
 
   private static String seconds(Duration limit) {
@@ -173,7 +205,8 @@ final class ModeProbe {
     if (exit instanceof Exit.InternalError error) {
       return "KVM_EXIT_INTERNAL_ERROR, suberror "
           + error.suberror()
-          + (error.suberror() == 1 ? ": an instruction that the kernel cannot emulate" : "");
+          + (error.suberror() == 1 ? ": an instruction that the kernel cannot emulate" : "")
+          + (error.diagnosis().isEmpty() ? "" : ", " + error.diagnosis());
     }
     if (exit instanceof Exit.FailEntry entry) {
       return String.format(

@@ -58,7 +58,9 @@ final class DoctorCommand implements Callable<Integer> {
       paramLabel = "SECONDS",
       defaultValue = "2",
       converter = Seconds.Converter.class,
-      description = "How long each tiny guest may take (default: ${DEFAULT-VALUE}).")
+      description =
+          "How long each tiny guest may run (default: ${DEFAULT-VALUE}); on a machine too busy to run"
+              + " it, five times as long.")
   @SuppressWarnings("NullAway.Init") // has a default
   private Seconds timeout;
 
