@@ -5,16 +5,26 @@
 #include <err.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MEMORY = 0x10000, CODE_AT = 0x1000 };
 
 static const unsigned char code[] = {0xe6, 0x10, 0xeb, 0xfc};  // out 0x10, al; jmp to it
+
+// A VMM has a thread for each vCPU and more. In a process of one thread Linux looks descriptors up without counting
+// references, which makes an ioctl some 60 ns cheaper than any VMM's.
+static void *idle(void *nothing) {
+  while (pause() < 0) {
+  }
+  return nothing;
+}
 
 static double nanoseconds(void) {
   struct timespec t;
@@ -40,6 +50,10 @@ static void *map(size_t size, int flags, int fd) {
 
 int main(int argc, char **argv) {
   long calls = argc > 1 ? atol(argv[1]) : 5000;
+  pthread_t second;
+  if (pthread_create(&second, NULL, idle, NULL) != 0) {
+    errx(1, "pthread_create");
+  }
   int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (kvm < 0) {
     err(1, "/dev/kvm");
