@@ -15,14 +15,20 @@ import org.junit.jupiter.api.Test;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.syscall.KernelProvider;
 
-/** The README's first VMM: it compiles, prints what it should, and is what the README shows. */
+/** The README's VMMs: they compile, print what they should, and are what the README shows. */
 class ExampleTests {
   private static final Path ROOT = Path.of("..").toAbsolutePath().normalize();
   private static final Path EXAMPLE = ROOT.resolve("docs/examples/FirstVmm.java");
+  private static final Path DEVICES = ROOT.resolve("docs/examples/DeviceVmm.java");
 
   @Test
   void theFirstVmmAddsTwoNumbers() throws IOException, InterruptedException {
     firstVmm(0, "port: 5\n");
+  }
+
+  @Test
+  void theVmmWithDevicesAnswersReads() throws IOException, InterruptedException {
+    run(DEVICES, 0, "0x20001: 42\n");
   }
 
   @Test
@@ -34,13 +40,18 @@ class ExampleTests {
 
   private static void firstVmm(int exitCode, String expected, String... arguments)
       throws IOException, InterruptedException {
+    run(EXAMPLE, exitCode, expected, arguments);
+  }
+
+  private static void run(Path example, int exitCode, String expected, String... arguments)
+      throws IOException, InterruptedException {
     List<String> command =
         new ArrayList<>(
             List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-cp",
                 System.getProperty("java.class.path"),
-                EXAMPLE.toString()));
+                example.toString()));
     command.addAll(List.of(arguments));
     Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
@@ -51,6 +62,11 @@ class ExampleTests {
 
   @Test
   void theReadmeShowsIt() throws IOException {
-    assertTrue(Files.readString(ROOT.resolve("README.md")).contains(Files.readString(EXAMPLE)));
+    String readme = Files.readString(ROOT.resolve("README.md"));
+    assertTrue(readme.contains(Files.readString(EXAMPLE)));
+    String devices = Files.readString(DEVICES);
+    String serve = devices.substring(devices.indexOf("  static void serve"), devices.length() - 2);
+    assertTrue(serve.endsWith("  }\n"), serve);
+    assertTrue(readme.contains(serve), serve);
   }
 }
