@@ -30,6 +30,8 @@ final class GuestCpuid {
   private static final int ECX_TSC_DEADLINE = 1 << 24;
   private static final int ECX_HYPERVISOR = 1 << 31;
   private static final int EDX_APIC = 1 << 9;
+  private static final int EDX_FXSR = 1 << 24;
+  private static final int EDX_SSE = 1 << 25;
   private static final int EDX_HTT = 1 << 28;
 
   // Kinds of levels in the topology leaves, ECX bits 15 to 8.
@@ -99,6 +101,12 @@ final class GuestCpuid {
       entries.add(e);
     }
     return entries;
+  }
+
+  /** Whether processors have SSE, and FXSAVE to save it. */
+  static boolean hasSse(List<CpuidEntry> supported) {
+    int both = EDX_FXSR | EDX_SSE;
+    return supported.stream().anyMatch(e -> e.function == FEATURES && (e.edx & both) == both);
   }
 
   /** How many bits of an APIC id tell processors apart. */

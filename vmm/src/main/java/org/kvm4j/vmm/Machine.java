@@ -56,6 +56,7 @@ public final class Machine implements AutoCloseable {
   private final Vm vm;
   private final GuestRam memory;
   private final List<Vcpu> vcpus = new ArrayList<>();
+  private boolean sse;
   private final Board board;
   private final @Nullable GuestClock guestClock;
   private final List<ExitStatistics> statistics = new ArrayList<>();
@@ -144,6 +145,7 @@ public final class Machine implements AutoCloseable {
 
   private void makeVcpus(Kvm kvm) {
     List<CpuidEntry> supported = kvm.getSupportedCpuid();
+    sse = GuestCpuid.hasSse(supported);
     boolean tscDeadline = chips && kvm.checkExtension(Caps.KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     for (int i = 0; i < config.cpus(); i++) {
       Vcpu vcpu = opened(vm.createVcpu(i));
@@ -207,7 +209,7 @@ public final class Machine implements AutoCloseable {
         continue;
       }
       Sregs sregs = vcpu.getSregs();
-      state.applyTo(sregs);
+      state.applyTo(sregs, sse);
       vcpu.setSregs(sregs);
       Regs regs = state.regs();
       regs.rdi = vcpu.id();

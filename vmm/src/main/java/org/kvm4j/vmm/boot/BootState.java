@@ -16,6 +16,7 @@ import org.kvm4j.kvm.Sregs;
  * @param rax EAX
  * @param rbx EBX
  * @param rsi ESI, RSI
+ * @param sse whether SSE is switched on, where the processor has it
  */
 public record BootState(
     CpuMode mode,
@@ -25,14 +26,18 @@ public record BootState(
     long rsp,
     long rax,
     long rbx,
-    long rsi) {
+    long rsi,
+    boolean sse) {
 
   private static final long CR0_PE = 1;
+  private static final long CR0_MP = 1 << 1;
   private static final long CR0_ET = 1 << 4;
   private static final long CR0_NE = 1 << 5;
   private static final long CR0_WP = 1 << 16;
   private static final long CR0_PG = 1L << 31;
   private static final long CR4_PAE = 1 << 5;
+  private static final long CR4_OSFXSR = 1 << 9;
+  private static final long CR4_OSXMMEXCPT = 1 << 10;
   private static final long EFER_LME = 1 << 8;
   private static final long EFER_LMA = 1 << 10;
 
@@ -44,20 +49,24 @@ public record BootState(
   /** A start in protected or long mode. */
   static BootState flat(CpuMode mode, long rip, long rsp) {
     return new BootState(
-        mode, BootLayout.CODE_SELECTOR, BootLayout.DATA_SELECTOR, rip, rsp, 0, 0, 0);
+        mode, BootLayout.CODE_SELECTOR, BootLayout.DATA_SELECTOR, rip, rsp, 0, 0, 0, false);
   }
 
   /** A start in real mode. */
   static BootState real(int codeSegment, int ip, int dataSegment, int sp) {
-    return new BootState(CpuMode.REAL, codeSegment, dataSegment, ip, sp, 0, 0, 0);
+    return new BootState(CpuMode.REAL, codeSegment, dataSegment, ip, sp, 0, 0, 0, false);
   }
 
   BootState withRsi(long value) {
-    return new BootState(mode, codeSegment, dataSegment, rip, rsp, rax, rbx, value);
+    return new BootState(mode, codeSegment, dataSegment, rip, rsp, rax, rbx, value, sse);
+  }
+
+  BootState withSse() {
+    return new BootState(mode, codeSegment, dataSegment, rip, rsp, rax, rbx, rsi, true);
   }
 
   BootState withRaxRbx(long newRax, long newRbx) {
-    return new BootState(mode, codeSegment, dataSegment, rip, rsp, newRax, newRbx, rsi);
+    return new BootState(mode, codeSegment, dataSegment, rip, rsp, newRax, newRbx, rsi, sse);
   }
 
   /** The general registers. */
@@ -72,8 +81,12 @@ public record BootState(
     return regs;
   }
 
-  /** Changes what a reset left to what the mode needs. */
-  public void applyTo(Sregs sregs) {
+  /**
+   * Changes what a reset left to what the mode needs.
+   *
+   * @param hasSse whether the processor has FXSAVE and SSE
+   */
+  public void applyTo(Sregs sregs, boolean hasSse) {
     Segment[] data = {sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss};
     if (mode == CpuMode.REAL) {
       sregs.cs.setRealMode(codeSegment);
@@ -99,6 +112,10 @@ public record BootState(
       sregs.cr4 |= CR4_PAE;
       sregs.cr0 |= CR0_PG | CR0_WP;
       sregs.efer |= EFER_LME | EFER_LMA;
+    }
+    if (sse && hasSse) {
+      sregs.cr0 |= CR0_MP;
+      sregs.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
     }
   }
 

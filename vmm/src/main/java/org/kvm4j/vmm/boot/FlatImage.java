@@ -4,7 +4,7 @@ import org.kvm4j.vmm.memory.GuestRam;
 
 /**
  * A program without a format: bytes to load at an address. It starts at its entry with a stack of 4
- * KB below 0x9000 (in real mode, below 0x7c00).
+ * KB below 0x9000 (in real mode, below 0x7c00), in long mode with SSE switched on.
  */
 public final class FlatImage implements GuestImage {
 
@@ -56,6 +56,11 @@ public final class FlatImage implements GuestImage {
   }
 
   @Override
+  public CpuMode mode() {
+    return mode;
+  }
+
+  @Override
   public String describe() {
     return String.format("flat binary, %s mode, entry 0x%x", mode, entry);
   }
@@ -81,6 +86,8 @@ public final class FlatImage implements GuestImage {
       int segment = entry < 0x1_0000 ? 0 : (int) (entry >> 4 & 0xf000);
       return BootState.real(segment, (int) (entry - (segment << 4)), segment, REAL_MODE_STACK);
     }
-    return BootState.flat(mode, entry, BootLayout.STACK_TOP);
+    BootState state = BootState.flat(mode, entry, BootLayout.STACK_TOP);
+    // What a compiler makes of a program for x86-64 uses SSE2: its ABI passes numbers there.
+    return mode == CpuMode.LONG ? state.withSse() : state;
   }
 }

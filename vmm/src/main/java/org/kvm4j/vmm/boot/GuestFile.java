@@ -38,7 +38,16 @@ public record GuestFile(String role, String name, byte[] bytes) {
       if (size == 0) {
         throw new GuestImageException(role + " " + path + " is empty");
       }
-      if (size > memorySize || size > Integer.MAX_VALUE - 8) {
+      if (size > Integer.MAX_VALUE - 8) {
+        throw new GuestImageException(
+            role
+                + " "
+                + path
+                + " of "
+                + Sizes.format(size)
+                + " is larger than the 2G a file may be");
+      }
+      if (size > memorySize) {
         throw new GuestImageException(
             role
                 + " "

@@ -5,6 +5,9 @@ import org.kvm4j.vmm.memory.GuestRam;
 /** A guest's program, checked and ready to be loaded. */
 public sealed interface GuestImage permits LinuxImage, MultibootImage, FlatImage {
 
+  /** The mode that its first processor starts in. */
+  CpuMode mode();
+
   /** What kind it is and how it starts, in a few words. */
   String describe();
 

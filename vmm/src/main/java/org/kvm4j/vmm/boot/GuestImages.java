@@ -39,6 +39,10 @@ public final class GuestImages {
       }
       return MultibootImage.parse(file);
     }
+    String almost = mode == null || elf ? MultibootImage.almost(file.bytes()) : "";
+    if (!almost.isEmpty()) {
+      throw file.error(almost);
+    }
     if (elf) {
       throw file.error(
           "is an ELF file without a multiboot header: give a bzImage, a multiboot kernel or a flat"

@@ -150,7 +150,7 @@ public final class LinuxImage implements GuestImage {
     return version;
   }
 
-  /** The mode that it starts in. */
+  @Override
   public CpuMode mode() {
     return mode;
   }

@@ -24,6 +24,9 @@ public final class MultibootImage implements GuestImage {
   /** The header lies in so many first bytes of the file. */
   private static final int SEARCH = 8192;
 
+  private static final int HEADER_MAGIC_2 = 0xe852_50d6;
+  private static final int SEARCH_2 = 32768;
+
   private static final int FLAG_ALIGN_MODULES = 1 << 0;
   private static final int FLAG_MEMORY = 1 << 1;
   private static final int FLAG_ADDRESSES = 1 << 16;
@@ -70,10 +73,46 @@ public final class MultibootImage implements GuestImage {
     return headerOffset(bytes) >= 0;
   }
 
-  private static int headerOffset(byte[] bytes) {
+  /**
+   * What keeps a file from being a multiboot kernel that looks much like one: a header too far from
+   * its beginning, or one of multiboot 2.
+   *
+   * @return a predicate for an error message; "" if there is no such header
+   */
+  static String almost(byte[] bytes) {
+    int late = headerOffset(bytes, SEARCH - 8, bytes.length);
+    if (late >= 0) {
+      return String.format(
+          "has its multiboot header at byte %d, and it must lie within the first %d: link it first",
+          late, SEARCH);
+    }
+    return hasMultiboot2Header(bytes)
+        ? "has a header of multiboot 2 only, and multiboot 1 is what is known here"
+        : "";
+  }
+
+  /** Source: Multiboot2 Specification version 2.0, section 3.1.1, "The layout of header". */
+  private static boolean hasMultiboot2Header(byte[] bytes) {
     ByteBuffer image = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
-    int end = Math.min(bytes.length, SEARCH) - 12;
-    for (int at = 0; at <= end; at += 4) {
+    int end = Math.min(bytes.length, SEARCH_2) - 16;
+    for (int at = 0; at <= end; at += 8) {
+      int sum = HEADER_MAGIC_2 + image.getInt(at + 4) + image.getInt(at + 8);
+      if (image.getInt(at) == HEADER_MAGIC_2 && sum + image.getInt(at + 12) == 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static int headerOffset(byte[] bytes) {
+    return headerOffset(bytes, 0, Math.min(bytes.length, SEARCH));
+  }
+
+  /** A header between two offsets, of which the first is a multiple of 4; -1 if there is none. */
+  private static int headerOffset(byte[] bytes, int from, int to) {
+    ByteBuffer image = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+    int end = to - 12;
+    for (int at = from; at <= end; at += 4) {
       if (image.getInt(at) == HEADER_MAGIC
           && HEADER_MAGIC + image.getInt(at + 4) + image.getInt(at + 8) == 0) {
         return at;
@@ -190,6 +229,11 @@ public final class MultibootImage implements GuestImage {
   /** Where it starts. */
   public long entry() {
     return entry;
+  }
+
+  @Override
+  public CpuMode mode() {
+    return CpuMode.PROTECTED;
   }
 
   @Override

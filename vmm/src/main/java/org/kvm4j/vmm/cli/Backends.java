@@ -117,12 +117,7 @@ final class Backends {
       }
       String feature = part.substring(1);
       if (!features.isEmpty() && !features.contains(feature)) {
-        List<String> near = Nearest.to(feature, features);
-        throw usage(
-            "unknown CPU feature '"
-                + feature
-                + "'"
-                + (near.isEmpty() ? "" : "; did you mean " + String.join(", ", near) + "?"));
+        throw usage("unknown CPU feature '" + feature + "'" + Nearest.hint(feature, features));
       }
     }
   }

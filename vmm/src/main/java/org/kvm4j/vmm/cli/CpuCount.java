@@ -10,12 +10,7 @@ record CpuCount(int value) {
   static final class Converter implements ITypeConverter<CpuCount> {
     @Override
     public CpuCount convert(String text) {
-      int value;
-      try {
-        value = Integer.parseInt(text);
-      } catch (NumberFormatException e) {
-        value = 0;
-      }
+      int value = text.matches("\\d{1,9}") ? Integer.parseInt(text) : 0;
       if (value < 1) {
         throw new TypeConversionException("'" + text + "' is no number of processors, 1 or more");
       }

@@ -84,7 +84,7 @@ final class DemoCommand implements Callable<Integer> {
   @SuppressWarnings("NullAway.Init") // has a default
   private Backend backend;
 
-  @Option(names = "--list", description = "Lists the guests.")
+  @Option(names = "--list", description = "Lists the guests, and runs none.")
   private boolean list;
 
   @Option(names = "--json", description = "Prints JSON, for programs.")
@@ -102,14 +102,16 @@ final class DemoCommand implements Callable<Integer> {
   @Override
   public Integer call() throws InterruptedException {
     PrintWriter out = spec.commandLine().getOut();
+    List<DemoGuest> guests = guests();
     if (list) {
-      for (DemoGuest guest : DemoGuest.all()) {
-        out.printf("%-15s %s%n", guest.name(), guest.title());
+      if (json) {
+        out.print(DemoReport.json(guests));
+      } else {
+        guests.forEach(guest -> out.printf("%-15s %s%n", guest.name(), guest.title()));
       }
       out.flush();
       return ExitCodes.OK;
     }
-    List<DemoGuest> guests = guests();
     Map<String, @Nullable String> unavailable = new LinkedHashMap<>();
     List<KernelProvider> providers = providers(unavailable);
     DemoReport report =

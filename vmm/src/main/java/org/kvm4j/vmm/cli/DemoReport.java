@@ -206,6 +206,22 @@ final class DemoReport {
     return clean.toString();
   }
 
+  /** What guests there are, for programs. */
+  static String json(List<DemoGuest> guests) {
+    List<Object> list = new ArrayList<>();
+    for (DemoGuest guest : guests) {
+      Map<String, @Nullable Object> g = new LinkedHashMap<>();
+      g.put("guest", guest.name());
+      g.put("title", guest.title());
+      g.put("mode", guest.mode().toString());
+      list.add(g);
+    }
+    Map<String, @Nullable Object> root = new LinkedHashMap<>();
+    root.put("format", 1);
+    root.put("guests", list);
+    return Json.of(root);
+  }
+
   /** The same for programs. */
   static String json(List<DemoRun> runs, Map<String, @Nullable String> unavailable) {
     List<Object> list = new ArrayList<>();

@@ -18,6 +18,9 @@ final class DeviceOptions {
   private static final String SERIAL = "serial=";
   private static final int SERIAL_SIZE = 20;
 
+  /** The bus has 32 places, of which the host bridge has one. */
+  private static final int MOST_ON_PCI = 31;
+
   /** How virtio devices are reached. */
   enum Transport {
     PCI,
@@ -71,6 +74,14 @@ final class DeviceOptions {
    * @throws CommandException if that cannot be
    */
   MachineConfig.Devices open(Uart16550.Sink output) {
+    int devices = disks.size() + (console ? 1 : 0) + (entropy ? 1 : 0);
+    if (virtio == Transport.PCI && devices > MOST_ON_PCI) {
+      throw new CommandException(
+          ExitCodes.USAGE,
+          String.format(
+              "%d virtio devices, and the PCI bus takes %d: --virtio mmio takes more",
+              devices, MOST_ON_PCI));
+    }
     List<MachineConfig.Disk> opened = new ArrayList<>();
     boolean good = false;
     try {

@@ -51,7 +51,7 @@ import picocli.CommandLine.Spec;
           + " (port 0xf4), or the text of --until came",
       "1:kvm4j or the system below it failed, or output could not be written (a full disk)",
       "2:the command line is wrong",
-      "3:the backend cannot be used on this machine",
+      "3:the backend cannot be used on this machine, or has no room for the guest's memory",
       "4:a guest's file cannot be read or used",
       "5:the guest shut down: a triple fault",
       "6:the backend could not run the guest on: internal error, failed entry",
@@ -195,7 +195,11 @@ final class RunCommand implements Callable<Integer> {
   @Option(
       names = "--cpu",
       paramLabel = "NAME[,+f,-f]",
-      description = "The emulated host's CPU model, with features added and taken away.")
+      completionCandidates = CpuModels.class,
+      description =
+          "The emulated host's CPU model: ${COMPLETION-CANDIDATES} (default: the first). Features"
+              + " follow, added by +NAME and taken away by -NAME, such as sierra-forest,-avx2; +? names"
+              + " them all.")
   private @Nullable String cpu;
 
   @Option(
@@ -276,7 +280,7 @@ final class RunCommand implements Callable<Integer> {
     KernelProvider provider = main.environment().backends().choose(backend.toString());
     KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
     try (Kernel opened = Backends.open(provider, options);
-        OutputStream output = checked(opened).open(main.environment().output())) {
+        OutputStream output = checked(opened, image).open(main.environment().output())) {
       return run(opened, image, bootOptions, output);
     } catch (IOException e) {
       throw new CommandException(ExitCodes.FAILURE, "serial output: " + e.getMessage());
@@ -290,8 +294,11 @@ final class RunCommand implements Callable<Integer> {
   }
 
   /** The serial port's target, after the kernel was asked for what only it knows. */
-  private SerialTarget checked(Kernel opened) {
+  private SerialTarget checked(Kernel opened, GuestImage image) {
     try (Kvm kvm = Kvm.open(opened)) {
+      if (image.mode() == CpuMode.LONG && !hasLongMode(kvm)) {
+        throw usage(noLongMode(image));
+      }
       if (chips == Chips.KERNEL && kvm.checkExtension(Caps.KVM_CAP_IRQCHIP) <= 0) {
         throw usage(
             "--irqchip kernel: the "
@@ -310,6 +317,22 @@ final class RunCommand implements Callable<Integer> {
           ExitCodes.BACKEND, "the " + opened.name() + " backend cannot be used: " + e.getMessage());
     }
     return serial;
+  }
+
+  /** CPUID 8000_0001H:EDX.LM. SDM volume 2A, CPUID. */
+  private static boolean hasLongMode(Kvm kvm) {
+    return kvm.getSupportedCpuid().stream()
+        .anyMatch(e -> e.function == 0x8000_0001 && (e.edx & 1 << 29) != 0);
+  }
+
+  private String noLongMode(GuestImage image) {
+    String why = (cpu == null ? "the CPU" : "the CPU " + cpu) + " has no long mode";
+    if (image instanceof FlatImage) {
+      return mode == null
+          ? why + ", in which a flat binary starts unless --mode says otherwise"
+          : "--mode long: " + why;
+    }
+    return "kernel " + kernel + " is for 64 bits, and " + why;
   }
 
   private GuestFile read(String role, String path) throws GuestImageException {
@@ -384,7 +407,11 @@ final class RunCommand implements Callable<Integer> {
       if (e.is(Errno.ENOMEM)) {
         throw new CommandException(
             ExitCodes.BACKEND,
-            "the machine has no " + Sizes.format(memory.bytes()) + " of memory for the guest");
+            (e.call().equals("mmap")
+                    ? "there is no room for " + Sizes.format(memory.bytes()) + " of guest memory ("
+                    : "there is not memory enough for the machine (")
+                + e.getMessage()
+                + "); see --memory, and ulimit -v");
       }
       if (e.call().equals("KVM_CREATE_VCPU")) {
         throw usage("--cpus " + cpus.value() + ": " + e.getMessage());

@@ -2,11 +2,16 @@ package org.kvm4j.vmm.cli;
 
 import java.math.BigDecimal;
 import java.time.Duration;
+import java.util.regex.Pattern;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
 /** A time in seconds, such as 30 or 0.5. */
 record Seconds(Duration duration) {
+
+  /** What Java takes for a number is more: {@code 0x1p4}, {@code 5f}, spaces. */
+  private static final Pattern NUMBER =
+      Pattern.compile("(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d{1,4})?");
 
   /** Some 30 years: more would mean that a digit too many was typed. */
   private static final double LIMIT = 1e9;
@@ -15,12 +20,7 @@ record Seconds(Duration duration) {
   static final class Converter implements ITypeConverter<Seconds> {
     @Override
     public Seconds convert(String text) {
-      double seconds;
-      try {
-        seconds = Double.parseDouble(text);
-      } catch (NumberFormatException e) {
-        seconds = Double.NaN;
-      }
+      double seconds = NUMBER.matcher(text).matches() ? Double.parseDouble(text) : Double.NaN;
       if (!(seconds > 0 && seconds < LIMIT)) {
         throw new TypeConversionException(
             "'" + text + "' is no number of seconds above 0 and below 1e9, such as 30 or 0.5");

@@ -45,8 +45,10 @@ public final class RawImage implements Storage {
       long size = channel.size();
       if (size == 0 || size % VirtioBlock.SECTOR != 0) {
         throw new IOException(
-            String.format(
-                "%s has %d bytes, and a disk is made of whole sectors of 512", file, size));
+            size == 0
+                ? file + " is empty"
+                : String.format(
+                    "%s has %d bytes, and a disk is made of whole sectors of 512", file, size));
       }
       good = true;
       return new RawImage(file, readOnly, channel, size);
@@ -61,6 +63,9 @@ public final class RawImage implements Storage {
     if (Files.isDirectory(file)) {
       throw new IOException(file + " is a directory");
     }
+    if (Files.exists(file) && !Files.isRegularFile(file) && !isBlockDevice(file)) {
+      throw new IOException(file + " is neither a file nor a block device");
+    }
     try {
       return FileChannel.open(
           file,
@@ -73,6 +78,15 @@ public final class RawImage implements Storage {
       throw new IOException(
           file + (readOnly ? " may not be read" : " may not be written; say readonly to read it"),
           e);
+    }
+  }
+
+  /** S_ISBLK of inode(7). A FIFO would have us wait for its other end. */
+  private static boolean isBlockDevice(Path file) throws IOException {
+    try {
+      return ((int) Files.getAttribute(file, "unix:mode") & 0170000) == 0060000;
+    } catch (UnsupportedOperationException e) {
+      return false;
     }
   }
 

@@ -58,7 +58,7 @@ class LinuxImageTests {
     assertEquals(0x10_0200, state.rip());
     assertEquals(BootLayout.ZERO_PAGE, state.rsi());
     Sregs sregs = new Sregs();
-    state.applyTo(sregs);
+    state.applyTo(sregs, true);
     assertEquals(0x8001_0031L, sregs.cr0);
     assertEquals(0x20, sregs.cr4);
     assertEquals(0x500, sregs.efer);
@@ -133,7 +133,7 @@ class LinuxImageTests {
     assertEquals(CpuMode.PROTECTED, state.mode());
     assertEquals(0x10_0000, state.rip());
     Sregs sregs = new Sregs();
-    state.applyTo(sregs);
+    state.applyTo(sregs, true);
     assertEquals(0x31, sregs.cr0);
     assertEquals(0, sregs.efer);
     assertEquals(1, sregs.cs.db);
@@ -261,7 +261,7 @@ class LinuxImageTests {
   void real_mode_segments_are_16_times_the_selector() {
     BootState state = BootState.real(0x1020, 4, 0x1000, 0xe000);
     Sregs sregs = new Sregs();
-    state.applyTo(sregs);
+    state.applyTo(sregs, true);
     assertEquals(0x1_0200, sregs.cs.base);
     assertEquals(0x1_0000, sregs.ss.base);
     assertEquals(0xffff, sregs.ds.limit);

@@ -173,6 +173,39 @@ class MultibootImageTests {
   }
 
   @Test
+  void a_header_that_lies_too_far_is_named() {
+    for (int at : new int[] {0x1ff8, 0x2000, 0x3ff4}) {
+      byte[] late = new byte[0x4000];
+      System.arraycopy(TestImages.multiboot().array(), 0x80, late, at, 12);
+      assertFalse(MultibootImage.recognizes(late));
+      String message = notRecognized(late);
+      assertTrue(message.contains("has its multiboot header at byte " + at + ", and"), message);
+    }
+    byte[] elf = new byte[0x4000];
+    System.arraycopy(TestImages.multiboot().array(), 0, elf, 0, 0x80);
+    assertTrue(notRecognized(elf).contains("is an ELF file without a multiboot header"));
+    System.arraycopy(TestImages.multiboot().array(), 0x80, elf, 0x3000, 12);
+    assertTrue(notRecognized(elf).contains("multiboot header at byte 12288"));
+  }
+
+  @Test
+  void a_header_of_multiboot_2_is_named() {
+    ByteBuffer image = ByteBuffer.allocate(0x100).order(ByteOrder.LITTLE_ENDIAN);
+    image.putInt(0x10, 0xe852_50d6);
+    image.putInt(0x18, 24);
+    image.putInt(0x1c, -(0xe852_50d6 + 24));
+    assertTrue(notRecognized(image.array()).contains("multiboot 2"));
+    image.putInt(0x1c, 0);
+    assertFalse(notRecognized(image.array()).contains("multiboot 2"));
+  }
+
+  private static String notRecognized(byte[] bytes) {
+    return Thrown.message(
+        GuestImageException.class,
+        () -> GuestImages.parse(TestImages.file(bytes), null, null, null));
+  }
+
+  @Test
   void an_initrd_is_not_for_multiboot() throws GuestImageException {
     MultibootImage image = parse(TestImages.multiboot());
     BootOptions options = new BootOptions("", TestImages.file(new byte[1]), List.of());

@@ -28,6 +28,15 @@ class DemoCommandTests {
   }
 
   @Test
+  void guests_are_listed_for_programs_too() {
+    assertEquals(0, cli.run("demo", "--list", "--json", "real-hello"));
+    assertTrue(cli.out().startsWith("{\n  \"format\": 1,\n  \"guests\": ["), cli.out());
+    assertTrue(cli.out().contains("\"guest\": \"real-hello\","), cli.out());
+    assertTrue(cli.out().contains("\"mode\": \"real\""), cli.out());
+    assertFalse(cli.out().contains("self-modifying"), cli.out());
+  }
+
+  @Test
   void a_guests_output_and_exits_are_shown() {
     assertEquals(0, cli.run("demo", "--backend", "emulated", "real-hello"));
     String out = cli.out();

@@ -123,6 +123,15 @@ class RunCommandTests {
   }
 
   @Test
+  void more_disks_than_the_bus_takes() throws IOException {
+    String[] disks = new String[32];
+    for (int i = 0; i < disks.length; i++) {
+      disks[i] = Files.write(directory.resolve("disk" + i), new byte[512]).toString();
+    }
+    disk(ExitCodes.USAGE, "32 virtio devices, and the PCI bus takes 31", disks);
+  }
+
+  @Test
   void a_disk_that_is_there_already() throws IOException {
     Path disk = Files.write(directory.resolve("disk"), new byte[512]);
     disk(ExitCodes.GUEST_FILE, "in use", disk.toString(), disk + ",readonly");
@@ -180,6 +189,76 @@ class RunCommandTests {
         "real",
         "--cpu",
         "max,+vmx,-axv2");
+  }
+
+  @Test
+  void a_feature_that_is_like_none_brings_all_of_them() {
+    refused(
+        ExitCodes.USAGE,
+        "unknown CPU feature '?'; there are: ",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "genoa,+?");
+    assertTrue(cli.err().contains(", avx2, "), cli.err());
+  }
+
+  @Test
+  void help_names_the_cpu_models_and_how_features_are_written() {
+    assertEquals(0, cli.run("run", "--help"));
+    String help = cli.out().replaceAll("\\s+", " ");
+    assertTrue(
+        help.contains("CPU model: kvm4j-v1, kvm4j-32, sierra-forest, genoa (default: the first)"),
+        help);
+    assertTrue(help.contains("added by +NAME and taken away by -NAME"), help);
+  }
+
+  @Test
+  void a_flat_binary_for_long_mode_on_a_processor_without_it() {
+    refused(
+        ExitCodes.USAGE,
+        "--mode long: the CPU kvm4j-32 has no long mode",
+        "--kernel",
+        flat,
+        "--mode",
+        "long",
+        "--cpu",
+        "kvm4j-32");
+  }
+
+  @Test
+  void a_flat_binary_of_no_mode_on_a_processor_without_long_mode() {
+    refused(
+        ExitCodes.USAGE,
+        "the CPU kvm4j-v1,-lm has no long mode, in which a flat binary starts unless --mode says",
+        "--kernel",
+        flat,
+        "--entry",
+        "0x100000",
+        "--cpu",
+        "kvm4j-v1,-lm");
+  }
+
+  @Test
+  void a_64_bit_linux_on_a_processor_without_long_mode() throws IOException {
+    byte[] image = new byte[0x4000];
+    image[0x1f1] = 2;
+    image[0x1fe] = 0x55;
+    image[0x1ff] = (byte) 0xaa;
+    image[0x201] = 0x66;
+    System.arraycopy("HdrS\14\2".getBytes(StandardCharsets.US_ASCII), 0, image, 0x202, 6);
+    image[0x211] = 1;
+    image[0x236] = 1; // XLF_KERNEL_64
+    String path = Files.write(directory.resolve("bzImage"), image).toString();
+    refused(
+        ExitCodes.USAGE,
+        "kernel " + path + " is for 64 bits, and the CPU kvm4j-32 has no long mode",
+        "--kernel",
+        path,
+        "--cpu",
+        "kvm4j-32");
   }
 
   @Test
@@ -284,13 +363,13 @@ class RunCommandTests {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"0", "-1", "NaN", "1e12", "soon"})
+  @ValueSource(strings = {"0", "-1", "NaN", "1e12", "soon", "0x1p4", "5f", " 5", ""})
   void timeouts_that_cannot_be(String timeout) {
     refused(ExitCodes.USAGE, "--timeout", "--kernel", flat, "--mode", "real", "--timeout", timeout);
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"0", "-3", "many", "1.5", "99999999999"})
+  @ValueSource(strings = {"0", "-3", "many", "1.5", "99999999999", "\u0663", ""})
   void numbers_of_processors_that_cannot_be(String cpus) {
     refused(ExitCodes.USAGE, "--cpus", "--kernel", flat, "--mode", "real", "--cpus", cpus);
   }

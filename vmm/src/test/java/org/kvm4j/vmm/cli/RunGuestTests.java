@@ -88,11 +88,44 @@ class RunGuestTests {
 
   @Test
   void a_triple_fault_by_an_instruction_that_cannot_run_says_why() throws IOException {
-    // 64-bit mode with SSE not switched on: xorps xmm0, xmm0
-    assertEquals(ExitCodes.SHUTDOWN, guest("0f 57 c0", "--mode", "long", "--memory", "2M"));
+    // 64-bit mode with XSAVE not switched on: vxorps xmm0, xmm0, xmm0
+    assertEquals(
+        ExitCodes.SHUTDOWN,
+        guest("c5 f8 57 c0", "--mode", "long", "--memory", "2M", "--cpu", "kvm4j-v1,+xsave,+avx"));
     String first = cli.err().lines().findFirst().orElse("");
-    assertTrue(first.contains("#UD at RIP 0x100000 (0f 57 c0: xorps xmm0,xmm0) -> "), first);
-    assertTrue(first.matches(".*; (CR4.OSFXSR is 0|the CPU model has no SSE)"), first);
+    assertTrue(
+        first.contains("#UD at RIP 0x100000 (c5 f8 57 c0: vxorps xmm0,xmm0,xmm0) -> "), first);
+    assertTrue(first.endsWith("; CR4.OSXSAVE is 0"), first);
+  }
+
+  @Test
+  void a_flat_guest_in_long_mode_starts_with_sse_switched_on() throws IOException {
+    // cvtsi2sd xmm0, rdi (0); cvttsd2si eax, xmm0; mov al, 3; out 0xf4, al
+    assertEquals(
+        64 + 3,
+        guest("f2 48 0f 2a c7 f2 0f 2c c0 b0 03 e6 f4", "--mode", "long", "--memory", "2M"));
+    assertEquals("kvm4j: the guest ended with code 3\n", cli.err());
+  }
+
+  @Test
+  void a_flat_guest_in_long_mode_starts_on_a_processor_without_sse() throws IOException {
+    assertEquals(
+        ExitCodes.OK, guest(HALT, "--mode", "long", "--memory", "2M", "--cpu", "kvm4j-v1,-sse"));
+    assertEquals("", cli.err());
+  }
+
+  @Test
+  void a_walk_that_leaves_memory_is_told() throws IOException {
+    // mov eax, 0x80000000; mov cr3, rax: no memory is there
+    assertEquals(
+        ExitCodes.INTERNAL_ERROR,
+        guest("b8 00 00 00 80 0f 22 d8 90", "--mode", "long", "--memory", "2M"));
+    String first = cli.err().lines().findFirst().orElse("");
+    assertEquals(
+        "kvm4j: the kernel cannot run the guest on: internal error, emulation: the walk of linear"
+            + " 0x100008 from CR3 0x80000000 comes to a PML4E at gpa 0x80000000, where no memory slot"
+            + " is",
+        first);
   }
 
   @Test

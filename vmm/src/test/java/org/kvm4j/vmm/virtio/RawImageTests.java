@@ -54,7 +54,9 @@ class RawImageTests {
     assertTrue(refusal(directory.resolve("none"), false).contains("no such file"));
     assertTrue(refusal(directory, false).contains("directory"));
     assertTrue(refusal(image(1000), false).contains("1000 bytes"));
-    assertTrue(refusal(image(0), true).contains("0 bytes"));
+    assertTrue(refusal(image(0), true).contains("is empty"));
+    assertTrue(
+        refusal(Path.of("/dev/zero"), true).contains("is neither a file nor a block device"));
   }
 
   @Test
