@@ -97,6 +97,11 @@ final class HostTime extends VmTime {
     void rest() {}
 
     @Override
+    void giveWay() {
+      Thread.yield();
+    }
+
+    @Override
     synchronized void wake() {
       awake = true;
       notifyAll();

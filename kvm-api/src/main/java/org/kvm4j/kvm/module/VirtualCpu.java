@@ -649,7 +649,11 @@ final class VirtualCpu extends FileObject {
         return hypercall();
       case XSETBV:
         return xsetbv();
-      case INVD, WBINVD, PAUSE, MONITOR, MWAIT:
+      case PAUSE:
+        skip();
+        seat.giveWay();
+        return 1;
+      case INVD, WBINVD, MONITOR, MWAIT:
         skip();
         return 1;
       case RDPMC:

@@ -9,8 +9,8 @@ import org.kvm4j.kvm.module.irqchip.TimerQueue;
 /**
  * Time that goes by a nanosecond for each unit of work that the VM's virtual CPUs do. They take
  * turns, so that a run repeats exactly: a turn is over where the time is a multiple of {@link
- * #TURN}, or when its virtual CPU halts. One that is out in user space keeps its turn. While all of
- * them halt, time goes on from timer to timer.
+ * #TURN}, or when its virtual CPU halts or spins. One that is out in user space keeps its turn.
+ * While all of them halt, time goes on from timer to timer.
  */
 final class VirtualTime extends VmTime {
   /** How long a turn is, in ns. */
@@ -200,6 +200,16 @@ final class VirtualTime extends VmTime {
         drowse();
         if (holder == this) {
           give(after(this));
+        }
+      }
+    }
+
+    @Override
+    void giveWay() {
+      synchronized (VirtualTime.this) {
+        TurnSeat next = after(this);
+        if (holder == this && next != null && next != this) {
+          give(next);
         }
       }
     }

@@ -64,6 +64,9 @@ abstract class VmTime implements AutoCloseable {
     /** The virtual CPU has halted, and user space decides when it goes on. */
     abstract void rest();
 
+    /** The virtual CPU spins: others may do what it waits for. */
+    abstract void giveWay();
+
     /** The virtual CPU has something to look at. Any thread may call. */
     abstract void wake();
 

@@ -1,6 +1,7 @@
 package org.kvm4j.kvm.module.irqchip;
 
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -55,8 +56,11 @@ final class ApicBus {
     if (m.shorthand() == ApicMessage.NO_SHORTHAND && !isBroadcast(source, m)) {
       Map known = map();
       if (!m.logical()) {
-        LocalApic a = known.physical(m.destination());
-        return a == null ? 0 : give(a, m, accepted);
+        if (!known.isShared(m.destination())) {
+          LocalApic a = known.physical(m.destination());
+          return a == null ? 0 : give(a, m, accepted);
+        }
+        return Math.max(0, deliverToAll(source, m, accepted));
       }
       @Nullable LocalApic[] cluster = known.cluster(m.destination());
       if (cluster != null) {
@@ -165,12 +169,20 @@ final class ApicBus {
     static final int FLAT = 1;
     static final int CLUSTER = 2;
     static final int WIDE = 4;
+    static final int IRREGULAR = 8;
 
     private final @Nullable LocalApic[] physical;
+
+    /** xAPIC IDs, which guests can write, that several have. */
+    private final BitSet shared = new BitSet();
+
     private final @Nullable LocalApic[][] logical;
     private final int size;
 
-    /** Which models of logical destination are in use; the map has them if it is one alone. */
+    /**
+     * Which models of logical destination are in use; the map has them if it is one alone, and each
+     * bit of an ID is one processor's.
+     */
     private int mode;
 
     Map(List<LocalApic> apics) {
@@ -197,8 +209,13 @@ final class ApicBus {
       if (a.isWide() || a.wideId() > 0xff) {
         physical[a.wideId()] = a;
       }
-      if (!a.isWide() && physical[a.narrowId()] == null) {
-        physical[a.narrowId()] = a;
+      if (!a.isWide()) {
+        LocalApic other = physical[a.narrowId()];
+        if (other == null) {
+          physical[a.narrowId()] = a;
+        } else if (other != a) {
+          shared.set(a.narrowId());
+        }
       }
       if (!a.isWide() && !a.isSoftwareEnabled()) {
         return;
@@ -207,8 +224,17 @@ final class ApicBus {
       @Nullable LocalApic[] cluster = cluster(id);
       int mask = cluster == null ? 0 : mask(id);
       if (cluster != null && mask != 0) {
-        cluster[Integer.numberOfTrailingZeros(mask)] = a;
+        int bit = Integer.numberOfTrailingZeros(mask);
+        if ((mask & mask - 1) != 0 || cluster[bit] != null) {
+          mode |= IRREGULAR;
+        }
+        cluster[bit] = a;
       }
+    }
+
+    /** Whether several have an ID. */
+    boolean isShared(int id) {
+      return id >= 0 && shared.get(id);
     }
 
     @Nullable LocalApic physical(int id) {

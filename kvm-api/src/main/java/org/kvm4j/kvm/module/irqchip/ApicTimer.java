@@ -146,8 +146,12 @@ final class ApicTimer {
       return;
     }
     long tsc = owner.tsc();
+    if (Long.compareUnsigned(tscDeadline, tsc) <= 0) {
+      expire();
+      return;
+    }
     long now = queue.now();
-    long wait = Long.compareUnsigned(tscDeadline, tsc) <= 0 ? 0 : owner.nanos(tscDeadline - tsc);
+    long wait = owner.nanos(tscDeadline - tsc);
     // What is more than centuries away never comes.
     timer.arm(wait < 0 || wait > TimerQueue.NEVER - 1 - now ? TimerQueue.NEVER - 1 : now + wait);
   }

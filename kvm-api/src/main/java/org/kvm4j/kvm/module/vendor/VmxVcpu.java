@@ -43,6 +43,15 @@ public final class VmxVcpu implements VendorVcpu {
   /** CR4 bits that are the hypervisor's, whatever the guest knows of. */
   private static final long CR4_HOST_OWNED = ControlBits.CR4_VMXE | ControlBits.CR4_SMXE;
 
+  /**
+   * Ticks of the time-stamp counter between two PAUSEs of a loop at most: more than KVM's 128, for
+   * a processor that is slower.
+   */
+  private static final int PLE_GAP = 1000;
+
+  /** Ticks that such a loop lasts before it exits; KVM's. */
+  private static final int PLE_WINDOW = 4096;
+
   private static final int[] SELECTOR = ordinals("SELECTOR");
   private static final int[] BASE = ordinals("BASE");
   private static final int[] LIMIT = ordinals("LIMIT");
@@ -178,6 +187,7 @@ public final class VmxVcpu implements VendorVcpu {
                 | Controls.SECONDARY_EXEC_ENABLE_RDTSCP
                 | Controls.SECONDARY_EXEC_ENABLE_INVPCID
                 | Controls.SECONDARY_EXEC_WBINVD_EXITING
+                | Controls.SECONDARY_EXEC_PAUSE_LOOP_EXITING
                 | Controls.SECONDARY_EXEC_ENABLE_XSAVES));
     vmx.set(
         Vmcs.VM_EXIT_CONTROLS,
@@ -197,6 +207,8 @@ public final class VmxVcpu implements VendorVcpu {
                 | Controls.VM_ENTRY_LOAD_IA32_PAT
                 | Controls.VM_ENTRY_LOAD_IA32_EFER));
     vmx.set(Vmcs.VIRTUAL_PROCESSOR_ID, vpid);
+    vmx.set(Vmcs.PLE_GAP, PLE_GAP);
+    vmx.set(Vmcs.PLE_WINDOW, PLE_WINDOW);
     vmx.set(Vmcs.MSR_BITMAP, msrBitmap);
     vmx.set(Vmcs.CR0_GUEST_HOST_MASK, ~CR0_GUEST_OWNED);
     vmx.set(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);

@@ -83,6 +83,17 @@ class ApicDeliveryTests {
   }
 
   @Test
+  void oneIdOfTwoReachesBoth() {
+    rig.cpu(2).write(ID, 1 << 24);
+    assertEquals(List.of(1, 2), ipi(0x40, 1));
+    assertEquals(List.of(), ipi(0x40, 2));
+    assertEquals(List.of(1), msi(1 << 12, 0, 0x140), "lowest priority chooses by the vector");
+    assertEquals(List.of(2), msi(1 << 12, 0, 0x141));
+    rig.cpu(2).write(ID, 2 << 24);
+    assertEquals(List.of(1), ipi(0x40, 1));
+  }
+
+  @Test
   void shorthands() {
     assertEquals(List.of(0), ipi(0x40 | 1 << 18, 3));
     assertEquals(List.of(0, 1, 2, 3), ipi(0x40 | 2 << 18, 3));
@@ -95,6 +106,21 @@ class ApicDeliveryTests {
     assertEquals(List.of(1, 3), ipi(0x40 | LOGICAL, 0x0a));
     assertEquals(List.of(), ipi(0x40 | LOGICAL, 0x10));
     assertEquals(List.of(0, 1, 2, 3), ipi(0x40 | LOGICAL, 0xff));
+  }
+
+  @Test
+  void logicalIdsOfSeveralBitsAndOfSeveralProcessors() {
+    flat();
+    rig.cpu(2).write(LOGICAL_DESTINATION, 0x42 << 24);
+    assertEquals(List.of(1, 2), ipi(0x40 | LOGICAL, 0x02));
+    assertEquals(List.of(2), ipi(0x40 | LOGICAL, 0x40));
+    assertEquals(List.of(0, 2), ipi(0x40 | LOGICAL, 0x41));
+    assertEquals(List.of(2), ipi(0x41 | LOGICAL | LOWEST, 0x02), "one of the two");
+    clusters();
+    rig.cpu(1).write(LOGICAL_DESTINATION, 0x13 << 24);
+    assertEquals(List.of(1, 3), ipi(0x40 | LOGICAL, 0x12));
+    assertEquals(List.of(1, 2), ipi(0x40 | LOGICAL, 0x11));
+    assertEquals(List.of(0), ipi(0x40 | LOGICAL, 0x03));
   }
 
   @Test

@@ -135,8 +135,9 @@ class ApicTimerTests {
     assertEquals(0x30, cpu.serve());
     assertEquals(0, cpu.apic.tscDeadline());
     cpu.apic.setTscDeadline(1);
-    rig.pass(0);
-    assertEquals(0x30, cpu.serve(), "in the past: at once");
+    assertEquals(0, cpu.apic.tscDeadline());
+    assertEquals(0x30, cpu.serve(), "in the past: at once, before the next instruction");
+    assertEquals(TimerQueue.NEVER, rig.timers.next());
     cpu.apic.setTscDeadline(-1);
     assertEquals(TimerQueue.NEVER - 1, rig.timers.next());
     cpu.apic.setTscDeadline(0);
