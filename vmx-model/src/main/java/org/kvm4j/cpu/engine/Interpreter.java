@@ -411,17 +411,7 @@ public final class Interpreter {
 
   /** The linear address of a fetch, checked against the code segment. */
   private long fetchLinear(long rip, int length) {
-    Cpu c = cpu;
-    if (c.codeSize == 8) {
-      if (!c.isCanonical(rip)) {
-        throw c.gp(0);
-      }
-      return rip;
-    }
-    if (rip + length - 1 > c.seg[Cpu.CS].limit) {
-      throw c.gp(0);
-    }
-    return c.seg[Cpu.CS].base + rip & 0xffffffffL;
+    return InstructionFetch.linear(cpu, rip, length);
   }
 
   private CodePage page(long hpa) {
@@ -552,8 +542,7 @@ public final class Interpreter {
     Cpu c = cpu;
     long rip = c.rip & c.ripMask;
     c.instructionRip = rip;
-    Fetcher fetcher = new Fetcher(rip);
-    Instruction i = decoder.decode(fetcher, decodeMode());
+    Instruction i = decoder.decode(new InstructionFetch(c, rip), decodeMode());
     c.r[Cpu.CODE_BASE] = rip;
     leaving = null;
     GenericOp op = new GenericOp(i);
@@ -561,34 +550,6 @@ public final class Interpreter {
     op.length = (byte) i.length;
     op.remaining = 0;
     return op;
-  }
-
-  /** Fetches bytes one by one, each with its own checks; for the slow path only. */
-  private final class Fetcher implements org.kvm4j.cpu.decode.CodeSource {
-    private final long rip;
-    private int position;
-
-    Fetcher(long rip) {
-      this.rip = rip;
-    }
-
-    @Override
-    public int nextByte() {
-      long at = rip + position & cpu.ripMask;
-      long linear = fetchLinear(at, 1);
-      TlbEntry e = cpu.mmu.fetchEntry(linear);
-      int inPage = (int) linear & 0xfff;
-      position++;
-      if (e == null) {
-        return (int) cpu.platform.deviceRead(cpu.mmu.lastHpa(), 1) & 0xff;
-      }
-      return e.bank.get(e.offset + inPage) & 0xff;
-    }
-
-    @Override
-    public int position() {
-      return position;
-    }
   }
 
   // ---- self-modifying code ----

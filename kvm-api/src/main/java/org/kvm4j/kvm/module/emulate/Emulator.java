@@ -8,10 +8,10 @@ import org.kvm4j.cpu.core.Mmu;
 import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.core.Platform;
 import org.kvm4j.cpu.core.Segment;
-import org.kvm4j.cpu.decode.CodeSource;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.engine.InstructionFetch;
 import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.StateComponent;
@@ -19,7 +19,6 @@ import org.kvm4j.cpu.semantics.Handlers;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.Translation;
-import org.kvm4j.ept.tlb.TlbEntry;
 import org.kvm4j.ept.walk.WalkTrace;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 
@@ -454,40 +453,19 @@ public final class Emulator {
     return (int) Math.max(1, n);
   }
 
-  private final class Fetch implements CodeSource {
-    private final long rip;
-
+  /** Keeps the bytes that it fetches, for user space if the instruction cannot be emulated. */
+  private final class Fetch extends InstructionFetch {
     Fetch(long rip) {
-      this.rip = rip;
+      super(cpu, rip);
     }
 
     @Override
     public int nextByte() {
-      long at = rip + byteCount & cpu.ripMask;
-      long linear;
-      if (cpu.codeSize == 8) {
-        if (!cpu.isCanonical(at)) {
-          throw cpu.gp(0);
-        }
-        linear = at;
-      } else {
-        if (at > cpu.seg[Cpu.CS].limit) {
-          throw cpu.gp(0);
-        }
-        linear = cpu.seg[Cpu.CS].base + at & 0xffffffffL;
-      }
-      TlbEntry e = cpu.mmu.fetchEntry(linear);
-      int b = e == null ? 0xff : e.bank.get(e.offset + ((int) linear & 0xfff)) & 0xff;
+      int b = super.nextByte();
       if (byteCount < bytes.length) {
-        bytes[byteCount] = (byte) b;
+        bytes[byteCount++] = (byte) b;
       }
-      byteCount++;
       return b;
-    }
-
-    @Override
-    public int position() {
-      return byteCount;
     }
   }
 
