@@ -1,0 +1,185 @@
+package org.kvm4j.kvm.module;
+
+import java.lang.invoke.VarHandle;
+import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.kvm.syscall.UserMemory;
+
+/**
+ * User memory of one mapping. Its pages lie together (anonymous memory) or anywhere (those of a
+ * file: a vCPU's {@code kvm_run} and the VM's ring behind it). Stores go by the device-write path,
+ * so that decoded code they hit is dropped.
+ */
+final class MappedView implements UserMemory {
+  private final PhysicalMemory memory;
+  private final UserSpace.Mapping mapping;
+  private final long address;
+  private final long size;
+
+  MappedView(PhysicalMemory memory, UserSpace.Mapping mapping, long address, long size) {
+    this.memory = memory;
+    this.mapping = mapping;
+    this.address = address;
+    this.size = size;
+  }
+
+  private void check(long offset, long length) {
+    if (offset < 0 || length < 0 || offset > size - length) {
+      throw new IndexOutOfBoundsException(
+          "offset " + offset + " length " + length + " of " + size + " bytes");
+    }
+    if (!mapping.alive) {
+      throw new IllegalStateException("unmapped: " + Long.toHexString(address));
+    }
+  }
+
+  /** The host-physical address of a byte within the view. */
+  private long physical(long offset) {
+    long hpa = mapping.physical(address + offset);
+    if (hpa < 0) {
+      throw new IndexOutOfBoundsException("offset " + offset + " is past the end of the file");
+    }
+    return hpa;
+  }
+
+  private long at(long offset, int length) {
+    check(offset, length);
+    return physical(offset);
+  }
+
+  /** How many of some bytes lie together from an offset on. */
+  private int together(long offset, long length) {
+    long most = mapping.pages == null ? Integer.MAX_VALUE : 4096 - (address + offset & 0xfff);
+    return (int) Math.min(most, length);
+  }
+
+  private boolean isSplit(long offset, int length) {
+    return together(offset, length) < length;
+  }
+
+  private long gather(long offset, int length) {
+    check(offset, length);
+    long value = 0;
+    for (int i = 0; i < length; i++) {
+      value |= (memory.readByte(physical(offset + i)) & 0xffL) << i * 8;
+    }
+    return value;
+  }
+
+  private void scatter(long offset, int length, long value) {
+    check(offset, length);
+    for (int i = 0; i < length; i++) {
+      memory.deviceWriteByte(physical(offset + i), (byte) (value >>> i * 8));
+    }
+  }
+
+  @Override
+  public long address() {
+    return address;
+  }
+
+  @Override
+  public long size() {
+    return size;
+  }
+
+  @Override
+  public byte getByte(long offset) {
+    return memory.readByte(at(offset, 1));
+  }
+
+  @Override
+  public short getShort(long offset) {
+    return isSplit(offset, 2) ? (short) gather(offset, 2) : memory.readShort(at(offset, 2));
+  }
+
+  @Override
+  public int getInt(long offset) {
+    return isSplit(offset, 4) ? (int) gather(offset, 4) : memory.readInt(at(offset, 4));
+  }
+
+  @Override
+  public long getLong(long offset) {
+    return isSplit(offset, 8) ? gather(offset, 8) : memory.readLong(at(offset, 8));
+  }
+
+  @Override
+  public void putByte(long offset, byte value) {
+    memory.deviceWriteByte(at(offset, 1), value);
+  }
+
+  @Override
+  public void putShort(long offset, short value) {
+    if (isSplit(offset, 2)) {
+      scatter(offset, 2, value);
+    } else {
+      memory.deviceWriteShort(at(offset, 2), value);
+    }
+  }
+
+  @Override
+  public void putInt(long offset, int value) {
+    if (isSplit(offset, 4)) {
+      scatter(offset, 4, value);
+    } else {
+      memory.deviceWriteInt(at(offset, 4), value);
+    }
+  }
+
+  @Override
+  public void putLong(long offset, long value) {
+    if (isSplit(offset, 8)) {
+      scatter(offset, 8, value);
+    } else {
+      memory.deviceWriteLong(at(offset, 8), value);
+    }
+  }
+
+  @Override
+  public int getIntAcquire(long offset) {
+    int value = getInt(offset);
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  @Override
+  public void putIntRelease(long offset, int value) {
+    VarHandle.releaseFence();
+    putInt(offset, value);
+  }
+
+  @Override
+  public void read(long offset, byte[] target, int targetOffset, int length) {
+    check(offset, length);
+    for (int done = 0; done < length; ) {
+      int n = together(offset + done, length - done);
+      memory.read(physical(offset + done), target, targetOffset + done, n);
+      done += n;
+    }
+  }
+
+  @Override
+  public void write(long offset, byte[] source, int sourceOffset, int length) {
+    check(offset, length);
+    for (int done = 0; done < length; ) {
+      int n = together(offset + done, length - done);
+      memory.deviceWrite(physical(offset + done), source, sourceOffset + done, n);
+      done += n;
+    }
+  }
+
+  @Override
+  public void fill(long offset, long length, byte value) {
+    check(offset, length);
+    for (long done = 0; done < length; ) {
+      int n = together(offset + done, length - done);
+      memory.deviceFill(physical(offset + done), n, value);
+      done += n;
+    }
+  }
+
+  @Override
+  public UserMemory slice(long offset, long length) {
+    check(offset, length);
+    return new MappedView(memory, mapping, address + offset, length);
+  }
+}
