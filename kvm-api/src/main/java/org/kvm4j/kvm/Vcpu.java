@@ -68,6 +68,9 @@ public final class Vcpu extends Handle {
   private final int mappingSize;
   private final RunPage page;
   private final CoalescedRing ring;
+  private final long dirtyMapping;
+  private final int dirtySize;
+  private final @Nullable DirtyRing dirtyRing;
 
   /** How many entries CPUID has, if it was set through this handle; else -1. */
   private int cpuidEntries = -1;
@@ -83,15 +86,22 @@ public final class Vcpu extends Handle {
   /** Guarded by kickLock. */
   private boolean kickPending;
 
-  Vcpu(Vm vm, int fd, int id, int mappingSize) {
+  /**
+   * @param dirtySize of the vCPU's dirty ring in bytes; 0 if it has none
+   */
+  Vcpu(Vm vm, int fd, int id, int mappingSize, int dirtySize) {
     super(vm.kernel(), fd, "vCPU " + id);
     this.id = id;
     this.mappingSize = mappingSize;
-    this.mapping =
-        kernel.mmap(mappingSize, Kernel.PROT_READ | Kernel.PROT_WRITE, Kernel.MAP_SHARED, fd, 0);
-    if (isError(mapping)) {
-      kernel.close(fd);
-      throw new KvmException("mmap", (int) -mapping, "of vCPU " + id + "'s run page");
+    this.dirtySize = dirtySize;
+    this.mapping = map(mappingSize, 0, "run page");
+    if (dirtySize == 0) {
+      this.dirtyMapping = 0;
+      this.dirtyRing = null;
+    } else {
+      this.dirtyMapping =
+          map(dirtySize, (long) Uapi.KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE, "dirty ring");
+      this.dirtyRing = new DirtyRing(kernel.memory(dirtyMapping, dirtySize));
     }
     UserMemory memory = kernel.memory(mapping, mappingSize);
     this.page = new RunPage(memory, () -> kernel.diagnosis(fd));
@@ -100,6 +110,16 @@ public final class Vcpu extends Handle {
             memory.slice((long) Uapi.KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE_SIZE, PAGE_SIZE));
     this.arguments = new ArgumentBlock(kernel);
     this.xsaveSize = vm.checkExtension(Caps.KVM_CAP_XSAVE2);
+  }
+
+  private long map(int size, long offset, String what) {
+    long address =
+        kernel.mmap(size, Kernel.PROT_READ | Kernel.PROT_WRITE, Kernel.MAP_SHARED, fd(), offset);
+    if (isError(address)) {
+      kernel.close(fd());
+      throw new KvmException("mmap", (int) -address, "of vCPU " + id + "'s " + what);
+    }
+    return address;
   }
 
   /** The number that the vCPU was created with. */
@@ -115,6 +135,19 @@ public final class Vcpu extends Handle {
   /** The VM's ring of coalesced writes. */
   public CoalescedRing coalescedRing() {
     return ring;
+  }
+
+  /**
+   * The pages that the vCPU has written.
+   *
+   * @throws IllegalStateException if the VM was not told to have rings by {@link
+   *     Vm#enableDirtyRing} before the vCPU was made
+   */
+  public DirtyRing dirtyRing() {
+    if (dirtyRing == null) {
+      throw new IllegalStateException("vCPU " + id + " was made without a dirty ring");
+    }
+    return dirtyRing;
   }
 
   // --- Run
@@ -887,6 +920,9 @@ public final class Vcpu extends Handle {
       }
       if (closeOnce()) {
         kernel.munmap(mapping, mappingSize);
+        if (dirtySize != 0) {
+          kernel.munmap(dirtyMapping, dirtySize);
+        }
         closeFd();
         arguments.close();
       }

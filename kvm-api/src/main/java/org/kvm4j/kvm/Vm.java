@@ -55,6 +55,9 @@ public final class Vm extends Handle {
    */
   private final TreeMap<Integer, MemorySlot> slots = new TreeMap<>();
 
+  /** Of the vCPUs' dirty rings, in bytes; 0 if there are none. */
+  private volatile int dirtyRingSize;
+
   Vm(Kvm kvm, int fd) {
     super(kvm.kernel(), fd, "the VM");
     arguments = new ArgumentBlock(kernel);
@@ -82,7 +85,7 @@ public final class Vm extends Handle {
                     + " ids and "
                     + check(Caps.KVM_CAP_MAX_VCPUS)
                     + " vCPUs; an id can be given once");
-    return new Vcpu(this, vcpuFd, id, vcpuMmapSize);
+    return new Vcpu(this, vcpuFd, id, vcpuMmapSize, dirtyRingSize);
   }
 
   /**
@@ -316,6 +319,23 @@ public final class Vm extends Handle {
       return known.describe() + ", which has no KVM_MEM_LOG_DIRTY_PAGES";
     }
     return known.describe();
+  }
+
+  /**
+   * {@code KVM_ENABLE_CAP} of {@code KVM_CAP_DIRTY_LOG_RING_ACQ_REL}, or else {@code
+   * KVM_CAP_DIRTY_LOG_RING}: notes written pages in a ring for each vCPU ({@link Vcpu#dirtyRing})
+   * instead of bitmaps.
+   *
+   * @param entries of each ring, a power of two from 256 on; {@code KVM_CHECK_EXTENSION} gives the
+   *     most, times {@link DirtyRing#ENTRY_SIZE}
+   * @throws KvmException EINVAL for another number, once there is a vCPU, or a second time; E2BIG
+   *     for too many
+   */
+  public synchronized void enableDirtyRing(int entries) {
+    boolean ordered = check(Caps.KVM_CAP_DIRTY_LOG_RING_ACQ_REL) != 0;
+    long size = (long) entries * DirtyRing.ENTRY_SIZE;
+    enableCap(ordered ? Caps.KVM_CAP_DIRTY_LOG_RING_ACQ_REL : Caps.KVM_CAP_DIRTY_LOG_RING, size);
+    dirtyRingSize = (int) size;
   }
 
   /**

@@ -68,13 +68,7 @@ record Backend(String name, @Nullable KernelProvider provider) {
 
   /** Not built in the emulated kernel yet. */
   private static boolean isLater(KvmCap cap) {
-    switch (cap) {
-      case KVM_CAP_ADJUST_CLOCK:
-      case KVM_CAP_DIRTY_LOG_RING:
-        return true;
-      default:
-        return false;
-    }
+    return cap == KvmCap.KVM_CAP_ADJUST_CLOCK;
   }
 
   /** A skip of what this machine's kernel is known not to do as KVM does. */

@@ -139,7 +139,7 @@ public final class EmulatedKernel implements Kernel {
       return user.mapAnonymous(length);
     }
     FileObject file = file(fd);
-    return file == null ? Results.EBADF : file.mmap(length, offset);
+    return file == null ? Results.EBADF : file.mmap(length, protection, flags, offset);
   }
 
   @Override

@@ -12,8 +12,13 @@ abstract class FileObject {
     return Results.ENOTTY;
   }
 
-  /** mmap(2) of this file: an address, or a negative error. */
-  long mmap(long length, long offset) {
+  /**
+   * mmap(2) of this file: an address, or a negative error.
+   *
+   * @param protection {@code PROT_*}
+   * @param flags {@code MAP_*}
+   */
+  long mmap(long length, int protection, int flags, long offset) {
     return Results.ENODEV;
   }
 

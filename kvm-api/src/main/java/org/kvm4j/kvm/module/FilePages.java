@@ -1,6 +1,7 @@
 package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.PhysicalMemory;
 
 /**
@@ -8,7 +9,10 @@ import org.kvm4j.ept.memory.PhysicalMemory;
  * there until the file and the last mapping of them are gone.
  */
 final class FilePages {
-  private final PhysicalMemory memory;
+  /** The address of what is not there. */
+  static final long NONE = -1;
+
+  private final @Nullable PhysicalMemory memory;
   private final long hpa;
   private final int count;
 
@@ -25,13 +29,25 @@ final class FilePages {
     this.content = memory.slice(hpa, count * UserSpace.PAGE);
   }
 
+  private FilePages(int count) {
+    this.memory = null;
+    this.count = count;
+    this.hpa = NONE;
+    this.content = ByteBuffer.allocate(0);
+  }
+
+  /** Pages of a file that are not there: a mapping has them, and they cannot be touched. */
+  static FilePages hole(int count) {
+    return new FilePages(count);
+  }
+
   int count() {
     return count;
   }
 
-  /** The host-physical address of a page. */
+  /** The host-physical address of a page; {@link #NONE} in a hole. */
   long page(int index) {
-    return hpa + (long) index * UserSpace.PAGE;
+    return hpa == NONE ? NONE : hpa + (long) index * UserSpace.PAGE;
   }
 
   synchronized void retain() {
@@ -39,7 +55,7 @@ final class FilePages {
   }
 
   synchronized void release() {
-    if (--references == 0) {
+    if (--references == 0 && memory != null) {
       memory.unmap(hpa);
     }
   }

@@ -10,9 +10,11 @@ import org.kvm4j.ept.memory.PhysicalMemory;
 final class GuestPhysical {
   private final MemorySlots slots;
   private final UserSpace user;
+  private final DirtyPages dirtyPages;
   private final PhysicalMemory memory;
 
-  GuestPhysical(MemorySlots slots, UserSpace user) {
+  GuestPhysical(MemorySlots slots, UserSpace user, DirtyPages dirtyPages) {
+    this.dirtyPages = dirtyPages;
     this.slots = slots;
     this.user = user;
     this.memory = user.memory();
@@ -25,8 +27,8 @@ final class GuestPhysical {
       return -1;
     }
     long hpa = user.physical(s.hva(gpa), length);
-    if (hpa >= 0 && write && s.logsDirty()) {
-      s.markDirty(gpa - s.gpa >>> 12);
+    if (hpa >= 0 && write) {
+      dirtyPages.mark(s, gpa - s.gpa >>> 12);
     }
     return hpa;
   }

@@ -27,6 +27,7 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
   private final UserSpace user;
   private final MemorySlots slots;
   private final EptBuilder tables;
+  private final DirtyPages dirtyPages;
   private final Runnable flush;
 
   /** The VM is gone; a call on it may still be under way. */
@@ -35,7 +36,13 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
   /**
    * @param flush drops what processors cached of the tables, on all virtual CPUs, before it returns
    */
-  NestedMemory(HostMachine machine, UserSpace user, MemorySlots slots, Runnable flush) {
+  NestedMemory(
+      HostMachine machine,
+      UserSpace user,
+      MemorySlots slots,
+      DirtyPages dirtyPages,
+      Runnable flush) {
+    this.dirtyPages = dirtyPages;
     this.user = user;
     this.slots = slots;
     this.flush = flush;
@@ -60,7 +67,11 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
     }
     if (s.logsDirty()) {
       if (write) {
-        s.markDirty(page - s.gpa >>> 12);
+        if (dirtyPages.useRings() && isWritable(page)) {
+          // Another virtual CPU has written it in the meantime, and noted that.
+          return Fault.MAPPED;
+        }
+        dirtyPages.mark(s, page - s.gpa >>> 12);
       }
       tables.map(page, hpa, 4096, write ? EptEntry.ALL : READ_ONLY, WB, 12);
       return Fault.MAPPED;
@@ -78,6 +89,11 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
       tables.map(page, hpa, 4096, rights, WB, 12);
     }
     return Fault.MAPPED;
+  }
+
+  private boolean isWritable(long page) {
+    EptBuilder.Mapping now = tables.find(page);
+    return now != null && (now.rights() & EptEntry.WRITE) != 0;
   }
 
   /** Whether only a device can be at the address. */
@@ -158,6 +174,33 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
     }
     if (!closed) {
       protect(s, cleared, firstPage);
+    }
+  }
+
+  /**
+   * KVM_RESET_DIRTY_RINGS: takes back the entries that user space has harvested, and protects their
+   * pages again.
+   *
+   * @return how many entries
+   */
+  synchronized int resetRings(Iterable<VirtualCpu> vcpus) {
+    int count = 0;
+    for (VirtualCpu v : vcpus) {
+      if (v.dirtyRing != null) {
+        count += v.dirtyRing.reset(this::protectAgain);
+      }
+    }
+    if (count > 0) {
+      flush.run();
+    }
+    return count;
+  }
+
+  /** What an entry of a ring names, which user space may have changed to anything. */
+  private void protectAgain(int slot, long page) {
+    MemorySlot s = slots.byId(slot);
+    if (!closed && s != null && Long.compareUnsigned(page, s.pages()) < 0) {
+      tables.writeProtect(s.gpa + (page << 12), 4096);
     }
   }
 

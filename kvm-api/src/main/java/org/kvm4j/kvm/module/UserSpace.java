@@ -3,7 +3,6 @@ package org.kvm4j.kvm.module;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -61,7 +60,8 @@ final class UserSpace {
         return at - BASE;
       }
       int page = (int) (at - address >>> 12);
-      return page < pages.length ? pages[page] + (at & 0xfff) : -1;
+      boolean there = page < pages.length && pages[page] != FilePages.NONE;
+      return there ? pages[page] + (at & 0xfff) : -1;
     }
   }
 
@@ -116,12 +116,16 @@ final class UserSpace {
    * @return the address, or EINVAL if the file has no page there
    */
   synchronized long mapFile(int first, int length, FilePages... files) {
-    long[] pages = new long[length];
+    int all = 0;
+    for (FilePages f : files) {
+      all += f.count();
+    }
+    long[] pages = new long[Math.max(0, Math.min(length, all - first))];
     int n = 0;
     int at = 0;
     for (FilePages f : files) {
       for (int i = 0; i < f.count(); i++, at++) {
-        if (at >= first && n < length) {
+        if (at >= first && n < pages.length) {
           pages[n++] = f.page(i);
         }
       }
@@ -134,7 +138,7 @@ final class UserSpace {
     }
     long address = nextFileAddress;
     nextFileAddress += (length + 1) * (long) PAGE;
-    Mapping m = new Mapping(address, length * (long) PAGE, false, Arrays.copyOf(pages, n), files);
+    Mapping m = new Mapping(address, length * (long) PAGE, false, pages, files);
     mappings.put(address, m);
     return address;
   }

@@ -33,6 +33,10 @@ final class VirtualCpu extends FileObject {
   private final UserSpace user;
   private final HostMachine machine;
   private final VcpuPages pages;
+
+  /** Where the pages that it writes are noted; null if the VM has bitmaps. */
+  final @Nullable DirtyRing dirtyRing;
+
   private final ByteBuffer run;
   private final GuestPlatform platform;
   private final VendorVcpu vendor;
@@ -86,7 +90,8 @@ final class VirtualCpu extends FileObject {
     this.id = id;
     this.user = vm.user;
     this.machine = vm.kernel.machine();
-    this.pages = new VcpuPages(machine.memory(), vm.ringPages);
+    this.dirtyRing = vm.dirtyPages.newRing(machine.memory());
+    this.pages = new VcpuPages(machine.memory(), vm.ringPages, dirtyRing);
     this.run = pages.run;
     this.platform = new GuestPlatform(machine, vm.time);
     LogicalProcessor processor = new LogicalProcessor(machine.model(), machine.memory(), platform);
@@ -149,11 +154,8 @@ final class VirtualCpu extends FileObject {
   // ---- descriptor ----
 
   @Override
-  long mmap(long length, long offset) {
-    if (length > VcpuPages.RESERVED) {
-      return Results.EINVAL;
-    }
-    return pages.map(user, length, offset);
+  long mmap(long length, int protection, int flags, long offset) {
+    return pages.map(user, length, protection, flags, offset);
   }
 
   @Override
@@ -215,6 +217,11 @@ final class VirtualCpu extends FileObject {
   }
 
   // ---- other threads ----
+
+  /** Whether the calling thread is in one of the vCPU's ioctls. */
+  boolean isUsedByThisThread() {
+    return lock.isHeldByCurrentThread();
+  }
 
   /** Makes a KVM_RUN look at its signals and requests. */
   void kick() {
@@ -404,6 +411,9 @@ final class VirtualCpu extends FileObject {
   }
 
   private int enterGuest() {
+    if (dirtyRing != null && dirtyRing.isSoftFull()) {
+      return exit(Exits.KVM_EXIT_DIRTY_RING_FULL);
+    }
     long budget = seat.begin();
     if (budget == 0) {
       return Thread.currentThread().isInterrupted() ? interrupted() : 1;

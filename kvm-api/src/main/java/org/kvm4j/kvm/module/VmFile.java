@@ -26,6 +26,7 @@ final class VmFile extends FileObject {
   final UserSpace user;
   final MemorySlots slots;
   final NestedMemory memory;
+  final DirtyPages dirtyPages;
   final GuestPhysical guestPhysical;
   final IoBus bus;
   final VmTime time;
@@ -63,8 +64,9 @@ final class VmFile extends FileObject {
     this.kernel = kernel;
     this.user = kernel.user();
     this.slots = new MemorySlots(kernel.machine().model().physicalAddressBits());
-    this.memory = new NestedMemory(kernel.machine(), user, slots, this::flushAll);
-    this.guestPhysical = new GuestPhysical(slots, user);
+    this.dirtyPages = new DirtyPages(vcpus);
+    this.memory = new NestedMemory(kernel.machine(), user, slots, dirtyPages, this::flushAll);
+    this.guestPhysical = new GuestPhysical(slots, user, dirtyPages);
     this.bus = new IoBus(kernel);
     this.time = VmTime.of(kernel.machine());
     this.chips = new ChipIoctls(kernel, time);
@@ -119,6 +121,8 @@ final class VmFile extends FileObject {
         return getDirtyLog(argument);
       case KVM_CLEAR_DIRTY_LOG:
         return clearDirtyLog(argument);
+      case KVM_RESET_DIRTY_RINGS:
+        return dirtyPages.useRings() ? memory.resetRings(vcpus) : Results.EINVAL;
       case KVM_ENABLE_CAP:
         return enableCap(argument);
       case KVM_IOEVENTFD:
@@ -183,6 +187,10 @@ final class VmFile extends FileObject {
 
   private synchronized int createChips() {
     return chips.create(vcpuCreated);
+  }
+
+  private synchronized int useDirtyRings(long size) {
+    return dirtyPages.setRingSize(size, vcpuCreated);
   }
 
   private synchronized int splitChips(long pins) {
@@ -256,6 +264,9 @@ final class VmFile extends FileObject {
     if (a == null) {
       return Results.EFAULT;
     }
+    if (dirtyPages.useRings()) {
+      return Results.ENXIO;
+    }
     int slot = a.getInt(KvmDirtyLog.SLOT);
     if (slot >>> 16 != 0 || (slot & 0xffff) >= MemorySlots.COUNT) {
       return Results.EINVAL;
@@ -281,6 +292,9 @@ final class VmFile extends FileObject {
     ByteBuffer a = user.copyIn(argument, KvmClearDirtyLog.SIZEOF);
     if (a == null) {
       return Results.EFAULT;
+    }
+    if (dirtyPages.useRings()) {
+      return Results.ENXIO;
     }
     int slot = a.getInt(KvmClearDirtyLog.SLOT);
     if (slot >>> 16 != 0 || (slot & 0xffff) >= MemorySlots.COUNT) {
@@ -330,6 +344,8 @@ final class VmFile extends FileObject {
         manualProtect = (arg & 1) != 0;
         initiallySet = (arg & 2) != 0;
         return 0;
+      case KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+        return useDirtyRings(arg);
       case KVM_CAP_X86_USER_SPACE_MSR:
         if ((arg & ~(long) KVM_MSR_EXIT_REASON_MASK) != 0) {
           return Results.EINVAL;

@@ -21,6 +21,9 @@ public interface Kernel extends AutoCloseable {
   /** {@code PROT_WRITE}. */
   int PROT_WRITE = 2;
 
+  /** {@code PROT_EXEC}. */
+  int PROT_EXEC = 4;
+
   /** {@code MAP_SHARED}. */
   int MAP_SHARED = 0x01;
 
