@@ -22,6 +22,9 @@ final class Libc {
   /** syscall(2): -1 with an error number for a result in -4095..-1. */
   static native long syscall(long number, long a, long b, long c);
 
+  /** pread(2); -1 with {@link #error} if it failed. */
+  static native long pread(int fd, long buffer, long count, long offset);
+
   static native int open(String path, int flags, int mode);
 
   static native long mmap(

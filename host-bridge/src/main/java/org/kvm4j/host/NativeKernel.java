@@ -138,6 +138,15 @@ public final class NativeKernel implements Kernel {
   }
 
   @Override
+  public long pread(int fd, long buffer, long count, long offset) {
+    if (!descriptors.contains(fd)) {
+      return Errno.EBADF.result();
+    }
+    long result = Libc.pread(fd, checked(buffer), count, offset);
+    return result == -1 ? Libc.error() : result;
+  }
+
+  @Override
   public long write(int fd, long buffer, long count) {
     if (!descriptors.contains(fd)) {
       return Errno.EBADF.result();

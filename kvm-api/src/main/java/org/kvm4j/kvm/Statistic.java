@@ -42,13 +42,12 @@ public record Statistic(String name, int flags, int exponent, int bucketSize, lo
 
   /** Reads all statistics of a stats descriptor, which stays open. */
   static List<Statistic> read(Kernel kernel, int fd) {
-    // The descriptor reads on from where the last read ended; header, identity, descriptors and
-    // data
-    // follow each other, so that one read of enough bytes gets all of them.
+    // Header, identity, descriptors and data follow each other, so that one read of enough bytes
+    // gets all of them.
     try (MappedMemory buffer = MappedMemory.allocate(kernel, 1 << 18)) {
-      long length = kernel.read(fd, buffer.address(), buffer.size());
+      long length = kernel.pread(fd, buffer.address(), buffer.size(), 0);
       if (length < 0) {
-        throw new KvmException("read", (int) -length, "of a stats descriptor");
+        throw new KvmException("pread", (int) -length, "of a stats descriptor");
       }
       UserMemory memory = buffer.memory().slice(0, length);
       int nameSize = memory.getInt(KvmStatsHeader.NAME_SIZE);

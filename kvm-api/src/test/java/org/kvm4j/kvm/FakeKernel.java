@@ -159,6 +159,11 @@ class FakeKernel implements Kernel {
   }
 
   @Override
+  public long pread(int fd, long buffer, long count, long offset) {
+    return 0;
+  }
+
+  @Override
   public long write(int fd, long buffer, long count) {
     return count;
   }

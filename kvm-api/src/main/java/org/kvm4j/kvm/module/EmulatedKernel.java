@@ -123,6 +123,15 @@ public final class EmulatedKernel implements Kernel {
   }
 
   @Override
+  public long pread(int fd, long buffer, long count, long offset) {
+    FileObject file = file(fd);
+    if (file == null) {
+      return Results.EBADF;
+    }
+    return offset < 0 ? Results.EINVAL : file.pread(buffer, count, offset);
+  }
+
+  @Override
   public long write(int fd, long buffer, long count) {
     FileObject file = file(fd);
     return file == null ? Results.EBADF : file.write(buffer, count);

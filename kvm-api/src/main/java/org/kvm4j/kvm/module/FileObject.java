@@ -26,6 +26,10 @@ abstract class FileObject {
     return Results.EINVAL;
   }
 
+  long pread(long buffer, long count, long offset) {
+    return Results.ESPIPE;
+  }
+
   long write(long buffer, long count) {
     return Results.EINVAL;
   }

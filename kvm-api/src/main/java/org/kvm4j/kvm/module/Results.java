@@ -20,6 +20,7 @@ final class Results {
   static final int EMFILE = -24;
   static final int ENOTTY = -25;
   static final int ENOSPC = -28;
+  static final int ESPIPE = -29;
   static final int EOPNOTSUPP = -95;
 
   private Results() {}

@@ -5,6 +5,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.LongSupplier;
 import org.kvm4j.kvm.module.vendor.VmExit;
 import org.kvm4j.kvm.uapi.KvmStatsDesc;
@@ -18,7 +20,31 @@ import org.kvm4j.kvm.uapi.Uapi;
 final class StatsFile extends FileObject {
   private static final int NAME_SIZE = 48;
 
-  private record Stat(String name, LongSupplier value) {}
+  /**
+   * @param flags type, unit and base
+   */
+  private record Stat(String name, int flags, LongSupplier value) {}
+
+  /** Names of Linux's, and the exits that they count. */
+  private static final Map<String, VmExit.Kind> LINUX_NAMES =
+      Map.of(
+          "io_exits", VmExit.Kind.IO,
+          "halt_exits", VmExit.Kind.HLT,
+          "irq_exits", VmExit.Kind.EXTERNAL_INTERRUPT,
+          "irq_window_exits", VmExit.Kind.INTERRUPT_WINDOW,
+          "nmi_window_exits", VmExit.Kind.NMI_WINDOW,
+          "hypercalls", VmExit.Kind.HYPERCALL,
+          "invlpg", VmExit.Kind.INVLPG);
+
+  /** What only grows. */
+  private static Stat counter(String name, LongSupplier value) {
+    return new Stat(name, Uapi.KVM_STATS_TYPE_CUMULATIVE | Uapi.KVM_STATS_UNIT_NONE, value);
+  }
+
+  /** What is so now. */
+  private static Stat instant(String name, LongSupplier value) {
+    return new Stat(name, Uapi.KVM_STATS_TYPE_INSTANT | Uapi.KVM_STATS_UNIT_NONE, value);
+  }
 
   private final UserSpace user;
   private final String id;
@@ -34,13 +60,15 @@ final class StatsFile extends FileObject {
   /** The vCPU's: exits in all and by kind, instructions retired, instructions emulated. */
   static StatsFile of(VirtualCpu v, UserSpace user) {
     List<Stat> list = new ArrayList<>();
-    list.add(new Stat("exits", () -> v.stats.total));
-    list.add(new Stat("instructions", () -> v.vendor().cpu().retired()));
-    list.add(new Stat("insn_emulation", () -> v.stats.emulated));
-    list.add(new Stat("signal_exits", () -> v.stats.signals));
+    list.add(counter("exits", () -> v.stats.total));
+    list.add(counter("instructions", () -> v.vendor().cpu().retired()));
+    list.add(counter("insn_emulation", () -> v.stats.emulated));
+    list.add(counter("signal_exits", () -> v.stats.signals));
+    new TreeMap<>(LINUX_NAMES)
+        .forEach((name, kind) -> list.add(counter(name, () -> v.stats.exits[kind.ordinal()])));
     for (VmExit.Kind k : VmExit.Kind.values()) {
       list.add(
-          new Stat("exits_" + k.name().toLowerCase(Locale.ROOT), () -> v.stats.exits[k.ordinal()]));
+          counter("exits_" + k.name().toLowerCase(Locale.ROOT), () -> v.stats.exits[k.ordinal()]));
     }
     return new StatsFile(user, "kvm4j/vcpu-" + v.id(), list);
   }
@@ -48,8 +76,8 @@ final class StatsFile extends FileObject {
   /** The VM's. */
   static StatsFile of(VmFile vm, UserSpace user) {
     List<Stat> list = new ArrayList<>();
-    list.add(new Stat("vcpus", () -> vm.vcpus.size()));
-    list.add(new Stat("memory_slots", () -> vm.slots.snapshot().length));
+    list.add(instant("vcpus", () -> vm.vcpus.size()));
+    list.add(instant("memory_slots", () -> vm.slots.snapshot().length));
     return new StatsFile(user, "kvm4j/vm", list);
   }
 
@@ -67,7 +95,7 @@ final class StatsFile extends FileObject {
     text(b, idOffset, id);
     for (int i = 0; i < stats.size(); i++) {
       int at = descOffset + i * descSize;
-      b.putInt(at + KvmStatsDesc.FLAGS, Uapi.KVM_STATS_TYPE_CUMULATIVE);
+      b.putInt(at + KvmStatsDesc.FLAGS, stats.get(i).flags());
       b.putShort(at + KvmStatsDesc.SIZE, (short) 1);
       b.putInt(at + KvmStatsDesc.OFFSET, i * 8);
       text(b, at + KvmStatsDesc.NAME, stats.get(i).name());
@@ -83,22 +111,22 @@ final class StatsFile extends FileObject {
 
   @Override
   synchronized long read(long buffer, long count) {
+    long n = pread(buffer, count, position);
+    if (n > 0) {
+      position += n;
+    }
+    return n;
+  }
+
+  @Override
+  long pread(long buffer, long count, long offset) {
     ByteBuffer b = image();
-    long left = b.capacity() - position;
-    int n = (int) Math.max(0, Math.min(left, count));
+    int n = (int) Math.max(0, Math.min(b.capacity() - offset, count));
     if (n == 0) {
       return 0;
     }
     byte[] part = new byte[n];
-    b.get((int) position, part);
-    if (!user.copyOut(buffer, part, n)) {
-      return Results.EFAULT;
-    }
-    position += n;
-    // Readers use pread; here a complete read starts again, so that counters can be read once more.
-    if (position == b.capacity()) {
-      position = 0;
-    }
-    return n;
+    b.get((int) offset, part);
+    return user.copyOut(buffer, part, n) ? n : Results.EFAULT;
   }
 }

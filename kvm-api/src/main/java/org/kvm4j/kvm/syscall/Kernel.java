@@ -127,6 +127,14 @@ public interface Kernel extends AutoCloseable {
   /** read(2) on an eventfd or a stats file descriptor. */
   long read(int fd, long buffer, long count);
 
+  /**
+   * pread64(2) on a stats file descriptor, whose own position stays.
+   *
+   * @param offset from the file's start, in bytes
+   * @return how many bytes were read, 0 past the end, or {@code -errno}
+   */
+  long pread(int fd, long buffer, long count, long offset);
+
   /** write(2) on an eventfd. */
   long write(int fd, long buffer, long count);
 
