@@ -73,6 +73,15 @@ final class Capabilities {
           KVM_CAP_X86_TRIPLE_FAULT_EVENT,
           KVM_CAP_SET_BOOT_CPU_ID,
           KVM_CAP_BINARY_STATS_FD,
+          KVM_CAP_EXT_EMUL_CPUID,
+          KVM_CAP_MMU_SHADOW_CACHE_CONTROL,
+          KVM_CAP_DEVICE_CTRL,
+          KVM_CAP_PMU_EVENT_FILTER,
+          KVM_CAP_MSR_PLATFORM_INFO,
+          KVM_CAP_HALT_POLL,
+          KVM_CAP_LAST_CPU,
+          KVM_CAP_SYSTEM_EVENT_DATA,
+          KVM_CAP_VM_DISABLE_NX_HUGE_PAGES,
         }) {
       VALUES.put(one, 1);
     }
@@ -92,6 +101,7 @@ final class Capabilities {
     VALUES.put(KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG_MASK);
     VALUES.put(KVM_CAP_XSAVE2, 4096);
     VALUES.put(KVM_CAP_DISABLE_QUIRKS, 1);
+    VALUES.put(KVM_CAP_DISABLE_QUIRKS2, VmSettings.QUIRKS);
   }
 
   private Capabilities() {}

@@ -12,8 +12,6 @@ import org.kvm4j.kvm.uapi.Uapi;
  * Emulation}'s. Source: Linux 6.1 kvm_fast_pio.
  */
 final class PortIo {
-  /** KVM_X86_QUIRK_OUT_7E_INC_RIP. */
-  private static final int QUIRK_OUT_7E_INC_RIP = 8;
 
   private final VirtualCpu vcpu;
   private final Cpu cpu;
@@ -44,7 +42,7 @@ final class PortIo {
       return 1;
     }
     put(size, value);
-    if (port == 0x7e && (vcpu.vm.disabledQuirks & QUIRK_OUT_7E_INC_RIP) == 0) {
+    if (port == 0x7e && vcpu.vm.hasQuirk(Uapi.KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
       vcpu.skip();
       return exit(Uapi.KVM_EXIT_IO_OUT, port, size, 1, Completion.NOTHING);
     }

@@ -41,9 +41,9 @@ final class SystemFile extends FileObject {
         return VcpuMsrs.copyMsrs(
             user, argument, (index, out) -> VcpuMsrs.readFeature(kernel.machine(), index, out));
       case KVM_GET_SUPPORTED_CPUID:
-        return cpuid(argument, VcpuCpuid.supported(kernel.machine().model()));
+        return cpuid(argument, VcpuCpuid.supported(kernel.machine().model()), false);
       case KVM_GET_EMULATED_CPUID:
-        return cpuid(argument, VcpuCpuid.emulated());
+        return cpuid(argument, VcpuCpuid.emulated(), true);
       case KVM_HAS_DEVICE_ATTR:
         return attribute(argument, false);
       case KVM_GET_DEVICE_ATTR:
@@ -73,13 +73,21 @@ final class SystemFile extends FileObject {
     return user.copyOut(argument + 4, list) ? 0 : Results.EFAULT;
   }
 
-  private int cpuid(long argument, VcpuCpuid.Entry[] entries) {
+  /**
+   * @param clean whether the entries' padding has to be 0
+   */
+  private int cpuid(long argument, VcpuCpuid.Entry[] entries, boolean clean) {
     ByteBuffer head = user.copyIn(argument, KvmCpuid2.SIZEOF);
     if (head == null) {
       return Results.EFAULT;
     }
     int room = head.getInt(KvmCpuid2.NENT);
-    if (room < 1 || Math.min(room, VcpuCpuid.MAX_ENTRIES) < entries.length) {
+    // The count is unsigned; above the most it counts as that.
+    room = room < 0 ? VcpuCpuid.MAX_ENTRIES : Math.min(room, VcpuCpuid.MAX_ENTRIES);
+    if (clean && room > 0 && !isPaddingClean(argument + KvmCpuid2.SIZEOF, room)) {
+      return Results.EINVAL;
+    }
+    if (room < entries.length) {
       return Results.E2BIG;
     }
     ByteBuffer out = UserSpace.struct(entries.length * KvmCpuidEntry2.SIZEOF);
@@ -89,6 +97,17 @@ final class SystemFile extends FileObject {
     }
     head.putInt(KvmCpuid2.NENT, entries.length);
     return user.copyOut(argument, head) ? 0 : Results.EFAULT;
+  }
+
+  private boolean isPaddingClean(long entries, int count) {
+    for (int i = 0; i < count; i++) {
+      ByteBuffer padding =
+          user.copyIn(entries + (long) i * KvmCpuidEntry2.SIZEOF + KvmCpuidEntry2.PADDING, 12);
+      if (padding == null || padding.getInt(0) != 0 || padding.getLong(4) != 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /** KVM_X86_XCOMP_GUEST_SUPP: the XCR0 bits that a guest may have. */

@@ -75,11 +75,15 @@ final class VcpuCpuid {
 
   private Entry[] entries = new Entry[0];
 
+  /** User space has said what there is, if nothing; until then the host rules. */
+  private boolean isSet;
+
   Entry[] entries() {
     return entries;
   }
 
   void set(Entry[] now) {
+    isSet = true;
     entries = now;
   }
 
@@ -210,9 +214,7 @@ final class VcpuCpuid {
    * virtual CPU that was given no table may set what the processor has.
    */
   long reservedCr4() {
-    return entries.length == 0
-        ? CR4_NEVER
-        : CR4_NEVER | CR4_BY_CPUID & ~ControlRegisters.cr4Defined(this::has);
+    return !isSet ? CR4_NEVER : CR4_NEVER | CR4_BY_CPUID & ~ControlRegisters.cr4Defined(this::has);
   }
 
   /** KVM_GET_SUPPORTED_CPUID: the model's own leaves but what is withheld, and those of KVM. */

@@ -46,7 +46,7 @@ final class VcpuInterrupts implements ApicOwner {
     boolean boot = vcpu.vm.bootCpu() == vcpu.id();
     chips = vcpu.vm.chips();
     if (chips != null) {
-      boolean lint0 = (vcpu.vm.disabledQuirks & Uapi.KVM_X86_QUIRK_LINT0_REENABLED) == 0;
+      boolean lint0 = vcpu.vm.hasQuirk(Uapi.KVM_X86_QUIRK_LINT0_REENABLED);
       apic = chips.addApic(vcpu.id(), this, boot, lint0);
     } else {
       apic = null;
@@ -388,7 +388,7 @@ final class VcpuInterrupts implements ApicOwner {
       return false;
     }
     // A local APIC that is off, or in x2APIC mode, hides what is there, unless the quirk is off.
-    return hasPage() || (vcpu.vm.disabledQuirks & Uapi.KVM_X86_QUIRK_LAPIC_MMIO_HOLE) == 0;
+    return hasPage() || vcpu.vm.hasQuirk(Uapi.KVM_X86_QUIRK_LAPIC_MMIO_HOLE);
   }
 
   private boolean hasPage() {
@@ -487,7 +487,7 @@ final class VcpuInterrupts implements ApicOwner {
     nmis.set(0);
     if (apic != null) {
       boolean boot = vcpu.vm.bootCpu() == vcpu.id();
-      boolean lint0 = (vcpu.vm.disabledQuirks & Uapi.KVM_X86_QUIRK_LINT0_REENABLED) == 0;
+      boolean lint0 = vcpu.vm.hasQuirk(Uapi.KVM_X86_QUIRK_LINT0_REENABLED);
       lock();
       try {
         apic.reset(true, boot, lint0);

@@ -13,6 +13,7 @@ import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.uapi.KvmMsrEntry;
 import org.kvm4j.kvm.uapi.KvmMsrs;
+import org.kvm4j.kvm.uapi.Uapi;
 
 /**
  * The MSRs of a virtual CPU. Source: Linux 6.1 kvm_get_msr_common, kvm_set_msr_common,
@@ -44,6 +45,10 @@ final class VcpuMsrs {
   static final int MCG_CAP = 0x179;
   static final int MCG_STATUS = 0x17a;
   static final int MISC_ENABLE = 0x1a0;
+
+  /** In IA32_MISC_ENABLE: "ENABLE MONITOR FSM". */
+  static final long MISC_ENABLE_MWAIT = 1L << 18;
+
   static final int DEBUGCTL = 0x1d9;
   static final int PAT = 0x277;
   static final int MTRR_DEF_TYPE = 0x2ff;
@@ -92,6 +97,8 @@ final class VcpuMsrs {
     BIOS_SIGN_ID,
     MCG_STATUS,
     XSS,
+    CpuidFaulting.PLATFORM_INFO,
+    CpuidFaulting.MISC_FEATURES_ENABLES,
   };
 
   private static final int[] FEATURES = {BIOS_SIGN_ID, ARCH_CAPABILITIES};
@@ -238,8 +245,15 @@ final class VcpuMsrs {
       case XSS -> out[0] = cpu.xss;
       // Platform identification and a few that Linux reads as 0: IA32_PLATFORM_ID, EBL_CR_POWERON,
       // IA32_SMI_COUNT, LASTBRANCH*, IA32_PERF_STATUS and the like.
-      case 0x17, 0x2a, 0x34, 0x1db, 0x1dc, 0x1dd, 0x1de, 0x198, 0x19a, 0x19c, 0xce, 0x140 ->
+      case 0x17, 0x2a, 0x34, 0x1db, 0x1dc, 0x1dd, 0x1de, 0x198, 0x19a, 0x19c ->
           out[0] = index == 0x198 ? 1000 | 4L << 40 : 0;
+      case CpuidFaulting.PLATFORM_INFO -> {
+        if (!host && !v.vm.settings.platformInfoReadable) {
+          return INVALID;
+        }
+        out[0] = v.cpuidFaulting.platformInfo();
+      }
+      case CpuidFaulting.MISC_FEATURES_ENABLES -> out[0] = v.cpuidFaulting.enables();
       case ARCH_CAPABILITIES -> {
         return readFeature(v.machine(), index, out);
       }
@@ -327,7 +341,16 @@ final class VcpuMsrs {
       case EFER -> {
         return writeEfer(v, value, host);
       }
-      case MISC_ENABLE -> m.miscEnable = value;
+      case MISC_ENABLE -> {
+        // Without the quirk, the guest switches MWAIT in its CPUID; that is of processors with
+        // SSE3.
+        if (!v.vm.hasQuirk(Uapi.KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
+            && ((m.miscEnable ^ value) & MISC_ENABLE_MWAIT) != 0
+            && !v.cpuid.has(Feature.SSE3)) {
+          return INVALID;
+        }
+        m.miscEnable = value;
+      }
       case BIOS_SIGN_ID, BIOS_UPDT_TRIG, MCG_STATUS -> {}
       case XSS -> {
         if (value != 0) {
@@ -335,7 +358,13 @@ final class VcpuMsrs {
         }
         cpu.xss = value;
       }
-      case 0xce, 0x140, 0x198 -> {
+      case CpuidFaulting.PLATFORM_INFO -> {
+        return host && v.cpuidFaulting.setPlatformInfo(value) ? OK : INVALID;
+      }
+      case CpuidFaulting.MISC_FEATURES_ENABLES -> {
+        return v.cpuidFaulting.setEnables(value) ? OK : INVALID;
+      }
+      case 0x198 -> {
         return host ? OK : INVALID;
       }
       default -> {

@@ -9,6 +9,7 @@ import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.kvm.module.emulate.Emulator;
 import org.kvm4j.kvm.module.irqchip.LocalApic;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
@@ -47,6 +48,7 @@ final class VirtualCpu extends FileObject {
   private final ReentrantLock lock = new ReentrantLock();
   private final long nested;
   final VcpuCpuid cpuid = new VcpuCpuid();
+  final CpuidFaulting cpuidFaulting = new CpuidFaulting();
   final VcpuEvents events;
   final VcpuStats stats = new VcpuStats();
   final GuestDebug debug;
@@ -631,9 +633,7 @@ final class VirtualCpu extends FileObject {
       case NESTED_VIOLATION:
         return emulation.nestedViolation();
       case CPUID:
-        cpuid.execute(cpu, vendor.cr4(), cpu.xcr0, interrupts.isEnabled());
-        skip();
-        return 1;
+        return cpuid();
       case HLT:
         skip();
         if (interrupts.hasApic()) {
@@ -663,7 +663,14 @@ final class VirtualCpu extends FileObject {
         skip();
         seat.giveWay();
         return 1;
-      case INVD, WBINVD, MONITOR, MWAIT:
+      case MONITOR, MWAIT:
+        if (!vm.hasQuirk(Uapi.KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) && !hasMwait()) {
+          events.queueException(Vector.UD, false, 0, false, 0);
+          return 1;
+        }
+        skip();
+        return 1;
+      case INVD, WBINVD:
         skip();
         return 1;
       case RDPMC:
@@ -681,6 +688,28 @@ final class VirtualCpu extends FileObject {
       default:
         return unexpected();
     }
+  }
+
+  private int cpuid() {
+    if (cpuidFaulting.isOn() && cpl() != 0) {
+      events.queueException(Vector.GP, true, 0, false, 0);
+      return 1;
+    }
+    boolean features = (int) cpu.r[Cpu.RAX] == 1;
+    cpuid.execute(cpu, vendor.cr4(), cpu.xcr0, interrupts.isEnabled());
+    if (features && !vm.hasQuirk(Uapi.KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)) {
+      long mwait = hasMwait() ? Feature.MONITOR.mask() : 0;
+      cpu.r[Cpu.RCX] = cpu.r[Cpu.RCX] & ~Feature.MONITOR.mask() | mwait;
+    }
+    skip();
+    return 1;
+  }
+
+  /** Whether the guest is told of MONITOR and MWAIT: by its CPUID, or by IA32_MISC_ENABLE. */
+  private boolean hasMwait() {
+    return vm.hasQuirk(Uapi.KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
+        ? cpuid.has(Feature.MONITOR)
+        : cpuid.find(1, 0) != null && (cpu.msr.miscEnable & VcpuMsrs.MISC_ENABLE_MWAIT) != 0;
   }
 
   private int entryFailure() {

@@ -43,7 +43,9 @@ final class VmFile extends FileObject {
 
   private boolean manualProtect;
   private boolean initiallySet;
+  private boolean vfioCreated;
   private final UserSpace.Notifier notifier;
+  final VmSettings settings = new VmSettings();
 
   /** KVM_CAP_X86_USER_SPACE_MSR: which MSR faults go to user space. */
   volatile int userSpaceMsr;
@@ -88,6 +90,15 @@ final class VmFile extends FileObject {
   /** The in-kernel interrupt chips, if the VM has any. */
   @Nullable InterruptChips chips() {
     return chips.chips();
+  }
+
+  /**
+   * Whether the VM behaves in one of the old ways.
+   *
+   * @param quirk {@code KVM_X86_QUIRK_*}
+   */
+  boolean hasQuirk(int quirk) {
+    return (disabledQuirks & quirk) == 0;
   }
 
   /** The ID of the bootstrap processor. */
@@ -168,10 +179,13 @@ final class VmFile extends FileObject {
         bootCpu = (int) argument;
         return 0;
       case KVM_CREATE_DEVICE:
-        {
-          ByteBuffer a = user.copyIn(argument, KvmCreateDevice.SIZEOF);
-          return a == null ? Results.EFAULT : Results.ENODEV;
-        }
+        return createDevice(argument);
+      case KVM_SET_NR_MMU_PAGES:
+        return settings.setMmuPages(argument);
+      case KVM_GET_NR_MMU_PAGES:
+        return settings.mmuPages(slots);
+      case KVM_SET_PMU_EVENT_FILTER:
+        return VmSettings.filterEvents(user, argument);
       case KVM_SET_TSC_KHZ:
         return setTscKhz(argument);
       case KVM_GET_TSC_KHZ:
@@ -209,14 +223,13 @@ final class VmFile extends FileObject {
   }
 
   private synchronized int createVcpu(long id) {
-    if (Long.compareUnsigned(id, Capabilities.MAX_VCPU_ID) >= 0) {
+    if (Long.compareUnsigned(id, Capabilities.MAX_VCPU_ID) >= 0
+        || vcpus.size() >= Capabilities.MAX_VCPUS
+        || id >= settings.fixVcpuIds()) {
       return Results.EINVAL;
     }
     if (references == 0) {
       return Results.EBADF;
-    }
-    if (vcpus.size() >= Capabilities.MAX_VCPUS) {
-      return Results.EINVAL;
     }
     for (VirtualCpu v : vcpus) {
       if (v.id() == (int) id) {
@@ -233,6 +246,29 @@ final class VmFile extends FileObject {
     references++;
     vcpuCreated = true;
     return fd;
+  }
+
+  private synchronized int createDevice(long argument) {
+    ByteBuffer a = user.copyIn(argument, KvmCreateDevice.SIZEOF);
+    if (a == null) {
+      return Results.EFAULT;
+    }
+    if (a.getInt(KvmCreateDevice.TYPE) != Uapi.KVM_DEV_TYPE_VFIO) {
+      return Results.ENODEV;
+    }
+    if ((a.getInt(KvmCreateDevice.FLAGS) & Uapi.KVM_CREATE_DEVICE_TEST) == 0) {
+      if (vfioCreated) {
+        return Results.EBUSY;
+      }
+      int fd = kernel.install(new VfioDevice(this));
+      if (fd < 0) {
+        return fd;
+      }
+      vfioCreated = true;
+      references++;
+      a.putInt(KvmCreateDevice.FD, fd);
+    }
+    return user.copyOut(argument, a) ? 0 : Results.EFAULT;
   }
 
   private int setMemory(long argument) {
@@ -359,7 +395,16 @@ final class VmFile extends FileObject {
         tripleFaultEvent = arg != 0;
         return 0;
       case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+        if ((arg & ~1L) != 0) {
+          return Results.EINVAL;
+        }
         exitOnEmulationFailure = arg != 0;
+        return 0;
+      case KVM_CAP_DISABLE_QUIRKS2:
+        if ((arg & ~(long) VmSettings.QUIRKS) != 0) {
+          return Results.EINVAL;
+        }
+        disabledQuirks = arg;
         return 0;
       case KVM_CAP_DISABLE_QUIRKS:
         disabledQuirks = arg;
@@ -369,7 +414,7 @@ final class VmFile extends FileObject {
       case KVM_CAP_X2APIC_API:
         return setX2apicApi(arg);
       default:
-        return Results.EINVAL;
+        return settings.enable(a.getInt(KvmEnableCap.CAP), arg, vcpuCreated);
     }
   }
 
@@ -396,7 +441,8 @@ final class VmFile extends FileObject {
     unreference();
   }
 
-  private void unreference() {
+  /** A file that keeps the VM is gone. */
+  synchronized void unreference() {
     if (--references == 0) {
       user.removeNotifier(notifier);
       chips.close();
