@@ -17,6 +17,7 @@ import org.kvm4j.kvm.CpuidEntry;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.KvmException;
 import org.kvm4j.kvm.MappedMemory;
+import org.kvm4j.kvm.MsrEntry;
 import org.kvm4j.kvm.Regs;
 import org.kvm4j.kvm.Sregs;
 import org.kvm4j.kvm.Statistic;
@@ -47,6 +48,11 @@ public final class Machine implements AutoCloseable {
 
   private static final long IDENTITY_MAP_ADDRESS = 0xfffb_c000L;
 
+  // SDM 13.11.2.1 "IA32_MTRR_DEF_TYPE MSR".
+  private static final int MTRR_DEF_TYPE = 0x2ff;
+  private static final int MTRR_ENABLED = 1 << 11;
+  private static final int WRITE_BACK = 6;
+
   /** The name under which the emulated kernel gives the instructions that a vCPU retired. */
   private static final String INSTRUCTIONS = "instructions";
 
@@ -64,6 +70,10 @@ public final class Machine implements AutoCloseable {
   private final AtomicReference<@Nullable Ending> ending = new AtomicReference<>();
   private final AtomicInteger runningCpus = new AtomicInteger();
   private final CountDownLatch ended = new CountDownLatch(1);
+
+  /** The vCPUs whose threads have not come to the kernel yet. */
+  private volatile CountDownLatch toCome = new CountDownLatch(0);
+
   private volatile @Nullable Throwable failure;
   private long wallNanos;
 
@@ -205,6 +215,8 @@ public final class Machine implements AutoCloseable {
   /** Sets the processors to where the guest starts. */
   public void boot(BootState state) {
     for (Vcpu vcpu : vcpus) {
+      // As firmware leaves it; a processor that has no MTRRs takes none.
+      vcpu.setMsrs(List.of(new MsrEntry(MTRR_DEF_TYPE, MTRR_ENABLED | WRITE_BACK)));
       if (vcpu.id() > 0 && !config.startAllCpus()) {
         continue;
       }
@@ -241,6 +253,7 @@ public final class Machine implements AutoCloseable {
               new VcpuLoop(this, vcpu, handler, counters, config.listener()), "vcpu-" + vcpu.id()));
     }
     runningCpus.set(threads.size());
+    toCome = new CountDownLatch(threads.size());
     threads.forEach(Thread::start);
     try {
       ended.await();
@@ -309,10 +322,20 @@ public final class Machine implements AutoCloseable {
     return ended.await(time.toNanos(), TimeUnit.NANOSECONDS);
   }
 
-  /** A vCPU's thread starts. */
-  void entered(Vcpu vcpu) {
+  /**
+   * A vCPU's thread starts. Under the virtual clock nothing may depend on which one starts first:
+   * the kernel is to know all before any enters the guest.
+   */
+  void entered(Vcpu vcpu) throws InterruptedException {
     if (guestClock != null) {
       guestClock.enter(vcpu);
+      try {
+        vcpu.kick(); // so that this run ends at once
+        vcpu.runRaw();
+      } finally {
+        toCome.countDown();
+      }
+      toCome.await();
     }
   }
 

@@ -35,8 +35,8 @@ final class VcpuLoop implements Runnable {
 
   @Override
   public void run() {
-    machine.entered(vcpu);
     try {
+      machine.entered(vcpu);
       if (listener != null) {
         traced(listener);
       } else if (statistics != null) {
@@ -46,6 +46,9 @@ final class VcpuLoop implements Runnable {
       }
     } catch (KvmException e) {
       machine.end(Ending.of(Ending.Kind.INTERNAL_ERROR, e.getMessage() + where()));
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      machine.end(Ending.of(Ending.Kind.INTERRUPTED, "stopped"));
     } catch (RuntimeException | Error e) {
       machine.failed(e);
     }

@@ -11,10 +11,16 @@ final class GuestPlatform implements Platform {
   private final VmTime time;
   private final SplittableRandom random;
 
-  GuestPlatform(HostMachine machine, VmTime time) {
+  /**
+   * @param id of the virtual CPU: under the virtual clock it has the same random numbers in each
+   *     run, and others than the rest
+   */
+  GuestPlatform(HostMachine machine, VmTime time, int id) {
     this.time = time;
     this.random =
-        machine.clock() == MachineClock.HOST ? new SplittableRandom() : new SplittableRandom(1);
+        machine.clock() == MachineClock.HOST
+            ? new SplittableRandom()
+            : new SplittableRandom(1 + id);
   }
 
   @Override

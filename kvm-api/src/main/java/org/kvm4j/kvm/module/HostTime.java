@@ -76,6 +76,9 @@ final class HostTime extends VmTime {
     }
 
     @Override
+    void join(boolean wants) {}
+
+    @Override
     synchronized void drowse() {
       awake = false;
     }

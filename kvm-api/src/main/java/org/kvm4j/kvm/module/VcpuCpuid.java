@@ -279,6 +279,9 @@ final class VcpuCpuid {
         // The local APIC is software's, and so is its x2APIC mode.
         e.edx |= Feature.APIC.mask();
         e.ecx |= Feature.HYPERVISOR.mask() | Feature.X2APIC.mask();
+      } else if (e.function == 7 && e.index == 0) {
+        // So is IA32_TSC_ADJUST, by which Linux knows that it may trust the time-stamp counter.
+        e.ebx |= Feature.TSC_ADJUST.mask();
       } else if (e.function == 5) {
         // Of MONITOR, which is withheld.
         e.eax = 0;

@@ -71,6 +71,21 @@ final class VcpuMsrs {
 
   private static final int VARIABLE_MTRRS = 8;
 
+  /**
+   * AMD APM volume 2, 3.2.10 "Hardware Configuration Register (HWCR)". The TSC counts at the rate
+   * of P0, as CPUID's invariant TSC implies.
+   */
+  private static final int HWCR = 0xc0010015;
+
+  private static final int NB_CFG = 0xc001001f;
+  private static final int DC_CFG = 0xc0011022;
+  private static final int BU_CFG2 = 0xc001102a;
+  private static final int EX_CFG = 0xc001102c;
+
+  static final long HWCR_TSC_AT_P0 = 1 << 24;
+  private static final long HWCR_MC_STATUS_WRITABLE = 1 << 18;
+  private static final long HWCR_IGNORED = 1 << 3 | 1 << 6 | 1 << 8;
+
   private static final int[] SAVED = {
     SYSENTER_CS,
     SYSENTER_ESP,
@@ -243,6 +258,20 @@ final class VcpuMsrs {
       case MTRR_CAP -> out[0] = 0x500 | VARIABLE_MTRRS;
       case MCG_CAP, MCG_STATUS, BIOS_UPDT_TRIG -> out[0] = 0;
       case XSS -> out[0] = cpu.xss;
+      case HWCR -> out[0] = v.hwcr;
+      // AMD's SYSCFG, NB_CFG, interrupt pending, MMIO configuration base, SMM's TSEG, the host save
+      // area, DC_CFG, BU_CFG2, EX_CFG: nothing is set in them.
+      case 0xc0010010,
+          NB_CFG,
+          0xc0010055,
+          0xc0010058,
+          0xc0010112,
+          0xc0010113,
+          0xc0010117,
+          DC_CFG,
+          BU_CFG2,
+          EX_CFG ->
+          out[0] = 0;
       // Platform identification and a few that Linux reads as 0: IA32_PLATFORM_ID, EBL_CR_POWERON,
       // IA32_SMI_COUNT, LASTBRANCH*, IA32_PERF_STATUS and the like.
       case 0x17, 0x2a, 0x34, 0x1db, 0x1dc, 0x1dd, 0x1de, 0x198, 0x19a, 0x19c ->
@@ -364,6 +393,16 @@ final class VcpuMsrs {
       case CpuidFaulting.MISC_FEATURES_ENABLES -> {
         return v.cpuidFaulting.setEnables(value) ? OK : INVALID;
       }
+      case HWCR -> {
+        // What caches and TLBs do, and IGNNE, may be asked for and changes nothing.
+        long kept = value & ~HWCR_IGNORED;
+        if ((kept & ~(HWCR_MC_STATUS_WRITABLE | HWCR_TSC_AT_P0)) != 0) {
+          return INVALID;
+        }
+        v.hwcr = kept;
+      }
+      // Workarounds that a kernel asks for and an emulated processor does not need.
+      case NB_CFG, DC_CFG, BU_CFG2, EX_CFG -> {}
       case 0x198 -> {
         return host ? OK : INVALID;
       }

@@ -49,6 +49,10 @@ final class VirtualCpu extends FileObject {
   private final long nested;
   final VcpuCpuid cpuid = new VcpuCpuid();
   final CpuidFaulting cpuidFaulting = new CpuidFaulting();
+
+  /** AMD's hardware configuration register. */
+  long hwcr;
+
   final VcpuEvents events;
   final VcpuStats stats = new VcpuStats();
   final GuestDebug debug;
@@ -95,7 +99,7 @@ final class VirtualCpu extends FileObject {
     this.dirtyRing = vm.dirtyPages.newRing(machine.memory());
     this.pages = new VcpuPages(machine.memory(), vm.ringPages, dirtyRing);
     this.run = pages.run;
-    this.platform = new GuestPlatform(machine, vm.time);
+    this.platform = new GuestPlatform(machine, vm.time, id);
     LogicalProcessor processor = new LogicalProcessor(machine.model(), machine.memory(), platform);
     this.vendor = new VmxVcpu(processor, machine.frames(), machine.newVpid());
     this.cpu = vendor.cpu();
@@ -120,6 +124,7 @@ final class VirtualCpu extends FileObject {
         interrupts.hasApic() && vm.bootCpu() != id
             ? Uapi.KVM_MP_STATE_UNINITIALIZED
             : Uapi.KVM_MP_STATE_RUNNABLE;
+    hwcr = machine.model().isAmd() ? VcpuMsrs.HWCR_TSC_AT_P0 : 0;
     setGuestTsc(0);
     vendor.setExceptionBitmap(debug.exceptionBitmap());
   }
@@ -375,7 +380,11 @@ final class VirtualCpu extends FileObject {
     Completion c = completion;
     completion = Completion.NOTHING;
     int r = stepped(c.complete());
-    return r > 0 && run.get(KvmRun.IMMEDIATE_EXIT) != 0 ? Results.EINTR : r;
+    if (r > 0 && run.get(KvmRun.IMMEDIATE_EXIT) != 0) {
+      seat.join(mpState == Uapi.KVM_MP_STATE_RUNNABLE);
+      return Results.EINTR;
+    }
+    return r;
   }
 
   private boolean readyForInterrupt() {
@@ -480,6 +489,7 @@ final class VirtualCpu extends FileObject {
   /** An application processor that has not been started: waits for INIT. */
   private int awaitInit(HostThread t) {
     if (run.get(KvmRun.IMMEDIATE_EXIT) != 0) {
+      seat.join(false);
       return Results.EINTR;
     }
     while (!hasEvents() && !t.signalPending()) {

@@ -11,6 +11,11 @@ import org.kvm4j.kvm.module.irqchip.TimerQueue;
  * turns, so that a run repeats exactly: a turn is over where the time is a multiple of {@link
  * #TURN}, or when its virtual CPU halts or spins. One that is out in user space keeps its turn.
  * While all of them halt, time goes on from timer to timer.
+ *
+ * <p>Threads come when the host lets them. So nothing that the guest sees may depend on when one
+ * has seen that it was woken: a virtual CPU wants its turn from the moment when another wakes it,
+ * until its own thread has found nothing to do; a turn that does nothing takes no time; and turns
+ * end at the same times whether anybody waits for the next.
  */
 final class VirtualTime extends VmTime {
   /** How long a turn is, in ns. */
@@ -38,6 +43,9 @@ final class VirtualTime extends VmTime {
 
   /** The last time that is known to threads other than the holder's. */
   private volatile long known;
+
+  /** Timers go off while all halt: whoever they wake goes on when all have. */
+  private boolean expiring;
 
   @Override
   long now() {
@@ -81,11 +89,16 @@ final class VirtualTime extends VmTime {
 
   /** The next after one that wants a turn and can take it; null if none does. */
   private @Nullable TurnSeat after(TurnSeat from) {
-    int at = seats.indexOf(from);
-    for (int k = 1; k <= seats.size(); k++) {
+    return next(seats.indexOf(from) + 1, from);
+  }
+
+  /** The same from a place on. */
+  private @Nullable TurnSeat next(int at, TurnSeat from) {
+    for (int k = 0; k < seats.size(); k++) {
       TurnSeat s = seats.get((at + k) % seats.size());
-      // A thread that runs one virtual CPU cannot run another at the same time.
-      if (s.wants && (s == from || s.thread != from.thread)) {
+      // A thread that runs one virtual CPU cannot run another at the same time, and without one
+      // none runs.
+      if (s.wants && (s == from || (s.thread != null && s.thread != from.thread))) {
         return s;
       }
     }
@@ -115,7 +128,7 @@ final class VirtualTime extends VmTime {
         if (!takeTurn()) {
           return 0;
         }
-        others = after(this) != this;
+        others = seats.size() > 1;
         known = exact(this);
       }
       if (timers.next() <= now()) {
@@ -130,19 +143,21 @@ final class VirtualTime extends VmTime {
       thread = Thread.currentThread();
       wants = true;
       TurnSeat h = holder;
-      if (h == null || (h != this && h.thread == thread)) {
+      if (h == null) {
+        give(next(0, this));
+      } else if (h != this && h.thread == thread) {
         give(this);
       } else if (h == this && exact(this) >= end) {
         TurnSeat next = after(this);
         give(next == null ? this : next);
       }
-      while (holder != this && !woken) {
+      while ((holder != this || expiring) && !woken) {
         if (!waitFor(0)) {
           break;
         }
       }
       woken = false;
-      return holder == this;
+      return holder == this && !expiring;
     }
 
     /** Waits for news; false if the thread was interrupted. */
@@ -157,10 +172,17 @@ final class VirtualTime extends VmTime {
     }
 
     @Override
+    void join(boolean wantsTurn) {
+      synchronized (VirtualTime.this) {
+        thread = Thread.currentThread();
+        wants |= wantsTurn;
+      }
+    }
+
+    @Override
     void drowse() {
       synchronized (VirtualTime.this) {
         thread = Thread.currentThread();
-        wants = false;
         woken = false;
       }
     }
@@ -168,10 +190,10 @@ final class VirtualTime extends VmTime {
     @Override
     boolean sleep() {
       synchronized (VirtualTime.this) {
-        if (holder == this && !woken) {
-          give(after(this));
+        if (!woken) {
+          idle();
         }
-        while (!woken && (holder != null || timers.next() == TimerQueue.NEVER)) {
+        while (!woken && (holder != null || expiring || timers.next() == TimerQueue.NEVER)) {
           if (!waitFor(0)) {
             return false;
           }
@@ -184,23 +206,37 @@ final class VirtualTime extends VmTime {
         if (millis > 0 && !waitFor(millis)) {
           return false;
         }
-        if (woken || holder != null) {
+        if (woken || holder != null || expiring) {
           return true;
         }
         began = Math.max(began, due);
         known = began;
+        expiring = true;
       }
-      expireTimers();
+      try {
+        expireTimers();
+      } finally {
+        synchronized (VirtualTime.this) {
+          expiring = false;
+          VirtualTime.this.notifyAll();
+        }
+      }
       return true;
+    }
+
+    /** Has nothing to do. */
+    private void idle() {
+      wants = false;
+      if (holder == this) {
+        give(after(this));
+      }
     }
 
     @Override
     void rest() {
       synchronized (VirtualTime.this) {
         drowse();
-        if (holder == this) {
-          give(after(this));
-        }
+        idle();
       }
     }
 
@@ -219,7 +255,7 @@ final class VirtualTime extends VmTime {
       synchronized (VirtualTime.this) {
         woken = true;
         wants = true;
-        if (holder == null) {
+        if (holder == null && thread != null) {
           give(this);
         } else {
           VirtualTime.this.notifyAll();

@@ -51,6 +51,14 @@ abstract class VmTime implements AutoCloseable {
      */
     abstract long begin();
 
+    /**
+     * This thread runs the virtual CPU, and goes back to user space before it has entered the
+     * guest.
+     *
+     * @param wants whether it would have
+     */
+    abstract void join(boolean wants);
+
     /** From now on {@link #sleep} ends when someone wakes the virtual CPU. */
     abstract void drowse();
 

@@ -75,6 +75,34 @@ class RunGuestTests {
   }
 
   @Test
+  void memory_is_write_back_as_firmware_leaves_it() throws IOException {
+    // mov ecx, 0x2ff; rdmsr; then out 0xf4, al, or mov al, ah before
+    String read = "66 b9 ff 02 00 00 0f 32 ";
+    assertEquals(64 + 6, guest(read + "e6 f4"), "the type");
+    assertEquals(64 + 8, guest(read + "88 e0 e6 f4"), "MTRRs are enabled");
+  }
+
+  @Test
+  void amds_hardware_configuration_tells_that_the_tsc_counts_at_the_rate_of_p0()
+      throws IOException {
+    // mov ecx, 0xc0010015; rdmsr; then bit 24: shr eax, 24; out 0xf4, al
+    String read = "66 b9 15 00 01 c0 0f 32 66 c1 e8 18 e6 f4";
+    assertEquals(64 + 1, guest(read, "--cpu", "genoa"));
+    // The same with mov eax, 0x148; xor edx, edx; wrmsr before, which takes bit 24 away.
+    String write = "66 b9 15 00 01 c0 66 b8 48 01 00 00 66 31 d2 0f 30 ";
+    assertEquals(ExitCodes.OK, guest(write + read, "--cpu", "genoa"));
+  }
+
+  @Test
+  void the_msrs_that_linux_sets_up_an_amd_processor_by_are_there() throws IOException {
+    // mov ecx, 0xc0010010; rdmsr; mov ecx, 0xc001001f; bts edx, 14; wrmsr; rdmsr; mov al, dh;
+    // out 0xf4, al
+    String code =
+        "66 b9 10 00 01 c0 0f 32 66 b9 1f 00 01 c0 66 0f ba ea 0e 0f 30 0f 32 88 f0 e6 f4";
+    assertEquals(ExitCodes.OK, guest(code, "--cpu", "genoa"));
+  }
+
+  @Test
   void a_triple_fault_is_told_with_the_registers() throws IOException {
     // lidt [0x7c08]; int3; a limit of 0
     assertEquals(ExitCodes.SHUTDOWN, guest("0f 01 1e 08 7c cc 90 90 00 00 00 00 00 00"));
@@ -123,8 +151,8 @@ class RunGuestTests {
     String first = cli.err().lines().findFirst().orElse("");
     assertEquals(
         "kvm4j: the kernel cannot run the guest on: internal error, emulation: the walk of linear"
-            + " 0x100008 from CR3 0x80000000 comes to a PML4E at gpa 0x80000000, where no memory slot"
-            + " is",
+            + " 0x100008 from CR3 0x80000000 comes to a PML4E at gpa 0x80000000, where no memory"
+            + " slot is",
         first);
   }
 
@@ -144,7 +172,9 @@ class RunGuestTests {
     assertTrue(err.contains("the guest halted"), err);
     assertTrue(
         err.matches(
-            "(?s).*\nExit to the VMM +Samples +Samples% +Time% +Time +Min Time +Max Time +Avg time\n.*"),
+            "(?s).*\n"
+                + "Exit to the VMM +Samples +Samples% +Time% +Time +Min Time +Max Time +Avg time\n"
+                + ".*"),
         err);
     assertTrue(err.matches("(?s).*\nIO +2 +66\\.67% +[0-9.]+% .*"), err);
     assertTrue(err.matches("(?s).*\nVM exit +Samples +Samples%\n.*\nHLT +1 +[0-9.]+%\n.*"), err);

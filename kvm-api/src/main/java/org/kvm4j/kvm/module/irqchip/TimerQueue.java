@@ -41,7 +41,7 @@ public final class TimerQueue {
   }
 
   /** A timer, not armed yet. */
-  Timer timer(Runnable action) {
+  public Timer timer(Runnable action) {
     return new Timer(timers++, action);
   }
 
@@ -64,7 +64,7 @@ public final class TimerQueue {
   }
 
   /** One thing that is to happen, once each time it is armed. */
-  final class Timer {
+  public final class Timer {
     private final int order;
     private final Runnable action;
     private long deadline;
@@ -79,7 +79,7 @@ public final class TimerQueue {
      *
      * @param at in ns of the VM's clock
      */
-    void arm(long at) {
+    public void arm(long at) {
       armed.remove(this);
       deadline = at;
       armed.add(this);
