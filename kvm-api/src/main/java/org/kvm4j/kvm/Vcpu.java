@@ -724,6 +724,17 @@ public final class Vcpu extends Handle {
         () -> "IA32_MCG_CAP 0x" + Long.toHexString(mcgCap));
   }
 
+  /**
+   * {@code KVM_X86_SET_MCE}: reports an error to the guest by its machine-check registers, and by
+   * #MC or, where no action is required, the interrupt for corrected errors. Needs {@code
+   * KVM_CAP_MCE}.
+   *
+   * @throws KvmException EINVAL if there is no such bank, or the status is not valid
+   */
+  public void setMce(MachineCheckError error) {
+    set(KvmIoctl.KVM_X86_SET_MCE, error);
+  }
+
   // --- Other
 
   /**

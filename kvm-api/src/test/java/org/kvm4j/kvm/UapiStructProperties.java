@@ -37,6 +37,7 @@ class UapiStructProperties {
           MsrEntry::new,
           GuestDebug::new,
           ClockData::new,
+          MachineCheckError::new,
           PicState::new,
           IoapicState::new,
           PitChannel::new,

@@ -51,24 +51,16 @@ record Backend(String name, @Nullable KernelProvider provider) {
     return name.equals("emulated");
   }
 
-  /**
-   * What a test needs. The machine's kernel may lack it; the emulated one may not, unless the
-   * capability comes with a later stage of it.
-   */
+  /** What a test needs. The machine's kernel may lack it; the emulated one may not. */
   void needs(Kvm kvm, KvmCap... capabilities) {
     for (KvmCap cap : capabilities) {
       if (kvm.checkExtension(cap) == 0) {
-        if (isEmulated() && !isLater(cap)) {
+        if (isEmulated()) {
           fail("the emulated kernel lacks " + cap);
         }
         abort(name + ": " + cap + " is 0");
       }
     }
-  }
-
-  /** Not built in the emulated kernel yet. */
-  private static boolean isLater(KvmCap cap) {
-    return cap == KvmCap.KVM_CAP_ADJUST_CLOCK;
   }
 
   /** A skip of what this machine's kernel is known not to do as KVM does. */

@@ -23,6 +23,7 @@ class HandleCoverageTests {
       Map.of(
           "x86GetMceCapSupported", "getMceCapSupported",
           "x86SetupMce", "setupMce",
+          "x86SetMce", "setMce",
           "x86SetMsrFilter", "setMsrFilter",
           "getStatsFd", "readStatistics",
           "getVcpuEvents", "getVcpuEvents",

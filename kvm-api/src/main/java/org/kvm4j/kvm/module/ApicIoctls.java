@@ -170,6 +170,6 @@ final class ApicIoctls {
     if (b == null) {
       return Results.EFAULT;
     }
-    return interrupts.setVirtualApic(b.getLong(KvmVapicAddr.VAPIC_ADDR)) ? 0 : Results.EINVAL;
+    return vcpu.apicShare.setVirtualApic(b.getLong(KvmVapicAddr.VAPIC_ADDR)) ? 0 : Results.EINVAL;
   }
 }

@@ -16,6 +16,18 @@ final class Capabilities {
   /** Bits that KVM_SET_GUEST_DEBUG takes. */
   static final int GUEST_DEBUG_MASK = 0x1f0003;
 
+  /**
+   * Exits that can be switched off: C-states have no registers that could exit. Without MWAIT,
+   * which the processor would have to be able to wake from with its timer running.
+   */
+  static final int DISABLE_EXITS =
+      Uapi.KVM_X86_DISABLE_EXITS_HLT
+          | Uapi.KVM_X86_DISABLE_EXITS_PAUSE
+          | Uapi.KVM_X86_DISABLE_EXITS_CSTATE;
+
+  /** What KVM_CAP_X86_DISABLE_EXITS takes; MWAIT has no effect. */
+  static final int DISABLE_EXITS_VALID = DISABLE_EXITS | Uapi.KVM_X86_DISABLE_EXITS_MWAIT;
+
   static final int MAX_VCPUS = 1024;
   static final int MAX_VCPU_ID = 4096;
 
@@ -82,6 +94,11 @@ final class Capabilities {
           KVM_CAP_LAST_CPU,
           KVM_CAP_SYSTEM_EVENT_DATA,
           KVM_CAP_VM_DISABLE_NX_HUGE_PAGES,
+          KVM_CAP_CLOCKSOURCE,
+          KVM_CAP_KVMCLOCK_CTRL,
+          KVM_CAP_ASYNC_PF,
+          KVM_CAP_ASYNC_PF_INT,
+          KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
         }) {
       VALUES.put(one, 1);
     }
@@ -102,15 +119,22 @@ final class Capabilities {
     VALUES.put(KVM_CAP_XSAVE2, 4096);
     VALUES.put(KVM_CAP_DISABLE_QUIRKS, 1);
     VALUES.put(KVM_CAP_DISABLE_QUIRKS2, VmSettings.QUIRKS);
+    VALUES.put(KVM_CAP_ADJUST_CLOCK, ClockIoctls.FLAGS);
+    VALUES.put(KVM_CAP_MCE, MachineCheck.MAX_BANKS);
+    VALUES.put(KVM_CAP_EXIT_HYPERCALL, Hypercalls.EXITS);
+    VALUES.put(KVM_CAP_X86_DISABLE_EXITS, DISABLE_EXITS);
   }
 
   private Capabilities() {}
 
   /** The value of a capability; 0 if it is unknown or not built. */
-  static int value(long capability) {
+  static int value(HostMachine machine, long capability) {
     if (capability < 0 || capability > Integer.MAX_VALUE) {
       return 0;
     }
-    return VALUES.getOrDefault((int) capability, 0);
+    return switch ((int) capability) {
+      case KVM_CAP_TSC_CONTROL, KVM_CAP_VM_TSC_CONTROL -> machine.scalesTsc() ? 1 : 0;
+      default -> VALUES.getOrDefault((int) capability, 0);
+    };
   }
 }

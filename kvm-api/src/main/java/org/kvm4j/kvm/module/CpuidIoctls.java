@@ -63,6 +63,9 @@ final class CpuidIoctls {
 
   /** After the first KVM_RUN only the same table again. */
   private int install(VcpuCpuid.Entry[] entries) {
+    if (vcpu.vm.haltsInGuest()) {
+      VcpuCpuid.withholdUnhalt(entries);
+    }
     if (vcpu.hasRun) {
       VcpuCpuid.Entry[] now = vcpu.cpuid.entries();
       if (now.length != entries.length) {

@@ -108,18 +108,44 @@ final class Emulation {
               Uapi.KVM_EXIT_IO_IN, (int) emulator.accessAddress, size, count, afterStringIn);
         case EXCEPTION:
           emulator.clearReplay();
-          vcpu.events.queueException(
-              emulator.vector,
-              emulator.hasErrorCode,
-              emulator.errorCode,
-              emulator.vector == Vector.PF || emulator.vector == Vector.DB,
-              emulator.payload);
+          raise();
           return 1;
         default:
           emulator.clearReplay();
           return failed();
       }
     }
+  }
+
+  /** Puts a hypercall instruction in place of another at the guest's RIP. */
+  int putHypercall(int last) {
+    while (true) {
+      switch (vcpu.usingTables(() -> emulator.putHypercall(vendor, nested, last))) {
+        case DONE:
+          writeIndex = 0;
+          return writeDevices();
+        case EXCEPTION:
+          raise();
+          return 1;
+        case NOT_MAPPED:
+          if (vm.memory.fault(emulator.accessAddress, true) == NestedMemory.Fault.MAPPED) {
+            break;
+          }
+          return failed();
+        default:
+          return failed();
+      }
+    }
+  }
+
+  /** Queues the exception that the emulator has met. */
+  private void raise() {
+    vcpu.events.queueException(
+        emulator.vector,
+        emulator.hasErrorCode,
+        emulator.errorCode,
+        emulator.vector == Vector.PF || emulator.vector == Vector.DB,
+        emulator.payload);
   }
 
   /** The elements of an INS whose port is the module's own; false if it is user space's. */

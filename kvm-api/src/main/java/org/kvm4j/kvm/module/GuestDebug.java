@@ -70,10 +70,11 @@ final class GuestDebug {
   }
 
   /**
-   * #DB and #AC always, so that no guest can hang the host in their delivery; #BP where asked for.
+   * #DB and #AC always, so that no guest can hang the host in their delivery; #UD, which may be the
+   * other vendor's hypercall; #BP where asked for.
    */
   int exceptionBitmap() {
-    int bitmap = 1 << Vector.DB | 1 << Vector.AC;
+    int bitmap = 1 << Vector.DB | 1 << Vector.AC | 1 << Vector.UD;
     if ((control & Uapi.KVM_GUESTDBG_USE_SW_BP) != 0) {
       bitmap |= 1 << Vector.BP;
     }

@@ -1,13 +1,10 @@
 package org.kvm4j.kvm.module;
 
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.kvm.module.pv.SharedMemory;
 
-/**
- * Guest-physical memory as the module itself reads and writes it, through the slots: what it shares
- * with a paravirtual guest. What is written is dirty. Source: Linux 6.1 kvm_read_guest,
- * kvm_write_guest.
- */
-final class GuestPhysical {
+/** Guest-physical memory as the module itself reads and writes it, through the slots. */
+final class GuestPhysical implements SharedMemory {
   private final MemorySlots slots;
   private final UserSpace user;
   private final DirtyPages dirtyPages;
@@ -33,8 +30,8 @@ final class GuestPhysical {
     return hpa;
   }
 
-  /** Whether all of these bytes are memory that can be written. */
-  boolean has(long gpa, int length) {
+  @Override
+  public boolean has(long gpa, int length) {
     for (long at = gpa; at < gpa + length; at = (at | 0xfff) + 1) {
       MemorySlot s = slots.at(at);
       if (s == null || s.readOnly() || user.physical(s.hva(at), 1) < 0) {
@@ -44,12 +41,8 @@ final class GuestPhysical {
     return true;
   }
 
-  /**
-   * Reads bytes, which may be of two pages.
-   *
-   * @return false if there is no memory
-   */
-  boolean read(long gpa, byte[] into) {
+  @Override
+  public boolean read(long gpa, byte[] into) {
     int first = (int) Math.min(into.length, 4096 - (gpa & 0xfff));
     long hpa = find(gpa, first, false);
     if (hpa < 0) {
@@ -66,12 +59,8 @@ final class GuestPhysical {
     return rest >= 0;
   }
 
-  /**
-   * Writes bytes, which may be of two pages.
-   *
-   * @return false if there is no memory, or it cannot be written
-   */
-  boolean write(long gpa, byte[] from) {
+  @Override
+  public boolean write(long gpa, byte[] from) {
     int first = (int) Math.min(from.length, 4096 - (gpa & 0xfff));
     long hpa = find(gpa, first, true);
     if (hpa < 0) {
@@ -86,5 +75,29 @@ final class GuestPhysical {
       memory.deviceWrite(rest, from, first, from.length - first);
     }
     return rest >= 0;
+  }
+
+  @Override
+  public int exchangeByte(long gpa, int value) {
+    long hpa = find(gpa, 1, true);
+    if (hpa < 0) {
+      return -1;
+    }
+    long whole = hpa & ~3L;
+    int shift = (int) (hpa & 3) * 8;
+    while (true) {
+      int old = memory.readInt(whole);
+      int now = old & ~(0xff << shift) | (value & 0xff) << shift;
+      if (memory.compareAndSetInt(whole, old, now)) {
+        memory.notifyCodeWrite(hpa, 1);
+        return old >>> shift & 0xff;
+      }
+    }
+  }
+
+  @Override
+  public int readByte(long gpa) {
+    long hpa = find(gpa, 1, false);
+    return hpa < 0 ? -1 : memory.readByte(hpa) & 0xff;
   }
 }

@@ -5,6 +5,7 @@ import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.kvm.module.vendor.VmxVcpu;
 
 /**
  * The emulated physical machine that the kernel runs on: memory, the processors' model, the clock.
@@ -41,6 +42,11 @@ public final class HostMachine {
 
   public CpuModel model() {
     return model;
+  }
+
+  /** Whether guests can have other frequencies of the time-stamp counter than the host's. */
+  boolean scalesTsc() {
+    return VmxVcpu.canScaleTsc(model);
   }
 
   public MachineClock clock() {

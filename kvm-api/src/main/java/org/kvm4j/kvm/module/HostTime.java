@@ -1,5 +1,6 @@
 package org.kvm4j.kvm.module;
 
+import java.time.Instant;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
@@ -22,8 +23,14 @@ final class HostTime extends VmTime {
   }
 
   @Override
-  long now() {
+  public long now() {
     return machine.nanoTime();
+  }
+
+  @Override
+  public long realTime() {
+    Instant now = Instant.now();
+    return now.getEpochSecond() * 1_000_000_000 + now.getNano();
   }
 
   @Override
@@ -94,6 +101,22 @@ final class HostTime extends VmTime {
         }
       }
       return true;
+    }
+
+    /** Each virtual CPU has a processor of its own. */
+    @Override
+    boolean isTurnOver() {
+      return false;
+    }
+
+    @Override
+    long waited() {
+      return 0;
+    }
+
+    @Override
+    void yieldTo(Seat other) {
+      Thread.yield();
     }
 
     @Override

@@ -30,7 +30,7 @@ final class SystemFile extends FileObject {
         }
         return VmFile.create(kernel);
       case KVM_CHECK_EXTENSION:
-        return Capabilities.value(argument);
+        return Capabilities.value(kernel.machine(), argument);
       case KVM_GET_VCPU_MMAP_SIZE:
         return argument != 0 ? Results.EINVAL : VcpuPages.MMAP_SIZE;
       case KVM_GET_MSR_INDEX_LIST:
@@ -44,6 +44,12 @@ final class SystemFile extends FileObject {
         return cpuid(argument, VcpuCpuid.supported(kernel.machine().model()), false);
       case KVM_GET_EMULATED_CPUID:
         return cpuid(argument, VcpuCpuid.emulated(), true);
+      case KVM_X86_GET_MCE_CAP_SUPPORTED:
+        {
+          long supported = MachineCheck.supported(kernel.machine().model());
+          ByteBuffer b = UserSpace.struct(8).putLong(0, supported);
+          return user.copyOut(argument, b) ? 0 : Results.EFAULT;
+        }
       case KVM_HAS_DEVICE_ATTR:
         return attribute(argument, false);
       case KVM_GET_DEVICE_ATTR:

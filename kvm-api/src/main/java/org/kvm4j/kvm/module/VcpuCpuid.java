@@ -10,6 +10,7 @@ import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.cpu.semantics.ControlRegisters;
+import org.kvm4j.kvm.module.pv.KvmFeature;
 import org.kvm4j.kvm.uapi.KvmCpuidEntry2;
 
 /**
@@ -22,6 +23,14 @@ final class VcpuCpuid {
 
   /** EBX of leaf 0: "Genu". */
   private static final int INTEL = 0x756e6547;
+
+  /** KVM's leaves are from here on, or a multiple of 100H later: "KVMKVMKVM". */
+  private static final int KVM_FIRST = 0x40000000;
+
+  private static final int KVM_LAST = 0x40010000;
+  private static final int KVM_EBX = 0x4b4d564b;
+  private static final int KVM_ECX = 0x564b4d56;
+  private static final int KVM_EDX = 0x4d;
 
   private static final long CR4_NEVER =
       ControlBits.CR4_VMXE | ControlBits.CR4_SMXE | ControlBits.CR4_CET;
@@ -192,6 +201,33 @@ final class VcpuCpuid {
 
   // ---- what follows from the table: kvm_vcpu_after_set_cpuid ----
 
+  /** The leaf that tells of KVM's features; null if there is none. */
+  private @Nullable Entry kvmLeaf() {
+    for (int f = KVM_FIRST; f < KVM_LAST; f += 0x100) {
+      Entry e = find(f, 0);
+      if (e != null && e.ebx == KVM_EBX && e.ecx == KVM_ECX && e.edx == KVM_EDX) {
+        return find(f + 1, 0);
+      }
+    }
+    return null;
+  }
+
+  /** KVM's features that the table tells of: EAX of leaf 4000_0001H. */
+  int kvmFeatures() {
+    Entry e = kvmLeaf();
+    return e == null ? 0 : e.eax;
+  }
+
+  /** For guests that halt without exits, so that no other processor can end a HLT by a call. */
+  static void withholdUnhalt(Entry[] table) {
+    VcpuCpuid cpuid = new VcpuCpuid();
+    cpuid.set(table);
+    Entry e = cpuid.kvmLeaf();
+    if (e != null) {
+      e.eax &= ~KvmFeature.PV_UNHALT.mask;
+    }
+  }
+
   /** Whether the table tells of a feature. */
   boolean has(Feature feature) {
     Entry e = find(feature.leaf, feature.subleaf);
@@ -255,16 +291,15 @@ final class VcpuCpuid {
       }
     }
     Entry kvm = new Entry();
-    kvm.function = 0x40000000;
-    kvm.eax = 0x40000001;
-    kvm.ebx = 0x4b4d564b;
-    kvm.ecx = 0x564b4d56;
-    kvm.edx = 0x4d;
+    kvm.function = KVM_FIRST;
+    kvm.eax = KVM_FIRST + 1;
+    kvm.ebx = KVM_EBX;
+    kvm.ecx = KVM_ECX;
+    kvm.edx = KVM_EDX;
     list.add(kvm);
     Entry features = new Entry();
-    features.function = 0x40000001;
-    // NOP_IO_DELAY; the other paravirtual features are not built.
-    features.eax = 1 << 1;
+    features.function = KVM_FIRST + 1;
+    features.eax = KvmFeature.all();
     list.add(features);
     int maxExtended = leaf(list, model, 0x80000000, 0, 0).eax;
     for (int f = 0x80000001; Integer.compareUnsigned(f, maxExtended) <= 0; f++) {

@@ -54,6 +54,10 @@ final class VcpuInterrupts implements ApicOwner {
     }
   }
 
+  VirtualCpu vcpu() {
+    return vcpu;
+  }
+
   /** The processor is gone. */
   void close() {
     if (chips != null && apic != null) {
@@ -212,12 +216,12 @@ final class VcpuInterrupts implements ApicOwner {
 
   @Override
   public long tsc() {
-    return vcpu.guestTsc();
+    return vcpu.tsc.now();
   }
 
   @Override
   public long nanos(long ticks) {
-    return ticks;
+    return vcpu.tsc.nanos(ticks);
   }
 
   @Override
@@ -350,18 +354,6 @@ final class VcpuInterrupts implements ApicOwner {
     } finally {
       unlock();
     }
-  }
-
-  /** Where the guest's virtual APIC page is, which user space has put there; 0 if nowhere. */
-  private long virtualApic;
-
-  /** KVM_SET_VAPIC_ADDR; false if there is no memory. */
-  boolean setVirtualApic(long gpa) {
-    if (gpa != 0 && !vcpu.vm.guestPhysical.has(gpa, 4)) {
-      return false;
-    }
-    virtualApic = gpa;
-    return true;
   }
 
   /** IA32_TSC_DEADLINE. */

@@ -42,8 +42,6 @@ final class VcpuMsrs {
   static final int SYSENTER_CS = 0x174;
   static final int SYSENTER_ESP = 0x175;
   static final int SYSENTER_EIP = 0x176;
-  static final int MCG_CAP = 0x179;
-  static final int MCG_STATUS = 0x17a;
   static final int MISC_ENABLE = 0x1a0;
 
   /** In IA32_MISC_ENABLE: "ENABLE MONITOR FSM". */
@@ -83,7 +81,7 @@ final class VcpuMsrs {
   private static final int EX_CFG = 0xc001102c;
 
   static final long HWCR_TSC_AT_P0 = 1 << 24;
-  private static final long HWCR_MC_STATUS_WRITABLE = 1 << 18;
+  static final long HWCR_MC_STATUS_WRITABLE = 1 << 18;
   private static final long HWCR_IGNORED = 1 << 3 | 1 << 6 | 1 << 8;
 
   private static final int[] SAVED = {
@@ -101,6 +99,16 @@ final class VcpuMsrs {
     FS_BASE,
     GS_BASE,
     TSC_AUX,
+    VcpuPv.SYSTEM_TIME,
+    VcpuPv.WALL_CLOCK,
+    VcpuPv.SYSTEM_TIME_NEW,
+    VcpuPv.WALL_CLOCK_NEW,
+    VcpuPv.ASYNC_PF_EN,
+    VcpuPv.STEAL_TIME,
+    VcpuPv.PV_EOI_EN,
+    VcpuPv.ASYNC_PF_INT,
+    VcpuPv.ASYNC_PF_ACK,
+    VcpuPv.POLL_CONTROL,
     TSC_ADJUST,
     APIC_BASE,
     MISC_ENABLE,
@@ -110,7 +118,9 @@ final class VcpuMsrs {
     PKRS,
     TSC_DEADLINE,
     BIOS_SIGN_ID,
-    MCG_STATUS,
+    MachineCheck.MCG_STATUS,
+    MachineCheck.MCG_CTL,
+    MachineCheck.MCG_EXT_CTL,
     XSS,
     CpuidFaulting.PLATFORM_INFO,
     CpuidFaulting.MISC_FEATURES_ENABLES,
@@ -244,9 +254,15 @@ final class VcpuMsrs {
     if (isX2apic(index)) {
       return v.interrupts.readMsr(index, out) ? OK : INVALID;
     }
+    if (VcpuPv.hasMsr(index)) {
+      return v.pv.read(index, out);
+    }
+    if (MachineCheck.hasMsr(index)) {
+      return v.machineCheck.read(index, out, host);
+    }
     switch (index) {
-      case TSC -> out[0] = v.guestTsc();
-      case TSC_ADJUST -> out[0] = m.tscAdjust;
+      case TSC -> out[0] = v.tsc.now();
+      case TSC_ADJUST -> out[0] = v.tsc.adjust();
       case APIC_BASE -> out[0] = v.interrupts.base();
       case TSC_DEADLINE -> out[0] = v.interrupts.tscDeadline();
       case EFER -> out[0] = vendor.efer();
@@ -256,7 +272,7 @@ final class VcpuMsrs {
       case MISC_ENABLE -> out[0] = m.miscEnable;
       case BIOS_SIGN_ID -> out[0] = 0x1_0000_0000L;
       case MTRR_CAP -> out[0] = 0x500 | VARIABLE_MTRRS;
-      case MCG_CAP, MCG_STATUS, BIOS_UPDT_TRIG -> out[0] = 0;
+      case BIOS_UPDT_TRIG -> out[0] = 0;
       case XSS -> out[0] = cpu.xss;
       case HWCR -> out[0] = v.hwcr;
       // AMD's SYSCFG, NB_CFG, interrupt pending, MMIO configuration base, SMM's TSEG, the host save
@@ -313,6 +329,12 @@ final class VcpuMsrs {
     if (isX2apic(index)) {
       return v.interrupts.writeMsr(index, value) ? OK : INVALID;
     }
+    if (VcpuPv.hasMsr(index)) {
+      return v.pv.write(index, value, host);
+    }
+    if (MachineCheck.hasMsr(index)) {
+      return v.machineCheck.write(index, value, host);
+    }
     switch (index) {
       case FS_BASE, GS_BASE, KERNEL_GS_BASE, LSTAR, CSTAR, SYSENTER_ESP, SYSENTER_EIP -> {
         if (!cpu.isCanonicalBase(value)) {
@@ -350,17 +372,13 @@ final class VcpuMsrs {
         return OK;
       }
       case TSC -> {
-        v.setGuestTsc(value);
+        v.tsc.write(value, host);
         return OK;
       }
       case TSC_ADJUST -> {
-        if (!v.cpuid.has(Feature.TSC_ADJUST)) {
-          return OK;
+        if (v.cpuid.has(Feature.TSC_ADJUST)) {
+          v.tsc.writeAdjust(value, host);
         }
-        if (!host) {
-          v.setGuestTsc(v.guestTsc() + value - m.tscAdjust);
-        }
-        m.tscAdjust = value;
         return OK;
       }
       case APIC_BASE -> {
@@ -380,7 +398,7 @@ final class VcpuMsrs {
         }
         m.miscEnable = value;
       }
-      case BIOS_SIGN_ID, BIOS_UPDT_TRIG, MCG_STATUS -> {}
+      case BIOS_SIGN_ID, BIOS_UPDT_TRIG -> {}
       case XSS -> {
         if (value != 0) {
           return INVALID;

@@ -7,8 +7,6 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.ept.paging.Translation;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.uapi.KvmDebugregs;
-import org.kvm4j.kvm.uapi.KvmDeviceAttr;
-import org.kvm4j.kvm.uapi.KvmEnableCap;
 import org.kvm4j.kvm.uapi.KvmGuestDebug;
 import org.kvm4j.kvm.uapi.KvmRun;
 import org.kvm4j.kvm.uapi.KvmSregs;
@@ -27,6 +25,7 @@ final class VcpuState {
   private final VendorVcpu vendor;
   private final Cpu cpu;
   private final ApicIoctls apicIoctls;
+  private final TimeIoctls timeIoctls;
   private final CpuidIoctls cpuid;
   private final SystemRegisters system;
   private final FloatingPoint floats;
@@ -39,6 +38,7 @@ final class VcpuState {
     this.vendor = vcpu.vendor();
     this.cpu = vendor.cpu();
     this.apicIoctls = new ApicIoctls(vcpu);
+    this.timeIoctls = new TimeIoctls(vcpu);
     this.cpuid = new CpuidIoctls(vcpu);
     this.system = new SystemRegisters(vcpu);
     this.floats = new FloatingPoint(vcpu);
@@ -48,6 +48,9 @@ final class VcpuState {
   int ioctl(int request, long argument) {
     if (ApicIoctls.has(request)) {
       return apicIoctls.ioctl(request, argument);
+    }
+    if (TimeIoctls.has(request)) {
+      return timeIoctls.ioctl(request, argument);
     }
     switch (request) {
       case KVM_GET_REGS:
@@ -109,17 +112,6 @@ final class VcpuState {
         }
       case KVM_SET_SIGNAL_MASK:
         return setSignalMask(argument);
-      case KVM_GET_TSC_KHZ:
-        return MachineClock.TSC_KHZ;
-      case KVM_SET_TSC_KHZ:
-        return argument == 0 || (int) argument == MachineClock.TSC_KHZ ? 0 : Results.EINVAL;
-      case KVM_ENABLE_CAP:
-        // The capabilities of a vCPU are Hyper-V's and paravirtual ones, which are not built.
-        return user.copyIn(argument, KvmEnableCap.SIZEOF) == null ? Results.EFAULT : Results.EINVAL;
-      case KVM_HAS_DEVICE_ATTR:
-      case KVM_GET_DEVICE_ATTR:
-      case KVM_SET_DEVICE_ATTR:
-        return attribute(request, argument);
       case KVM_GET_STATS_FD:
         return vm.kernel.install(StatsFile.of(vcpu, user));
       default:
@@ -205,31 +197,6 @@ final class VcpuState {
     }
     // The only signal of this process is the kick, which its mask cannot name.
     return user.copyIn(argument + 4, 8) == null ? Results.EFAULT : 0;
-  }
-
-  /** KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET. */
-  private int attribute(int request, long argument) {
-    ByteBuffer a = user.copyIn(argument, KvmDeviceAttr.SIZEOF);
-    if (a == null) {
-      return Results.EFAULT;
-    }
-    if (a.getInt(KvmDeviceAttr.GROUP) != 0 || a.getLong(KvmDeviceAttr.ATTR) != 0) {
-      return Results.ENXIO;
-    }
-    long address = a.getLong(KvmDeviceAttr.ADDR);
-    switch (request) {
-      case KVM_HAS_DEVICE_ATTR:
-        return 0;
-      case KVM_GET_DEVICE_ATTR:
-        return out(address, UserSpace.struct(8).putLong(0, vcpu.tscOffset()));
-      default:
-        ByteBuffer b = user.copyIn(address, 8);
-        if (b == null) {
-          return Results.EFAULT;
-        }
-        vcpu.setTscOffset(b.getLong(0));
-        return 0;
-    }
   }
 
   // ---- KVM_CAP_SYNC_REGS ----

@@ -11,6 +11,7 @@ import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.kvm.module.emulate.Emulator;
+import org.kvm4j.kvm.module.irqchip.InterruptChips;
 import org.kvm4j.kvm.module.irqchip.LocalApic;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.module.vendor.VmExit;
@@ -39,7 +40,6 @@ final class VirtualCpu extends FileObject {
   final @Nullable DirtyRing dirtyRing;
 
   private final ByteBuffer run;
-  private final GuestPlatform platform;
   private final VendorVcpu vendor;
   private final Cpu cpu;
   private final Emulator emulator;
@@ -57,19 +57,23 @@ final class VirtualCpu extends FileObject {
   final VcpuStats stats = new VcpuStats();
   final GuestDebug debug;
   final VcpuInterrupts interrupts;
+  final PvInterrupts apicShare;
+  final VcpuPv pv;
+  final GuestTsc tsc;
+  final MachineCheck machineCheck;
   final KernelDevices devices;
   private final VmTime.Seat seat;
 
   final PortIo ports;
   private final MsrExits msrs;
   private final Emulation emulation;
+  private final Hypercalls hypercalls;
 
   /** What is left to do of the last exit to user space, and where the guest was then. */
   private Completion completion = Completion.NOTHING;
 
   private long completionRip;
 
-  private long tscOffset;
   private volatile String diagnosis = "";
 
   /** What the ioctl broke that is being refused; "" if there are no words for it. */
@@ -77,6 +81,9 @@ final class VirtualCpu extends FileObject {
 
   /** KVM_MP_STATE_*. */
   private int mpState;
+
+  /** HLT does not exit. */
+  private final boolean haltsInGuest;
 
   boolean hasRun;
 
@@ -99,12 +106,20 @@ final class VirtualCpu extends FileObject {
     this.dirtyRing = vm.dirtyPages.newRing(machine.memory());
     this.pages = new VcpuPages(machine.memory(), vm.ringPages, dirtyRing);
     this.run = pages.run;
-    this.platform = new GuestPlatform(machine, vm.time, id);
-    LogicalProcessor processor = new LogicalProcessor(machine.model(), machine.memory(), platform);
+    LogicalProcessor processor =
+        new LogicalProcessor(
+            machine.model(), machine.memory(), new GuestPlatform(machine, vm.time, id));
     this.vendor = new VmxVcpu(processor, machine.frames(), machine.newVpid());
     this.cpu = vendor.cpu();
+    this.haltsInGuest = vm.haltsInGuest();
+    vendor.setHltExiting(!haltsInGuest);
+    vendor.setPauseExiting(!vm.pausesInGuest());
     this.seat = vm.time.seat(cpu);
     this.interrupts = new VcpuInterrupts(this);
+    this.apicShare = new PvInterrupts(this);
+    this.pv = new VcpuPv(this);
+    this.tsc = new GuestTsc(this, vendor);
+    this.machineCheck = new MachineCheck(this);
     this.devices = new KernelDevices(vm, interrupts);
     this.nested = vm.memory.pointer();
     vendor.setNestedPointer(nested);
@@ -115,6 +130,7 @@ final class VirtualCpu extends FileObject {
     this.ports = new PortIo(this);
     this.msrs = new MsrExits(this);
     this.emulation = new Emulation(this, emulator, exit);
+    this.hypercalls = new Hypercalls(this);
     java.util.Arrays.fill(cpu.r, 0, 16, 0);
     cpu.r[Cpu.RDX] = machine.model().signature();
     // The kernel gives a new vCPU the state after FNINIT: FCW 037F.
@@ -125,7 +141,6 @@ final class VirtualCpu extends FileObject {
             ? Uapi.KVM_MP_STATE_UNINITIALIZED
             : Uapi.KVM_MP_STATE_RUNNABLE;
     hwcr = machine.model().isAmd() ? VcpuMsrs.HWCR_TSC_AT_P0 : 0;
-    setGuestTsc(0);
     vendor.setExceptionBitmap(debug.exceptionBitmap());
   }
 
@@ -156,6 +171,10 @@ final class VirtualCpu extends FileObject {
 
   Emulator emulator() {
     return emulator;
+  }
+
+  Emulation emulation() {
+    return emulation;
   }
 
   // ---- descriptor ----
@@ -277,24 +296,14 @@ final class VirtualCpu extends FileObject {
     kick();
   }
 
-  // ---- time ----
-
-  long guestTsc() {
-    return platform.tsc() + tscOffset;
-  }
-
-  void setGuestTsc(long value) {
-    setTscOffset(value - platform.tsc());
-  }
-
-  long tscOffset() {
-    return tscOffset;
-  }
-
-  void setTscOffset(long offset) {
-    tscOffset = offset;
-    vendor.setTscOffset(offset);
-    interrupts.tscChanged();
+  /** Lets another virtual CPU run first, if it waits for its turn. */
+  void yieldTo(int apicId) {
+    InterruptChips chips = vm.chips();
+    if (chips != null
+        && chips.owner(apicId) instanceof VcpuInterrupts other
+        && other != interrupts) {
+      seat.yieldTo(other.vcpu().seat);
+    }
   }
 
   // ---- registers of the interface ----
@@ -327,6 +336,7 @@ final class VirtualCpu extends FileObject {
     thread = t;
     t.enter(this);
     hasRun = true;
+    pv.enter();
     try {
       return enter(t);
     } finally {
@@ -396,6 +406,7 @@ final class VirtualCpu extends FileObject {
 
   private int interrupted() {
     run.putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_INTR);
+    preempt();
     stats.signals++;
     return Results.EINTR;
   }
@@ -405,7 +416,12 @@ final class VirtualCpu extends FileObject {
       if (t.signalPending()) {
         return interrupted();
       }
-      int r = mpState == Uapi.KVM_MP_STATE_RUNNABLE ? enterGuest() : halt(t);
+      int r;
+      if (mpState != Uapi.KVM_MP_STATE_RUNNABLE) {
+        r = halt(t);
+      } else {
+        r = isIdle() ? idle(t) : enterGuest();
+      }
       if (r <= 0) {
         return r;
       }
@@ -421,9 +437,19 @@ final class VirtualCpu extends FileObject {
     return run.get(KvmRun.REQUEST_INTERRUPT_WINDOW) != 0 && !interrupts.hasPics();
   }
 
+  /** Tells the guest that its processor is taken away, if that is between two instructions. */
+  private void preempt() {
+    if (exit.kind == VmExit.Kind.EXTERNAL_INTERRUPT) {
+      pv.preempt();
+    }
+  }
+
   private int enterGuest() {
     if (dirtyRing != null && dirtyRing.isSoftFull()) {
       return exit(Exits.KVM_EXIT_DIRTY_RING_FULL);
+    }
+    if (pv.tellsOfWaiting() && seat.isTurnOver()) {
+      preempt();
     }
     long budget = seat.begin();
     if (budget == 0) {
@@ -449,7 +475,9 @@ final class VirtualCpu extends FileObject {
     if (mpState != Uapi.KVM_MP_STATE_RUNNABLE) {
       return 1;
     }
+    pv.beforeEntry(seat.waited());
     events.inject(windowWanted() && interrupts.acceptsExternal(), debug.blocksInterrupts());
+    apicShare.beforeEntry();
     inGuest = true;
     if (flushRequested) {
       flushRequested = false;
@@ -460,6 +488,7 @@ final class VirtualCpu extends FileObject {
     } finally {
       inGuest = false;
     }
+    apicShare.afterExit();
     stats.count(exit.kind);
     events.complete(exit);
     return stepped(handle());
@@ -484,6 +513,25 @@ final class VirtualCpu extends FileObject {
   private boolean sleep(HostThread t) {
     seat.drowse();
     return hasEvents() || t.signalPending() || seat.sleep();
+  }
+
+  /** Whether the guest has executed a HLT that did not exit, and there is nothing for it. */
+  private boolean isIdle() {
+    return haltsInGuest && vendor.isHalted() && !hasNews();
+  }
+
+  private boolean hasNews() {
+    return interrupts.hasStartEvents()
+        || events.reinjecting()
+        || events.tripleFault
+        || events.wouldWake()
+        || pv.isDue();
+  }
+
+  /** Leaves a guest that is idle alone until there is something for it. */
+  private int idle(HostThread t) {
+    seat.drowse();
+    return hasNews() || t.signalPending() || seat.sleep() ? 1 : interrupted();
   }
 
   /** An application processor that has not been started: waits for INIT. */
@@ -538,6 +586,7 @@ final class VirtualCpu extends FileObject {
 
   private void init() {
     interrupts.reset();
+    pv.reset();
     events.reset();
     completion = Completion.NOTHING;
     emulator.clearReplay();
@@ -666,7 +715,7 @@ final class VirtualCpu extends FileObject {
         diagnosis = vendor.explanation();
         return exit(Exits.KVM_EXIT_SHUTDOWN);
       case HYPERCALL:
-        return hypercall();
+        return hypercalls.call();
       case XSETBV:
         return xsetbv();
       case PAUSE:
@@ -806,6 +855,8 @@ final class VirtualCpu extends FileObject {
     switch (exit.vector) {
       case Vector.DB:
         return debug.debugException(run, exit);
+      case Vector.UD:
+        return hypercalls.undefined(exit);
       case Vector.BP:
         debug.exit(run, Vector.BP, 0);
         return 0;
@@ -813,20 +864,6 @@ final class VirtualCpu extends FileObject {
         events.queueException(exit.vector, exit.hasErrorCode, exit.errorCode, false, 0);
         return 1;
     }
-  }
-
-  /**
-   * No paravirtual calls are built but the one that needs nothing. KVM_ENOSYS is 1000, KVM_EPERM 1.
-   */
-  private int hypercall() {
-    long nr = cpu.r[Cpu.RAX];
-    if (!state.registers.is64Bit()) {
-      nr &= 0xffffffffL;
-    }
-    long result = state.registers.cpl() != 0 ? -1 : nr == 1 ? 0 : -1000;
-    cpu.r[Cpu.RAX] = state.registers.is64Bit() ? result : result & 0xffffffffL;
-    skip();
-    return 1;
   }
 
   private int xsetbv() {

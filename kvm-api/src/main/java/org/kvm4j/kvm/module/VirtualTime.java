@@ -5,6 +5,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.kvm.module.irqchip.TimerQueue;
+import org.kvm4j.kvm.syscall.KernelOptions;
 
 /**
  * Time that goes by a nanosecond for each unit of work that the VM's virtual CPUs do. They take
@@ -48,13 +49,18 @@ final class VirtualTime extends VmTime {
   private boolean expiring;
 
   @Override
-  long now() {
+  public long now() {
     TurnSeat h = holder;
     return h != null && h.thread == Thread.currentThread() ? exact(h) : known;
   }
 
   private long exact(TurnSeat h) {
     return began + h.cpu.elapsed() - doneBefore;
+  }
+
+  @Override
+  public long realTime() {
+    return KernelOptions.VIRTUAL_EPOCH.getEpochSecond() * 1_000_000_000 + now();
   }
 
   @Override
@@ -79,9 +85,14 @@ final class VirtualTime extends VmTime {
       began = exact(from);
     }
     known = began;
+    if (from != null && from.wants) {
+      from.since = began;
+    }
     if (to != null) {
       doneBefore = to.cpu.elapsed();
       to.end = (began / TURN + 1) * TURN;
+      to.waited += began - to.since;
+      to.since = began;
     }
     holder = to;
     notifyAll();
@@ -117,6 +128,12 @@ final class VirtualTime extends VmTime {
     /** When its turn ends, if others want one. */
     private long end;
 
+    /** Since when it wants a turn. */
+    private long since;
+
+    /** How long it has waited for turns. */
+    private long waited;
+
     TurnSeat(Cpu cpu) {
       this.cpu = cpu;
     }
@@ -141,8 +158,8 @@ final class VirtualTime extends VmTime {
     /** Waits for the turn; false if it was woken before, or its thread interrupted. */
     private boolean takeTurn() {
       thread = Thread.currentThread();
-      wants = true;
       TurnSeat h = holder;
+      want();
       if (h == null) {
         give(next(0, this));
       } else if (h != this && h.thread == thread) {
@@ -158,6 +175,40 @@ final class VirtualTime extends VmTime {
       }
       woken = false;
       return holder == this && !expiring;
+    }
+
+    /** It wants a turn, from now on. */
+    private void want() {
+      if (!wants) {
+        wants = true;
+        since = now();
+      }
+    }
+
+    @Override
+    boolean isTurnOver() {
+      synchronized (VirtualTime.this) {
+        return holder == this && exact(this) >= end && after(this) != this;
+      }
+    }
+
+    @Override
+    long waited() {
+      return waited;
+    }
+
+    @Override
+    void yieldTo(Seat other) {
+      synchronized (VirtualTime.this) {
+        if (holder == this
+            && other instanceof TurnSeat to
+            && to != this
+            && to.wants
+            && to.thread != null
+            && to.thread != thread) {
+          give(to);
+        }
+      }
     }
 
     /** Waits for news; false if the thread was interrupted. */
@@ -254,7 +305,7 @@ final class VirtualTime extends VmTime {
     void wake() {
       synchronized (VirtualTime.this) {
         woken = true;
-        wants = true;
+        want();
         if (holder == null && thread != null) {
           give(this);
         } else {

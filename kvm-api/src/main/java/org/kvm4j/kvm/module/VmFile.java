@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.module.irqchip.InterruptChips;
+import org.kvm4j.kvm.module.pv.VmKvmClock;
 import org.kvm4j.kvm.uapi.KvmClearDirtyLog;
 import org.kvm4j.kvm.uapi.KvmCoalescedMmioZone;
 import org.kvm4j.kvm.uapi.KvmCreateDevice;
@@ -30,6 +31,9 @@ final class VmFile extends FileObject {
   final GuestPhysical guestPhysical;
   final IoBus bus;
   final VmTime time;
+  final VmKvmClock clock;
+  final TscSync tscs;
+  private final ClockIoctls clockIoctls;
   private final ChipIoctls chips;
   final CopyOnWriteArrayList<VirtualCpu> vcpus = new CopyOnWriteArrayList<>();
 
@@ -55,6 +59,13 @@ final class VmFile extends FileObject {
   volatile boolean tripleFaultEvent;
   volatile boolean exitOnEmulationFailure;
   volatile long disabledQuirks;
+
+  /** KVM_CAP_EXIT_HYPERCALL: a bit for each call that is user space's. */
+  volatile int exitingHypercalls;
+
+  /** KVM_CAP_X86_DISABLE_EXITS. */
+  private volatile int disabledExits;
+
   volatile int defaultTscKhz = MachineClock.TSC_KHZ;
 
   /** The VM's ring of coalesced accesses: a page that every vCPU maps. */
@@ -71,6 +82,9 @@ final class VmFile extends FileObject {
     this.guestPhysical = new GuestPhysical(slots, user, dirtyPages);
     this.bus = new IoBus(kernel);
     this.time = VmTime.of(kernel.machine());
+    this.clock = new VmKvmClock(time, guestPhysical);
+    this.tscs = new TscSync(time);
+    this.clockIoctls = new ClockIoctls(this);
     this.chips = new ChipIoctls(kernel, time);
     this.ringPages = new FilePages(kernel.machine().memory(), 1);
     this.ring = ringPages.content;
@@ -125,7 +139,7 @@ final class VmFile extends FileObject {
       case KVM_CREATE_VCPU:
         return createVcpu(argument);
       case KVM_CHECK_EXTENSION:
-        return Capabilities.value(argument);
+        return Capabilities.value(kernel.machine(), argument);
       case KVM_SET_USER_MEMORY_REGION:
         return setMemory(argument);
       case KVM_GET_DIRTY_LOG:
@@ -186,6 +200,10 @@ final class VmFile extends FileObject {
         return settings.mmuPages(slots);
       case KVM_SET_PMU_EVENT_FILTER:
         return VmSettings.filterEvents(user, argument);
+      case KVM_GET_CLOCK:
+        return clockIoctls.get(argument);
+      case KVM_SET_CLOCK:
+        return clockIoctls.set(argument);
       case KVM_SET_TSC_KHZ:
         return setTscKhz(argument);
       case KVM_GET_TSC_KHZ:
@@ -243,6 +261,7 @@ final class VmFile extends FileObject {
       return fd;
     }
     vcpus.add(v);
+    v.tsc.start();
     references++;
     vcpuCreated = true;
     return fd;
@@ -413,22 +432,45 @@ final class VmFile extends FileObject {
         return splitChips(arg);
       case KVM_CAP_X2APIC_API:
         return setX2apicApi(arg);
+      case KVM_CAP_EXIT_HYPERCALL:
+        if ((arg & ~(long) Hypercalls.EXITS) != 0) {
+          return Results.EINVAL;
+        }
+        exitingHypercalls = (int) arg;
+        return 0;
+      case KVM_CAP_X86_DISABLE_EXITS:
+        return disableExits(arg);
       default:
         return settings.enable(a.getInt(KvmEnableCap.CAP), arg, vcpuCreated);
     }
   }
 
-  /** Only the host's own frequency: scaling is not built. */
+  /** For vCPUs to come. */
   private int setTscKhz(long argument) {
     int khz = (int) argument;
-    if (khz == 0) {
-      khz = MachineClock.TSC_KHZ;
-    }
-    if (khz != MachineClock.TSC_KHZ) {
+    if (!GuestTsc.isPossible(kernel.machine().scalesTsc(), khz)) {
       return Results.EINVAL;
     }
-    defaultTscKhz = khz;
+    defaultTscKhz = khz == 0 ? MachineClock.TSC_KHZ : khz;
     return 0;
+  }
+
+  private synchronized int disableExits(long which) {
+    if ((which & ~(long) Capabilities.DISABLE_EXITS_VALID) != 0 || vcpuCreated) {
+      return Results.EINVAL;
+    }
+    disabledExits |= (int) which;
+    return 0;
+  }
+
+  /** Whether loops of PAUSE do not exit. */
+  boolean pausesInGuest() {
+    return (disabledExits & Uapi.KVM_X86_DISABLE_EXITS_PAUSE) != 0;
+  }
+
+  /** Whether HLT does not exit. */
+  boolean haltsInGuest() {
+    return (disabledExits & Uapi.KVM_X86_DISABLE_EXITS_HLT) != 0;
   }
 
   synchronized void release(VirtualCpu v) {

@@ -2,6 +2,7 @@ package org.kvm4j.kvm.module;
 
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.kvm.module.irqchip.TimerQueue;
+import org.kvm4j.kvm.module.pv.HostClock;
 
 /**
  * The time of a VM: its clock, its timers, and when its virtual CPUs run. Each virtual CPU has a
@@ -10,7 +11,7 @@ import org.kvm4j.kvm.module.irqchip.TimerQueue;
  * <p>Who holds the interrupt chips' lock may call what is here, but nothing here takes that lock
  * while it holds one of its own.
  */
-abstract class VmTime implements AutoCloseable {
+abstract class VmTime implements HostClock, AutoCloseable {
   /** The VM's timers. */
   final TimerQueue timers = new TimerQueue(this::now, this::timersChanged);
 
@@ -22,7 +23,8 @@ abstract class VmTime implements AutoCloseable {
   }
 
   /** The VM's time in ns. The host's time-stamp counter has as many ticks. */
-  abstract long now();
+  @Override
+  public abstract long now();
 
   /** The first timer is due earlier than it was. */
   abstract void timersChanged();
@@ -68,6 +70,15 @@ abstract class VmTime implements AutoCloseable {
      * @return false if the thread was interrupted
      */
     abstract boolean sleep();
+
+    /** Whether {@link #begin} would have to wait for the turns of others. */
+    abstract boolean isTurnOver();
+
+    /** How long it has wanted to run and had to wait for the turns of others, in ns. */
+    abstract long waited();
+
+    /** Gives the turn to another virtual CPU of the VM, if that waits for one. */
+    abstract void yieldTo(Seat other);
 
     /** The virtual CPU has halted, and user space decides when it goes on. */
     abstract void rest();

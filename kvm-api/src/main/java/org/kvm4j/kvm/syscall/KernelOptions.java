@@ -1,5 +1,6 @@
 package org.kvm4j.kvm.syscall;
 
+import java.time.Instant;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -26,6 +27,9 @@ public final class KernelOptions {
    * guest retires, and a run is reproducible.
    */
   public static final String CLOCK = "clock";
+
+  /** The real time when a VM on the virtual clock is made: 2000-01-01 00:00:00 UTC. */
+  public static final Instant VIRTUAL_EPOCH = Instant.parse("2000-01-01T00:00:00Z");
 
   /** The execution engine. */
   public static final String ENGINE = "engine";

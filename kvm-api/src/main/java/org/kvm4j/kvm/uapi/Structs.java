@@ -75,6 +75,7 @@ public final class Structs {
           KvmSvmNestedStateHdr.LAYOUT,
           KvmStatsHeader.LAYOUT,
           KvmStatsDesc.LAYOUT,
+          KvmX86Mce.LAYOUT,
           KvmRun.LAYOUT);
 
   private static final Map<String, StructLayout> BY_NAME =

@@ -66,9 +66,6 @@ import picocli.CommandLine.Spec;
     })
 final class RunCommand implements Callable<Integer> {
 
-  /** What the real-time clock starts from under the virtual clock, so that runs are alike. */
-  private static final Instant VIRTUAL_BOOT_TIME = Instant.parse("2000-01-01T00:00:00Z");
-
   /** Whose time it is. */
   enum Clock {
     HOST,
@@ -137,7 +134,8 @@ final class RunCommand implements Callable<Integer> {
       converter = CpuCount.Converter.class,
       description =
           "How many processors (default: ${DEFAULT-VALUE}). In a flat binary all start, with their"
-              + " number in RDI; otherwise the first does, and the others wait to be started by it.")
+              + " number in RDI; otherwise the first does, and the others wait to be started by"
+              + " it.")
   @SuppressWarnings("NullAway.Init") // has a default
   private CpuCount cpus;
 
@@ -162,8 +160,8 @@ final class RunCommand implements Callable<Integer> {
       names = "--mode",
       paramLabel = "MODE",
       description =
-          "The mode to start in: ${COMPLETION-CANDIDATES}. For Linux it chooses the 16-, 32- or 64-bit"
-              + " boot protocol (default: the widest that the image has).")
+          "The mode to start in: ${COMPLETION-CANDIDATES}. For Linux it chooses the 16-, 32- or"
+              + " 64-bit boot protocol (default: the widest that the image has).")
   private @Nullable CpuMode mode;
 
   @Option(
@@ -171,8 +169,8 @@ final class RunCommand implements Callable<Integer> {
       paramLabel = "ADDR",
       converter = Address.Converter.class,
       description =
-          "Takes the file as a flat binary that starts at this address, in hexadecimal with 0x (with"
-              + " --mode alone: 0x7c00 in real mode, else 0x100000).")
+          "Takes the file as a flat binary that starts at this address, in hexadecimal with 0x"
+              + " (with --mode alone: 0x7c00 in real mode, else 0x100000).")
   private @Nullable Address entry;
 
   @Option(
@@ -198,8 +196,8 @@ final class RunCommand implements Callable<Integer> {
       completionCandidates = CpuModels.class,
       description =
           "The emulated host's CPU model: ${COMPLETION-CANDIDATES} (default: the first). Features"
-              + " follow, added by +NAME and taken away by -NAME, such as sierra-forest,-avx2; +? names"
-              + " them all.")
+              + " follow, added by +NAME and taken away by -NAME, such as sierra-forest,-avx2; +?"
+              + " names them all.")
   private @Nullable String cpu;
 
   @Option(
@@ -207,8 +205,8 @@ final class RunCommand implements Callable<Integer> {
       paramLabel = "CLOCK",
       defaultValue = "host",
       description =
-          "${COMPLETION-CANDIDATES}: the host's time, or one driven by the instructions that the guest"
-              + " retires, under which runs repeat exactly (default: ${DEFAULT-VALUE}).")
+          "${COMPLETION-CANDIDATES}: the host's time, or one driven by the instructions that the"
+              + " guest retires, under which runs repeat exactly (default: ${DEFAULT-VALUE}).")
   @SuppressWarnings("NullAway.Init") // has a default
   private Clock clock;
 
@@ -222,8 +220,9 @@ final class RunCommand implements Callable<Integer> {
       names = "--irqchip",
       paramLabel = "WHERE",
       description =
-          "${COMPLETION-CANDIDATES}: whether the kernel's interrupt chips and timer are used (default:"
-              + " kernel, where it has them; none for flat binaries, which can end by HLT then).")
+          "${COMPLETION-CANDIDATES}: whether the kernel's interrupt chips and timer are used"
+              + " (default: kernel, where it has them; none for flat binaries, which can end by HLT"
+              + " then).")
   private @Nullable Chips chips;
 
   @Mixin
@@ -236,8 +235,8 @@ final class RunCommand implements Callable<Integer> {
       defaultValue = SerialTarget.STDIO,
       converter = SerialTarget.Converter.class,
       description =
-          "What the serial port at 0x3f8 and the debug console at 0xe9 are: stdio, none or file:PATH"
-              + " (default: ${DEFAULT-VALUE}).")
+          "What the serial port at 0x3f8 and the debug console at 0xe9 are: stdio, none or"
+              + " file:PATH (default: ${DEFAULT-VALUE}).")
   @SuppressWarnings("NullAway.Init") // has a default
   private SerialTarget serial;
 
@@ -258,8 +257,8 @@ final class RunCommand implements Callable<Integer> {
   @Option(
       names = "--stats",
       description =
-          "Prints what exits there were, how long they took, instructions and times to standard error,"
-              + " however the run ends.")
+          "Prints what exits there were, how long they took, instructions and times to standard"
+              + " error, however the run ends.")
   private boolean stats;
 
   @Override
@@ -372,7 +371,7 @@ final class RunCommand implements Callable<Integer> {
               chips == null ? !flat : chips == Chips.KERNEL,
               flat,
               clock == Clock.VIRTUAL,
-              clock == Clock.VIRTUAL ? VIRTUAL_BOOT_TIME : Instant.now(),
+              clock == Clock.VIRTUAL ? KernelOptions.VIRTUAL_EPOCH : Instant.now(),
               console,
               devices.open(console),
               stats,

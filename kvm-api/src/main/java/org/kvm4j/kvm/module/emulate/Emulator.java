@@ -72,6 +72,12 @@ public final class Emulator {
 
   private static final int REPLAYS = 1024;
 
+  /** The last of the three bytes of VMCALL. */
+  public static final int VMCALL = 0xc1;
+
+  /** The last of the three bytes of VMMCALL. */
+  public static final int VMMCALL = 0xd9;
+
   private final PhysicalMemory memory;
   private final Cpu cpu;
   private final Decoder decoder;
@@ -324,11 +330,7 @@ public final class Emulator {
         clearReplay();
         return Outcome.DONE;
       }
-      vector = e.vector;
-      hasErrorCode = e.hasErrorCode;
-      errorCode = e.errorCode;
-      payload = e.payload;
-      return Outcome.EXCEPTION;
+      return raised(e);
     } catch (NestedFault e) {
       Translation t = e.translation;
       accessAddress = t.gpa;
@@ -379,6 +381,52 @@ public final class Emulator {
       lack = Lack.DATA;
       return Outcome.NOT_MAPPED;
     }
+  }
+
+  /**
+   * The last byte of the hypercall instruction at the guest's RIP: {@link #VMCALL} or {@link
+   * #VMMCALL}; -1 if there is neither.
+   */
+  public int hypercall(VendorVcpu v, long nestedRoot) {
+    load(v, nestedRoot);
+    byteCount = 0;
+    try {
+      Fetch fetch = new Fetch(cpu.rip);
+      if (fetch.nextByte() != 0x0f || fetch.nextByte() != 0x01) {
+        return -1;
+      }
+      int last = fetch.nextByte();
+      return last == VMCALL || last == VMMCALL ? last : -1;
+    } catch (CpuException | NestedFault e) {
+      return -1;
+    }
+  }
+
+  /** Puts a hypercall instruction at the guest's RIP, as the guest's own store would. */
+  public Outcome putHypercall(VendorVcpu v, long nestedRoot, int last) {
+    load(v, nestedRoot);
+    writes = 0;
+    byteCount = 0;
+    long linear = cpu.codeSize == 8 ? cpu.rip : cpu.seg[Cpu.CS].base + cpu.rip & 0xffffffffL;
+    try {
+      cpu.mmu.write16(linear, 0x010f);
+      cpu.mmu.write8(linear + 2, last);
+      return Outcome.DONE;
+    } catch (CpuException e) {
+      return raised(e);
+    } catch (NestedFault e) {
+      accessAddress = e.translation.gpa;
+      accessWrite = true;
+      return devices.claims(accessAddress, true) ? Outcome.UNHANDLEABLE : Outcome.NOT_MAPPED;
+    }
+  }
+
+  private Outcome raised(CpuException e) {
+    vector = e.vector;
+    hasErrorCode = e.hasErrorCode;
+    errorCode = e.errorCode;
+    payload = e.payload;
+    return Outcome.EXCEPTION;
   }
 
   /** Translates a linear address of the guest for CPL 0, without any effect. */

@@ -153,6 +153,33 @@ final class ApicBus {
     return m.logical() ? target.isLogically(destination) : target.isPhysically(destination);
   }
 
+  // ---- paravirtual calls ----
+
+  /** Who has a physical ID; null if nobody. */
+  @Nullable LocalApic physical(int id) {
+    return map().physical(id);
+  }
+
+  /**
+   * An interrupt for each processor of a set of physical IDs.
+   *
+   * @param set a bit for each ID from the first on
+   * @param command as in the ICR, to physical destinations
+   * @return how many took it
+   */
+  int sendToSet(long set, int first, int command) {
+    ApicMessage m = ApicMessage.command(command, 0);
+    int n = 0;
+    for (long left = set; left != 0; left &= left - 1) {
+      long id = (first & 0xffffffffL) + Long.numberOfTrailingZeros(left);
+      LocalApic a = id >>> 32 != 0 ? null : map().physical((int) id);
+      if (a != null) {
+        n += give(a, m, null);
+      }
+    }
+    return n;
+  }
+
   // ---- the map ----
 
   private Map map() {

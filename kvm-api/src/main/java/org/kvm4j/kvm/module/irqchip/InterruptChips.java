@@ -267,6 +267,45 @@ public final class InterruptChips {
     }
   }
 
+  /** KVM_HC_KICK_CPU: ends the HLT of a processor. */
+  public void kick(int apicId) {
+    lock();
+    try {
+      bus.deliver(null, ApicMessage.command(ApicMessage.REMOTE_READ << 8, apicId), null);
+    } finally {
+      unlock();
+    }
+  }
+
+  /** Whose local APIC has a physical ID; null if nobody's. */
+  public @Nullable ApicOwner owner(int apicId) {
+    lock();
+    try {
+      LocalApic a = bus.physical(apicId);
+      return a == null ? null : a.owner();
+    } finally {
+      unlock();
+    }
+  }
+
+  /**
+   * KVM_HC_SEND_IPI.
+   *
+   * @param low a bit for each physical ID from {@code first} on; high: those after
+   * @param command as in the ICR
+   * @param wide whether the words are of 64 bits, else of 32
+   * @return how many took it
+   */
+  public int sendTo(long low, long high, int first, int command, boolean wide) {
+    lock();
+    try {
+      return bus.sendToSet(low, first, command)
+          + bus.sendToSet(high, first + (wide ? 64 : 32), command);
+    } finally {
+      unlock();
+    }
+  }
+
   /** Whether a message's address may not be with the IDs that there are. */
   public boolean isInvalidAddress(int addressHigh) {
     return bus.wideIds && (addressHigh & 0xff) != 0;

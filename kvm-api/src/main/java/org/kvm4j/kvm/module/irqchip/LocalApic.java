@@ -201,6 +201,11 @@ public final class LocalApic {
     return (base & BASE_X2APIC) != 0;
   }
 
+  /** Whether it takes interrupts: IA32_APIC_BASE and its software enable it. */
+  public boolean isEnabled() {
+    return isPresent() && isSoftwareEnabled();
+  }
+
   boolean isSoftwareEnabled() {
     return (page.get(SPURIOUS) & SOFTWARE_ENABLE) != 0;
   }
@@ -296,6 +301,11 @@ public final class LocalApic {
     }
     owner.wake();
     return true;
+  }
+
+  /** An edge-triggered interrupt for this processor alone. */
+  public void raise(int vector) {
+    accept(ApicMessage.FIXED, vector, true, false);
   }
 
   /** An interrupt of the local vector table; masked ones are lost. */

@@ -101,8 +101,18 @@ public interface VendorVcpu extends AutoCloseable {
 
   void setPendingDebug(long value);
 
-  /** What is added to the host's time-stamp counter. */
+  /** What is added to the host's time-stamp counter, once that is multiplied. */
   void setTscOffset(long offset);
+
+  /** Whether the hardware can multiply the time-stamp counter. */
+  boolean canScaleTsc();
+
+  /**
+   * What the host's time-stamp counter is multiplied by.
+   *
+   * @param multiplier with 48 bits of fraction, above 0; only 1 unless {@link #canScaleTsc}
+   */
+  void setTscMultiplier(long multiplier);
 
   // ---- controls ----
 
@@ -123,9 +133,13 @@ public interface VendorVcpu extends AutoCloseable {
 
   void setHltExiting(boolean exiting);
 
+  /** Whether loops of PAUSE exit. */
   void setPauseExiting(boolean exiting);
 
   void setMwaitExiting(boolean exiting);
+
+  /** Whether the guest has executed a HLT that did not exit, and waits. */
+  boolean isHalted();
 
   /** The pointer to the nested page tables: EPTP, or nested CR3. */
   void setNestedPointer(long pointer);

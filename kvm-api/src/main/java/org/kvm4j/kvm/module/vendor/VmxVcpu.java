@@ -6,6 +6,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.engine.Interpreter;
+import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.vmx.entry.VmEntryFailure;
@@ -13,6 +14,7 @@ import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.exit.InterruptionInfo;
 import org.kvm4j.vmx.instruction.InstructionError;
 import org.kvm4j.vmx.instruction.VmxUnit;
+import org.kvm4j.vmx.vmcs.Control;
 import org.kvm4j.vmx.vmcs.ControlWord;
 import org.kvm4j.vmx.vmcs.Controls;
 import org.kvm4j.vmx.vmcs.Vmcs;
@@ -51,6 +53,11 @@ public final class VmxVcpu implements VendorVcpu {
 
   /** Ticks that such a loop lasts before it exits; KVM's. */
   private static final int PLE_WINDOW = 4096;
+
+  /** A TSC multiplier of 1. */
+  private static final long ONE = 1L << 48;
+
+  private static final int ACTIVITY_HLT = 1;
 
   private static final int[] SELECTOR = ordinals("SELECTOR");
   private static final int[] BASE = ordinals("BASE");
@@ -497,7 +504,34 @@ public final class VmxVcpu implements VendorVcpu {
     vmx.set(Vmcs.TSC_OFFSET, offset);
   }
 
+  /** Whether processors of a model can multiply the time-stamp counter. */
+  public static boolean canScaleTsc(CpuModel model) {
+    return VmxCapabilities.of(model).allows(Control.USE_TSC_SCALING);
+  }
+
+  @Override
+  public boolean canScaleTsc() {
+    return vmx.capabilities().allows(Control.USE_TSC_SCALING);
+  }
+
+  @Override
+  public void setTscMultiplier(long multiplier) {
+    long controls = vmx.get(Vmcs.SECONDARY_VM_EXEC_CONTROL);
+    long scaling = Controls.SECONDARY_EXEC_TSC_SCALING & 0xffffffffL;
+    if (multiplier == ONE) {
+      vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, controls & ~scaling);
+    } else {
+      vmx.set(Vmcs.TSC_MULTIPLIER, multiplier);
+      vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, controls | scaling);
+    }
+  }
+
   // ---- controls ----
+
+  @Override
+  public boolean isHalted() {
+    return vmx.get(Vmcs.GUEST_ACTIVITY_STATE) == ACTIVITY_HLT;
+  }
 
   private void control(int bit, boolean on) {
     int now = on ? processorControls | bit : processorControls & ~bit;
@@ -534,7 +568,10 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public void setPauseExiting(boolean exiting) {
-    control(Controls.CPU_BASED_PAUSE_EXITING, exiting);
+    long controls = vmx.get(Vmcs.SECONDARY_VM_EXEC_CONTROL);
+    long loops = Controls.SECONDARY_EXEC_PAUSE_LOOP_EXITING & 0xffffffffL;
+    long possible = adjust(ControlWord.SECONDARY, (int) loops) & loops;
+    vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, exiting ? controls | possible : controls & ~loops);
   }
 
   @Override
@@ -588,6 +625,10 @@ public final class VmxVcpu implements VendorVcpu {
     }
     if (type >= 4) {
       vmx.set(Vmcs.VM_ENTRY_INSTRUCTION_LEN, length);
+    }
+    if (isHalted()) {
+      // A HLT that did not exit is over; RIP is behind it already.
+      vmx.set(Vmcs.GUEST_ACTIVITY_STATE, 0);
     }
     vmx.set(Vmcs.VM_ENTRY_INTR_INFO_FIELD, info);
     injecting = true;
