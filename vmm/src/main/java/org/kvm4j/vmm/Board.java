@@ -78,6 +78,8 @@ final class Board implements AutoCloseable {
   private final Uart16550 serial;
   private final PostPort post = new PostPort();
   private final AcpiPowerManagement power;
+  private final CmosRtc realTimeClock;
+  private final InterruptLine clockInterrupt;
   private final @Nullable VirtioConsole console;
 
   private int virtioDevices;
@@ -91,6 +93,12 @@ final class Board implements AutoCloseable {
   interface Surroundings {
     /** The guest ends the machine. */
     void end(Ending ending);
+
+    /** The guest goes to sleep state S3. */
+    void suspend();
+
+    /** The guest is to wake from it. */
+    void wake();
 
     /** A device failed. */
     void failed(Throwable cause);
@@ -124,7 +132,31 @@ final class Board implements AutoCloseable {
         new AcpiPowerManagement(
             clock,
             line(SCI_IRQ),
-            () -> machine.end(Ending.of(Ending.Kind.POWERED_OFF, "the guest powered off")));
+            new AcpiPowerManagement.SleepStates() {
+              @Override
+              public void powerOff() {
+                machine.end(Ending.of(Ending.Kind.POWERED_OFF, "the guest powered off"));
+              }
+
+              @Override
+              public void suspend() {
+                machine.suspend();
+              }
+
+              @Override
+              public void wake() {
+                machine.wake();
+              }
+            });
+    clockInterrupt = line(RTC_IRQ);
+    realTimeClock =
+        new CmosRtc(
+            clock,
+            config.bootTime(),
+            memory.lowSize(),
+            memory.highSize(),
+            this::clockInterrupt,
+            timers == null ? Timer.NEVER : timers);
     attachPc(clock, kernelTimer);
     attachPci();
     attachFwCfg();
@@ -140,6 +172,14 @@ final class Board implements AutoCloseable {
 
   private InterruptLine line(int gsi) {
     return lines[gsi].end();
+  }
+
+  /** It also is an event of power management, for a guest that sleeps. */
+  private void clockInterrupt(boolean level) {
+    clockInterrupt.set(level);
+    if (level) {
+      power.clockAlarm();
+    }
   }
 
   private void reset() {
@@ -165,17 +205,7 @@ final class Board implements AutoCloseable {
     ports.attach(KeyboardController.DATA_PORT, 1, keyboard.dataPort(), "keyboard");
     ports.attach(KeyboardController.COMMAND_PORT, 1, keyboard.commandPort(), "keyboard");
     ports.attach(SystemControlPortA.PORT, 1, new SystemControlPortA(this::reset), "A20 and reset");
-    ports.attach(
-        CmosRtc.PORT,
-        CmosRtc.PORTS,
-        new CmosRtc(
-            clock,
-            config.bootTime(),
-            memory.lowSize(),
-            memory.highSize(),
-            line(RTC_IRQ),
-            timers == null ? Timer.NEVER : timers),
-        "CMOS");
+    ports.attach(CmosRtc.PORT, CmosRtc.PORTS, realTimeClock, "CMOS");
     if (!kernelTimer) {
       Pit8254 timer = new Pit8254(clock);
       ports.attach(Pit8254.PORT, Pit8254.PORTS, timer, "timer");
@@ -312,6 +342,10 @@ final class Board implements AutoCloseable {
 
   PostPort post() {
     return post;
+  }
+
+  CmosRtc realTimeClock() {
+    return realTimeClock;
   }
 
   AcpiPowerManagement power() {

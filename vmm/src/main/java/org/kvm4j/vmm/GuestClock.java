@@ -2,6 +2,7 @@ package org.kvm4j.vmm;
 
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.ClockData;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
 import org.kvm4j.kvm.uapi.Caps;
@@ -45,6 +46,27 @@ final class GuestClock implements VmClock {
     Vcpu vcpu = current.get();
     long tsc = (vcpu == null ? vcpus.get(0) : vcpu).getMsr(IA32_TIME_STAMP_COUNTER);
     return nanos(tsc, tscKhz);
+  }
+
+  /**
+   * Lets time pass while no vCPU runs.
+   *
+   * @param nanos how much
+   */
+  void pass(long nanos) {
+    if (vmClock) {
+      ClockData data = new ClockData();
+      data.clock = vm.getClock().clock + nanos;
+      vm.setClock(data);
+    }
+    for (Vcpu vcpu : vcpus) {
+      long tsc = vcpu.getMsr(IA32_TIME_STAMP_COUNTER);
+      vcpu.setMsr(IA32_TIME_STAMP_COUNTER, tsc + ticks(nanos, tscKhz));
+    }
+  }
+
+  static long ticks(long nanos, int khz) {
+    return nanos / NANOS_PER_MILLI * khz + nanos % NANOS_PER_MILLI * khz / NANOS_PER_MILLI;
   }
 
   static long nanos(long tsc, int khz) {

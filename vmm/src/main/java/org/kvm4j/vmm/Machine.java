@@ -26,6 +26,7 @@ import org.kvm4j.kvm.Vm;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.uapi.Caps;
 import org.kvm4j.kvm.uapi.Uapi;
+import org.kvm4j.vmm.acpi.AcpiTables;
 import org.kvm4j.vmm.boot.BootState;
 import org.kvm4j.vmm.device.MmioBus;
 import org.kvm4j.vmm.device.PortBus;
@@ -65,10 +66,26 @@ public final class Machine implements AutoCloseable {
   private boolean sse;
   private final Board board;
   private final @Nullable GuestClock guestClock;
+  private final PowerOnState powerOnState;
   private final List<ExitStatistics> statistics = new ArrayList<>();
 
   private final AtomicReference<@Nullable Ending> ending = new AtomicReference<>();
   private final AtomicInteger runningCpus = new AtomicInteger();
+  private final Suspension suspension =
+      new Suspension(
+          this::vcpuThreads,
+          this::running,
+          new Suspension.Steps() {
+            @Override
+            public void asleep() {
+              passSleep();
+            }
+
+            @Override
+            public void wake() {
+              resume();
+            }
+          });
   private final CountDownLatch ended = new CountDownLatch(1);
 
   /** The vCPUs whose threads have not come to the kernel yet. */
@@ -106,6 +123,7 @@ public final class Machine implements AutoCloseable {
         vm.createPit2(Uapi.KVM_PIT_SPEAKER_DUMMY);
       }
       makeVcpus(kvm);
+      powerOnState = new PowerOnState(vm, vcpus, chips, kernelTimer);
       guestClock = config.virtualClock() ? new GuestClock(vm, vcpus) : null;
       board =
           opened(
@@ -120,6 +138,16 @@ public final class Machine implements AutoCloseable {
                     @Override
                     public void end(Ending ending) {
                       Machine.this.end(ending);
+                    }
+
+                    @Override
+                    public void suspend() {
+                      Machine.this.suspend();
+                    }
+
+                    @Override
+                    public void wake() {
+                      suspension.wake();
                     }
 
                     @Override
@@ -299,6 +327,7 @@ public final class Machine implements AutoCloseable {
   public void end(Ending reason) {
     if (ending.compareAndSet(null, reason)) {
       kickAll();
+      suspension.ended();
       ended.countDown();
     }
   }
@@ -341,6 +370,53 @@ public final class Machine implements AutoCloseable {
 
   boolean running() {
     return ending.get() == null;
+  }
+
+  /** Whether a vCPU is to run on; while the machine sleeps, its thread waits here. */
+  boolean runs(Vcpu vcpu) {
+    if (suspension.isRequested()) {
+      suspension.sleep(vcpu);
+    }
+    return running();
+  }
+
+  private int vcpuThreads() {
+    return runningCpus.get();
+  }
+
+  /** Sleep state S3. Processors of which some have ended cannot come together for it. */
+  private void suspend() {
+    if (chips || config.cpus() == 1) {
+      suspension.request();
+      kickAll();
+    }
+  }
+
+  /** Under the virtual clock nothing else lets time pass while the machine sleeps. */
+  private void passSleep() {
+    GuestClock clock = guestClock;
+    if (clock != null) {
+      board.realTimeClock().passToInterrupt(clock::pass);
+    }
+  }
+
+  /**
+   * What firmware does: processors as after a reset, and the first goes on where the guest said.
+   */
+  private void resume() {
+    long vector = board.acpiTables() == 0 ? 0 : AcpiTables.wakingVector(memory);
+    if (vector == 0 || vector >= 1 << 20) {
+      end(Ending.of(Ending.Kind.RESET, "the guest woke from S3 without a waking vector"));
+      return;
+    }
+    powerOnState.restore();
+    Vcpu first = vcpus.get(0);
+    Sregs sregs = first.getSregs();
+    sregs.cs.setRealMode((int) (vector >> 4));
+    first.setSregs(sregs);
+    Regs regs = first.getRegs();
+    regs.rip = vector & 15;
+    first.setRegs(regs);
   }
 
   /** A processor halted. When all have, nothing will ever happen again. */

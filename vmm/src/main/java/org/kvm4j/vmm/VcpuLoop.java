@@ -56,7 +56,7 @@ final class VcpuLoop implements Runnable {
 
   private void plain() {
     RunPage page = vcpu.runPage();
-    while (machine.running()) {
+    while (machine.runs(vcpu)) {
       int result = vcpu.runRaw();
       if (result < 0 ? !interrupted(result) : !handle(page)) {
         return;
@@ -67,7 +67,7 @@ final class VcpuLoop implements Runnable {
   private void counted(ExitStatistics counters) {
     RunPage page = vcpu.runPage();
     long before = System.nanoTime();
-    while (machine.running()) {
+    while (machine.runs(vcpu)) {
       int result = vcpu.runRaw();
       long exited = System.nanoTime();
       boolean goesOn = result < 0 ? interrupted(result) : handle(page);
@@ -86,7 +86,7 @@ final class VcpuLoop implements Runnable {
 
   private void traced(ExitListener sees) {
     RunPage page = vcpu.runPage();
-    while (machine.running()) {
+    while (machine.runs(vcpu)) {
       long before = System.nanoTime();
       Exit exit = vcpu.run();
       long exited = System.nanoTime();

@@ -18,8 +18,10 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.vmm.boot.BootOptions;
 import org.kvm4j.vmm.boot.CpuMode;
 import org.kvm4j.vmm.boot.FlatImage;
@@ -112,6 +114,162 @@ class MachineTests {
         RuntimeException.class, () -> new Machine(kernel, config(1 << 20, devices)).close());
     RawImage.open(file, false).close();
     assertTrue(threads().isEmpty());
+  }
+
+  /**
+   * A program that has the clock's next second wake it, goes to sleep, and ends with 0x55 where it
+   * goes on.
+   *
+   * @param clockEnabled whether the clock may wake it
+   */
+  private static int[] sleeper(boolean clockEnabled) {
+    return new int[] {
+      0xb8,
+      0x00,
+      0xe0,
+      0x8e,
+      0xc0, // mov ax, 0xe000; mov es, ax
+      0x26,
+      0x66,
+      0xc7,
+      0x06,
+      0x4c,
+      0,
+      0x03,
+      0x80,
+      0,
+      0, // FACS: waking vector 0x8003
+      0xc7,
+      0x06,
+      0x03,
+      0x80,
+      0xb0,
+      0x55,
+      0xc7,
+      0x06,
+      0x05,
+      0x80,
+      0xe6,
+      0xf4, // out 0xf4, 0x55
+      0xba,
+      0x02,
+      0x06,
+      0xb8,
+      0,
+      clockEnabled ? 4 : 0,
+      0xef, // PM1 enable: the clock
+      0xb0,
+      0x01,
+      0xe6,
+      0x70,
+      0xb0,
+      0xc0,
+      0xe6,
+      0x71, // an alarm at any second
+      0xb0,
+      0x03,
+      0xe6,
+      0x70,
+      0xb0,
+      0xc0,
+      0xe6,
+      0x71,
+      0xb0,
+      0x05,
+      0xe6,
+      0x70,
+      0xb0,
+      0xc0,
+      0xe6,
+      0x71,
+      0xb0,
+      0x0b,
+      0xe6,
+      0x70,
+      0xb0,
+      0x22,
+      0xe6,
+      0x71,
+      0xba,
+      0x04,
+      0x06,
+      0xb8,
+      0x00,
+      0x24,
+      0xef, // PM1 control: SLP_EN, S3
+      0xeb,
+      0xfe // jmp $
+    };
+  }
+
+  private static MachineConfig sleeping(int cpus, boolean virtual) {
+    return new MachineConfig(
+        4 << 20,
+        cpus,
+        true,
+        false,
+        virtual,
+        Instant.EPOCH,
+        b -> {},
+        MachineConfig.Devices.NONE,
+        false,
+        null);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 3})
+  void a_guest_sleeps_until_its_alarm_and_goes_on_at_its_waking_vector(int cpus)
+      throws GuestImageException, InterruptedException {
+    try (Kernel virtual =
+            Kernels.providers().stream()
+                .filter(p -> p.name().equals("emulated"))
+                .findFirst()
+                .orElseThrow()
+                .open(KernelOptions.NONE.with(KernelOptions.CLOCK, "virtual"));
+        Machine machine = new Machine(virtual, sleeping(cpus, true))) {
+      Ending ending = run(machine, sleeper(true));
+      assertEquals(Ending.Kind.DEBUG_EXIT, ending.kind(), ending.message());
+      assertEquals(0x55, ending.code());
+    }
+  }
+
+  @Test
+  void the_power_button_wakes_a_guest_that_sleeps()
+      throws GuestImageException, InterruptedException {
+    try (Machine machine = new Machine(kernel, sleeping(2, false))) {
+      Thread presser =
+          new Thread(
+              () -> {
+                do {
+                  machine.pressPowerButton();
+                } while (machine.running());
+              });
+      presser.setDaemon(true);
+      presser.start();
+      Ending ending = run(machine, sleeper(false));
+      assertEquals(Ending.Kind.DEBUG_EXIT, ending.kind(), ending.message());
+      assertEquals(0x55, ending.code());
+      presser.join();
+    }
+  }
+
+  @Test
+  void a_guest_that_sleeps_can_be_stopped() throws GuestImageException, InterruptedException {
+    try (Machine machine = new Machine(kernel, sleeping(2, false))) {
+      Thread stopper =
+          new Thread(
+              () -> {
+                // The last of what the guest wrote before it went to sleep.
+                while ((machine.ports().in(0x604, 2) & 0x400) == 0) {
+                  Thread.onSpinWait();
+                }
+                machine.end(Ending.of(Ending.Kind.INTERRUPTED, "it was stopped"));
+              });
+      stopper.setDaemon(true);
+      stopper.start();
+      assertEquals(Ending.Kind.INTERRUPTED, run(machine, sleeper(false)).kind());
+      stopper.join();
+    }
   }
 
   @Test

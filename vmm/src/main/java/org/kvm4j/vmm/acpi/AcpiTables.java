@@ -25,6 +25,9 @@ public final class AcpiTables {
   /** Where what they may take ends. */
   public static final long END = 0xf_0000;
 
+  /** Where the FACS is: the first after the RSDP. */
+  private static final long FACS = ADDRESS + 0x40;
+
   /** The first I/O APIC's registers, and the local APICs'. */
   private static final int IO_APIC = 0xfec0_0000;
 
@@ -52,9 +55,21 @@ public final class AcpiTables {
     new AcpiTables(memory).writeAll(machine);
   }
 
+  /**
+   * Where a machine that wakes from S3 goes on, as its guest has left it: a physical address below
+   * 1 MB, for real mode; 0 if there is none. Section 5.2.10, "Firmware ACPI Control Structure
+   * (FACS)", Firmware_Waking_Vector.
+   */
+  public static long wakingVector(GuestRam memory) {
+    return memory.getInt(FACS + 12) & 0xffff_ffffL;
+  }
+
   private void writeAll(AcpiMachine machine) {
     long rsdp = reserve(RSDP_SIZE, 16);
     long facs = place(facs(), 64);
+    if (facs != FACS) {
+      throw new IllegalStateException("the FACS is not where it is looked for");
+    }
     long dsdt = place(table("DSDT", 2, Dsdt.of(machine)), 16);
     List<Long> tables = new ArrayList<>();
     tables.add(place(fadt(machine, facs, dsdt), 16));
@@ -137,7 +152,6 @@ public final class AcpiTables {
     int wbinvd = 1 << 0;
     int c1 = 1 << 2;
     int noSleepButton = 1 << 5;
-    int rtcWakeNotFixed = 1 << 6;
     int resetRegister = 1 << 10;
     int legacyDevices = 1 << 0;
     int noVga = 1 << 2;
@@ -159,7 +173,7 @@ public final class AcpiTables {
     f.putShort(98, (short) 0x0fff); // no C3
     f.put(108, (byte) 0x32); // CMOS: the century
     f.putShort(109, (short) (legacyDevices | noVga));
-    f.putInt(112, wbinvd | c1 | noSleepButton | rtcWakeNotFixed | resetRegister);
+    f.putInt(112, wbinvd | c1 | noSleepButton | resetRegister);
     port(f, 116, PciConfigPorts.RESET_PORT, 1);
     f.put(128, (byte) PciConfigPorts.RESET_VALUE);
     f.put(131, (byte) 4); // the minor version: ACPI 6.4

@@ -9,8 +9,8 @@ import org.kvm4j.vmm.device.Uart16550;
 import org.kvm4j.vmm.pci.PciConfigPorts;
 
 /**
- * What the differentiated system description table says in byte code: how to power off, and which
- * devices there are that cannot be found by looking.
+ * What the differentiated system description table says in byte code: how to sleep and to power
+ * off, and which devices there are that cannot be found by looking.
  *
  * <p>Source: ACPI Specification 6.4, section 6, "Device Configuration", and 7.4.2, "\_Sx states".
  */
@@ -43,6 +43,7 @@ final class Dsdt {
       devices.add(virtio(i++, virtio));
     }
     return Aml.join(
+        sleepState("\\_S3", AcpiPowerManagement.SLP_TYP_S3),
         sleepState("\\_S5", AcpiPowerManagement.SLP_TYP_S5),
         Aml.scope("\\_SB", devices.toArray(byte[][]::new)));
   }

@@ -2,15 +2,15 @@ package org.kvm4j.vmm.device;
 
 /**
  * The fixed registers of ACPI at ports 0x600 to 0x60b: the PM1a event block, status and enable; the
- * PM1a control register, which powers the machine off; and the power management timer, 24 bits at
- * 3.579545 MHz. An event that is enabled holds the system control interrupt up until its status is
- * cleared.
+ * PM1a control register, which powers the machine off or has it sleep in S3; and the power
+ * management timer, 24 bits at 3.579545 MHz. An event that is enabled holds the system control
+ * interrupt up until its status is cleared, and wakes the machine from S3.
  *
  * <p>The timer's carry shows in the status but gives no interrupt: nobody counts on it who reads a
  * better clock.
  *
- * <p>Source: ACPI Specification 6.4, section 4.8.3, "Fixed Hardware Registers" and 4.8.3.3, "Power
- * Management Timer (PM_TMR)".
+ * <p>Source: ACPI Specification 6.4, section 4.8.3, "Fixed Hardware Registers", 4.8.3.3, "Power
+ * Management Timer (PM_TMR)" and 7.4.2.4, "System \_S3 State".
  */
 public final class AcpiPowerManagement implements PortDevice {
 
@@ -38,6 +38,9 @@ public final class AcpiPowerManagement implements PortDevice {
   /** In Hz. */
   public static final long TIMER_FREQUENCY = 3_579_545;
 
+  /** The sleep type that stands for S3, in which memory alone keeps its contents. */
+  public static final int SLP_TYP_S3 = 1;
+
   /** The sleep type that stands for S5, powered off; the DSDT says so. */
   public static final int SLP_TYP_S5 = 0;
 
@@ -46,9 +49,11 @@ public final class AcpiPowerManagement implements PortDevice {
 
   private static final int TMR_STS = 1 << 0;
   private static final int PWRBTN_STS = 1 << 8;
+  private static final int RTC_STS = 1 << 10;
+  private static final int WAK_STS = 1 << 15;
 
   /** The timer, global lock, power button, sleep button and real-time clock. */
-  private static final int EVENTS = TMR_STS | 1 << 5 | PWRBTN_STS | 1 << 9 | 1 << 10;
+  private static final int EVENTS = TMR_STS | 1 << 5 | PWRBTN_STS | 1 << 9 | RTC_STS;
 
   private static final int SCI_EN = 1;
   private static final int SLP_EN = 1 << 13;
@@ -60,30 +65,49 @@ public final class AcpiPowerManagement implements PortDevice {
 
   private final VmClock clock;
   private final InterruptLine sci;
-  private final Runnable powerOff;
+  private final SleepStates states;
   private int status;
   private int enable;
   private int control;
   private boolean sciLevel;
+  private boolean asleep;
 
   /** How often the timer's highest bit had changed when the guest last cleared that. */
   private long carriesSeen;
 
+  /** What the machine does in sleep states. */
+  public interface SleepStates {
+    /** The guest powers the machine off: S5. */
+    void powerOff();
+
+    /** The guest goes to S3. */
+    void suspend();
+
+    /** What is to wake it has happened. */
+    void wake();
+  }
+
   /**
    * @param clock what the timer follows
    * @param sci the system control interrupt, level-triggered
-   * @param powerOff what happens when the guest powers the machine off
+   * @param states what happens when the guest asks for a sleep state
    */
-  public AcpiPowerManagement(VmClock clock, InterruptLine sci, Runnable powerOff) {
+  public AcpiPowerManagement(VmClock clock, InterruptLine sci, SleepStates states) {
     this.clock = clock;
     this.sci = sci;
-    this.powerOff = powerOff;
+    this.states = states;
     this.carriesSeen = carries();
   }
 
-  /** Asks the guest to power off, as one who presses the power button for a moment. */
+  /** Asks the guest to power off, or wakes it, as one who presses the button for a moment. */
   public synchronized void pressPowerButton() {
     status |= PWRBTN_STS;
+    update();
+  }
+
+  /** The real-time clock interrupts. */
+  public synchronized void clockAlarm() {
+    status |= RTC_STS;
     update();
   }
 
@@ -122,12 +146,22 @@ public final class AcpiPowerManagement implements PortDevice {
         break;
       case CONTROL:
         control = value & 0xffff & ~(SLP_EN | SCI_EN);
-        if ((value & SLP_EN) != 0 && (value >> SLP_TYP_SHIFT & SLP_TYP_MASK) == SLP_TYP_S5) {
-          powerOff.run();
+        if ((value & SLP_EN) != 0) {
+          enter(value >> SLP_TYP_SHIFT & SLP_TYP_MASK);
         }
         break;
       default:
         break;
+    }
+  }
+
+  private void enter(int type) {
+    if (type == SLP_TYP_S5) {
+      states.powerOff();
+    } else if (type == SLP_TYP_S3) {
+      asleep = true;
+      states.suspend();
+      update();
     }
   }
 
@@ -140,6 +174,12 @@ public final class AcpiPowerManagement implements PortDevice {
     if (level != sciLevel) {
       sciLevel = level;
       sci.set(level);
+    }
+    // ACPI 4.8.3.1.1: the power button wakes without being enabled.
+    if (asleep && (level || (status & PWRBTN_STS) != 0)) {
+      asleep = false;
+      status |= WAK_STS;
+      states.wake();
     }
   }
 

@@ -6,6 +6,7 @@ import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 import java.time.temporal.ChronoField;
 import java.util.function.Function;
+import java.util.function.LongConsumer;
 
 /**
  * The CMOS memory and real-time clock, ports 0x70 (index) and 0x71 (data): the time in UTC, its
@@ -291,6 +292,23 @@ public final class CmosRtc extends ByteDevice {
     update();
   }
 
+  /**
+   * For a machine in which no time passes by itself: lets it pass until the clock interrupts.
+   *
+   * @param pass lets so many ns pass
+   */
+  public synchronized void passToInterrupt(LongConsumer pass) {
+    // The longest that an alarm can be away.
+    for (int i = 0; i <= 86_400 && !line && (enabled() & EVENTS) != 0; i++) {
+      long delay = delay();
+      if (delay < 0) {
+        return;
+      }
+      pass.accept(delay);
+      wake();
+    }
+  }
+
   /** Adds what has happened since this was last called. */
   private void lookForEvents() {
     long second = seconds();
@@ -341,14 +359,19 @@ public final class CmosRtc extends ByteDevice {
       line = level;
       interrupt.set(level);
     }
+    timer.set(delay());
+  }
+
+  /** In how many ns there may be an event that interrupts; negative for never. */
+  private long delay() {
     long delay = Long.MAX_VALUE;
-    if (!level && (enabled() & PERIODIC) != 0 && period() != 0) {
+    if (!line && (enabled() & PERIODIC) != 0 && period() != 0) {
       delay = period() - (clock.nanos() - bootNanos) % period();
     }
-    if (!level && (enabled() & (ALARM | UPDATE_ENDED)) != 0) {
+    if (!line && (enabled() & (ALARM | UPDATE_ENDED)) != 0) {
       delay = Math.min(delay, SECOND - running().get(ChronoField.NANO_OF_SECOND));
     }
-    timer.set(delay == Long.MAX_VALUE ? -1 : delay);
+    return delay == Long.MAX_VALUE ? -1 : delay;
   }
 
   private boolean updating() {

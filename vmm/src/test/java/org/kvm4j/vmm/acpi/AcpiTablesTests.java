@@ -131,11 +131,12 @@ class AcpiTablesTests {
     String dsdt =
         body(at(tables(machine(2, new AcpiMachine.VirtioMmio(0xfeb0_0000L, 0x200, 17))), "DSDT"));
     for (String name :
-        List.of("_S5_", "_SB_", "PCI0", "_PRT", "COM1", "RTC_", "FWCF", "C001", "VR00")) {
+        List.of("_S3_", "_S5_", "_SB_", "PCI0", "_PRT", "COM1", "RTC_", "FWCF", "C001", "VR00")) {
       assertTrue(dsdt.contains(name), name);
     }
     assertTrue(dsdt.contains("LNRO0005"));
-    // _S5: a package of four zeros
+    // _S3: a package of one and three zeros; _S5: a package of four zeros
+    assertTrue(dsdt.contains("\b\\_S3_\u0012\u0006\u0004\u0001\0\0\0"));
     assertTrue(dsdt.contains("\b\\_S5_\u0012\u0006\u0004\0\0\0\0"));
   }
 }

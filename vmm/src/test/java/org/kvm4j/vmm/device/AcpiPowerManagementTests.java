@@ -11,11 +11,33 @@ class AcpiPowerManagementTests {
   private static final int STATUS = 0;
   private static final int ENABLE = 2;
   private static final int POWER_BUTTON = 0x100;
+  private static final int CLOCK = 0x400;
+  private static final int WAKE = 0x8000;
 
   private final FakeClock clock = new FakeClock();
   private final List<Boolean> sci = new ArrayList<>();
   private int offs;
-  private final AcpiPowerManagement acpi = new AcpiPowerManagement(clock, sci::add, () -> offs++);
+  private final List<String> sleep = new ArrayList<>();
+  private final AcpiPowerManagement acpi =
+      new AcpiPowerManagement(
+          clock,
+          sci::add,
+          new AcpiPowerManagement.SleepStates() {
+            @Override
+            public void powerOff() {
+              offs++;
+            }
+
+            @Override
+            public void suspend() {
+              sleep.add("suspend");
+            }
+
+            @Override
+            public void wake() {
+              sleep.add("wake");
+            }
+          });
 
   @Test
   void the_timer_counts_at_its_frequency() {
@@ -44,6 +66,30 @@ class AcpiPowerManagementTests {
     assertEquals(1, offs);
     assertEquals(1, acpi.read(4, 2) & 1, "ACPI mode");
     assertEquals(0, acpi.read(4, 2) & 1 << 13, "SLP_EN reads as 0");
+  }
+
+  @Test
+  void an_enabled_event_wakes_from_S3_and_says_so() {
+    acpi.clockAlarm();
+    acpi.write(4, 2, 1 << 10 | 1 << 13);
+    assertEquals(List.of("suspend"), sleep, "the clock is not enabled");
+    acpi.write(ENABLE, 2, CLOCK);
+    assertEquals(List.of("suspend", "wake"), sleep);
+    assertEquals(WAKE | CLOCK, acpi.read(STATUS, 2) & 0xffff);
+    acpi.write(STATUS, 2, WAKE | CLOCK);
+    assertEquals(0, acpi.read(STATUS, 2) & 0xffff);
+    acpi.clockAlarm();
+    assertEquals(2, sleep.size(), "awake already");
+    acpi.write(4, 2, 1 << 10 | 1 << 13);
+    assertEquals(List.of("suspend", "wake", "suspend", "wake"), sleep, "what is pending wakes");
+  }
+
+  @Test
+  void the_power_button_wakes_though_it_is_not_enabled() {
+    acpi.write(4, 2, 1 << 10 | 1 << 13);
+    acpi.pressPowerButton();
+    assertEquals(List.of("suspend", "wake"), sleep);
+    assertEquals(WAKE | POWER_BUTTON, acpi.read(STATUS, 2) & 0xffff);
   }
 
   @Test

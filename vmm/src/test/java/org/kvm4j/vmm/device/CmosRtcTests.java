@@ -67,6 +67,21 @@ class CmosRtcTests {
   }
 
   @Test
+  void where_no_time_passes_by_itself_it_passes_to_the_next_alarm() {
+    long begun = clock.nanos();
+    cmos.passToInterrupt(clock::advance);
+    assertEquals(begun, clock.nanos(), "nothing is enabled");
+    set(cmos, 1, 0x01); // second 1 of any minute
+    set(cmos, 3, 0xc0);
+    set(cmos, 5, 0xc0);
+    set(cmos, 0x0b, 0x22);
+    cmos.passToInterrupt(clock::advance);
+    assertEquals(List.of(true), interrupts);
+    assertEquals("2024-02-29 00:00:01 day 5", time());
+    assertEquals(begun + 3_000_000_000L, clock.nanos());
+  }
+
+  @Test
   void the_time_is_in_BCD_and_goes_on() {
     assertEquals("2024-02-28 23:59:58 day 4", time());
     clock.advance(3_000_000_000L);
