@@ -14,10 +14,12 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.CpuidEntry;
+import org.kvm4j.kvm.Irqchip;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.KvmException;
 import org.kvm4j.kvm.MappedMemory;
 import org.kvm4j.kvm.MsrEntry;
+import org.kvm4j.kvm.PicState;
 import org.kvm4j.kvm.Regs;
 import org.kvm4j.kvm.Sregs;
 import org.kvm4j.kvm.Statistic;
@@ -116,6 +118,7 @@ public final class Machine implements AutoCloseable {
       }
       if (chips) {
         vm.createIrqchip();
+        initializePics();
       }
       memory = makeMemory(kernel);
       boolean kernelTimer = chips && kvm.checkExtension(Caps.KVM_CAP_PIT2) > 0;
@@ -179,6 +182,23 @@ public final class Machine implements AutoCloseable {
     MappedMemory high = opened(MappedMemory.allocate(kernel, highSize));
     vm.setUserMemoryRegion(1, 0, GuestRam.HOLE_END, highSize, high.address());
     return new GuestRam(low.memory(), high.memory());
+  }
+
+  /**
+   * Has the interrupts of the two PICs where a BIOS puts them, for guests that do not initialize
+   * them: vectors 0x08 to 0x0f and 0x70 to 0x77.
+   */
+  private void initializePics() {
+    int[] chips = {Uapi.KVM_IRQCHIP_PIC_MASTER, Uapi.KVM_IRQCHIP_PIC_SLAVE};
+    int[] vectors = {0x08, 0x70};
+    for (int i = 0; i < chips.length; i++) {
+      Irqchip chip = vm.getIrqchip(chips[i]);
+      PicState state = chip.pic();
+      state.irqBase = vectors[i];
+      state.init4 = 1; // ICW4 was given
+      chip.setPic(state);
+      vm.setIrqchip(chip);
+    }
   }
 
   private void makeVcpus(Kvm kvm) {

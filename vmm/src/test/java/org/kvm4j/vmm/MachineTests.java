@@ -290,4 +290,36 @@ class MachineTests {
       assertEquals(0, machine.acpiTables());
     }
   }
+
+  @Test
+  void interrupt_chips_are_as_a_BIOS_leaves_them()
+      throws GuestImageException, InterruptedException {
+    MachineConfig.Devices tests =
+        new MachineConfig.Devices(MachineConfig.Virtio.PCI, List.of(), null, false, true);
+    MachineConfig config =
+        new MachineConfig(
+            4 << 20, 1, true, true, false, Instant.EPOCH, b -> {}, tests, false, null);
+    try (Machine machine = new Machine(kernel, config)) {
+      // Vectors 0x73, of IRQ 11, and 0x0c, of IRQ 4, lead to the handlers below.
+      machine.memory().putInt(0x73 * 4, 0x7c30);
+      machine.memory().putInt(0x0c * 4, 0x7c40);
+      int[] program = new int[0x44];
+      int at = 0;
+      // mov dx, 0x2000 + irq; mov ax, 1; out dx, ax; dec ax; out dx, ax; sti; hlt: a pulse
+      for (int irq : new int[] {11, 4}) {
+        for (int b : new int[] {0xba, irq, 0x20, 0xb8, 1, 0, 0xef, 0x48, 0xef, 0xfb, 0xf4, 0xfa}) {
+          program[at++] = b;
+        }
+      }
+      int[] ends = {0x80, 0xfb, 3, 0x74, 2, 0xeb, 0xfe, 0xb0, 9, 0xe6, 0xf4}; // cmp bl, 3; ...
+      System.arraycopy(ends, 0, program, at, ends.length);
+      int[] slave = {0x80, 0xcb, 1, 0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0xcf}; // or bl, 1; EOIs
+      System.arraycopy(slave, 0, program, 0x30, slave.length);
+      int[] master = {0x80, 0xcb, 2, 0xcf}; // or bl, 2; iret
+      System.arraycopy(master, 0, program, 0x40, master.length);
+      Ending ending = run(machine, program);
+      assertEquals(Ending.Kind.DEBUG_EXIT, ending.kind());
+      assertEquals(9, ending.code());
+    }
+  }
 }

@@ -3,6 +3,7 @@ package org.kvm4j.conformance.kvm;
 import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -14,7 +15,9 @@ import java.util.function.Consumer;
 import org.junit.jupiter.api.BeforeEach;
 import org.kvm4j.kvm.CpuidEntry;
 import org.kvm4j.kvm.DebugRegs;
+import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.Fpu;
+import org.kvm4j.kvm.GuestMemory;
 import org.kvm4j.kvm.HeapMemory;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.KvmException;
@@ -460,6 +463,50 @@ class VcpuStateTests extends KvmContract {
       sregs.cr4 = 0x20;
       cpu.setSregs(sregs);
       assertEquals(0x20, cpu.getSregs().cr4);
+    }
+  }
+
+  @EachBackend
+  void performanceCountersOfOldReadZeroWithoutAnyCounters() {
+    if (!backend.isEmulated()) {
+      backend.limit("may have performance counters");
+    }
+    for (int index : new int[] {0xc1, 0xc2, 0x186, 0x187, 0xc0010000, 0xc0010003, 0xc0010007}) {
+      assertEquals(1, vcpu.setMsrs(List.of(new MsrEntry(index, 0x1234))));
+      MsrEntry entry = new MsrEntry(index, -1);
+      assertEquals(1, vcpu.getMsrs(List.of(entry)));
+      assertEquals(0, entry.data);
+    }
+    for (int index : new int[] {0xc3, 0x188, 0xc0010008}) {
+      assertEquals(0, vcpu.getMsrs(List.of(new MsrEntry(index, 0))), () -> "MSR " + index);
+    }
+  }
+
+  @EachBackend
+  void aProcessorWithoutLongModeRunsGuests() {
+    if (!backend.isEmulated()) {
+      backend.limit("has no other processor to offer");
+    }
+    KernelOptions options = KernelOptions.NONE.with(KernelOptions.CPU, "kvm4j-32");
+    try (Kvm without = Kvm.open(requireNonNull(backend.provider()).open(options));
+        Vm other = without.createVm();
+        Vcpu cpu = other.createVcpu(0)) {
+      GuestMemory ram = new GuestMemory(other);
+      ram.add(0, 0, 0x1000, 0);
+      // mov cr0, eax; mov cr4, eax; inc bx; hlt
+      ram.write(
+          0, new byte[] {0x0f, 0x22, (byte) 0xc0, 0x0f, 0x22, (byte) 0xe0, 0x43, (byte) 0xf4});
+      Sregs sregs = cpu.getSregs();
+      sregs.cs.setRealMode(0);
+      cpu.setSregs(sregs);
+      Regs regs = cpu.getRegs();
+      regs.rip = 0;
+      regs.rax = 0x10;
+      regs.rbx = 6;
+      cpu.setRegs(regs);
+      assertInstanceOf(Exit.Hlt.class, cpu.run());
+      assertEquals(7, cpu.getRegs().rbx);
+      assertEquals(0x10, cpu.getSregs().cr4);
     }
   }
 }

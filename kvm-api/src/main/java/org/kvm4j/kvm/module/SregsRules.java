@@ -39,7 +39,7 @@ final class SregsRules {
         return words("EFER.LME and CR0.PG mean EFER.LMA, and EFER is 0x%x", efer);
       }
       int bits = model.physicalAddressBits();
-      if ((cr3 & -1L << bits) != 0) {
+      if ((cr3 & ControlRegisters.cr3Reserved(model)) != 0) {
         return words("CR3 0x%x is wider than the %d bits of a physical address", cr3, bits);
       }
     } else if ((efer & ControlBits.EFER_LMA) != 0) {

@@ -44,6 +44,7 @@ final class VcpuCpuid {
           | ControlBits.CR4_PKS
           | ControlBits.CR4_LA57
           | ControlBits.CR4_UMIP
+          | ControlBits.CR4_LAM_SUP
           | ControlBits.CR4_PCIDE;
 
   /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX. */

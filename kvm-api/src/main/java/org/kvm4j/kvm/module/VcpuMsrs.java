@@ -67,6 +67,12 @@ final class VcpuMsrs {
   static final int KERNEL_GS_BASE = 0xc0000102;
   static final int TSC_AUX = 0xc0000103;
 
+  private static final int P6_PERFCTR0 = 0xc1;
+  private static final int P6_EVNTSEL0 = 0x186;
+
+  /** The K7's four event selectors, then its four counters. */
+  private static final int K7_EVNTSEL0 = 0xc0010000;
+
   private static final int VARIABLE_MTRRS = 8;
 
   /**
@@ -218,6 +224,16 @@ final class VcpuMsrs {
     };
   }
 
+  /**
+   * Whether an MSR is one of the performance counters that are older than those CPUID tells of, of
+   * the P6 and the K7: without such counters they read 0 and take everything.
+   */
+  private static boolean isOldCounter(int index) {
+    return index >= P6_PERFCTR0 && index < P6_PERFCTR0 + 2
+        || index >= P6_EVNTSEL0 && index < P6_EVNTSEL0 + 2
+        || index >= K7_EVNTSEL0 && index < K7_EVNTSEL0 + 8;
+  }
+
   /** Whether a guest has to know of a feature, and does not, to use an MSR. */
   private static boolean isHidden(VcpuCpuid cpuid, int index) {
     return switch (index) {
@@ -303,6 +319,10 @@ final class VcpuMsrs {
         return readFeature(v.machine(), index, out);
       }
       default -> {
+        if (isOldCounter(index)) {
+          out[0] = 0;
+          return OK;
+        }
         Msr row = isProcessors(index) ? MsrTable.find(cpu.model, index) : null;
         if (row == null || !row.isReadable()) {
           return UNKNOWN;
@@ -429,7 +449,7 @@ final class VcpuMsrs {
         if (row != null) {
           return row.write(cpu, value) ? OK : INVALID;
         }
-        return UNKNOWN;
+        return isOldCounter(index) ? OK : UNKNOWN;
       }
     }
     return OK;

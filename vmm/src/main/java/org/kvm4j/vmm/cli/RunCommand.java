@@ -197,7 +197,7 @@ final class RunCommand implements Callable<Integer> {
       description =
           "The emulated host's CPU model: ${COMPLETION-CANDIDATES} (default: the first). Features"
               + " follow, added by +NAME and taken away by -NAME, such as sierra-forest,-avx2; +?"
-              + " names them all.")
+              + " names them all. phys-bits=N gives physical addresses another width.")
   private @Nullable String cpu;
 
   @Option(

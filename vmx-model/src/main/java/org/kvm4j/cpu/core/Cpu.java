@@ -169,6 +169,17 @@ public final class Cpu {
    */
   public int modeKey;
 
+  /** Upper bits of a pointer that are copies of the next below, but for bit 63: LAM57, LAM48. */
+  private static final int LAM57 = 7;
+
+  private static final int LAM48 = 16;
+
+  /** Whether pointers to data may hold metadata now. */
+  private boolean masking;
+
+  private int userMetadata;
+  private int supervisorMetadata;
+
   // ---- control of execution ----
 
   /** Events held off for one instruction: 0, {@link #SHADOW_STI} or {@link #SHADOW_MOV_SS}. */
@@ -400,7 +411,43 @@ public final class Cpu {
             | (protectedMode ? 0 : 128);
     r[FS_BASE] = seg[FS].base;
     r[GS_BASE] = seg[GS].base;
+    updateMasking();
     mmu.updateContext();
+  }
+
+  /** Follows CR3 and CR4 in what they say of metadata in pointers. */
+  private void updateMasking() {
+    masking =
+        codeSize == 8
+            && (cr3 & (ControlBits.CR3_LAM_U57 | ControlBits.CR3_LAM_U48)
+                    | cr4 & ControlBits.CR4_LAM_SUP)
+                != 0;
+    if (!masking) {
+      return;
+    }
+    userMetadata =
+        (cr3 & ControlBits.CR3_LAM_U57) != 0
+            ? LAM57
+            : (cr3 & ControlBits.CR3_LAM_U48) != 0 ? LAM48 : 0;
+    supervisorMetadata =
+        (cr4 & ControlBits.CR4_LAM_SUP) == 0
+            ? 0
+            : (cr4 & ControlBits.CR4_LA57) != 0 ? LAM57 : LAM48;
+  }
+
+  /**
+   * The linear address that a pointer to data stands for: with linear-address masking, the bits
+   * that hold metadata are those of the highest bit of the address, and bit 63 stays. Pointers with
+   * bit 63 clear follow CR3, others CR4. It holds for data accesses in 64-bit mode, not for
+   * fetches, targets of branches, INVLPG, addresses in descriptors of INVPCID, and the processor's
+   * own accesses. SDM Vol. 3, "Linear-Address Masking (LAM)".
+   */
+  public long masked(long pointer) {
+    if (!masking) {
+      return pointer;
+    }
+    int bits = pointer < 0 ? supervisorMetadata : userMetadata;
+    return pointer << bits >> bits & Long.MAX_VALUE | pointer & Long.MIN_VALUE;
   }
 
   /** The paging mode of CR0.PG, CR4.PAE, CR4.LA57 and EFER.LMA. */
@@ -609,7 +656,7 @@ public final class Cpu {
    */
   public long linear(int s, long offset, int size, boolean write) {
     if (codeSize == 8) {
-      long linear = s >= FS ? seg[s].base + offset : offset;
+      long linear = masked(s >= FS ? seg[s].base + offset : offset);
       if (!isCanonical(linear) || !isCanonical(linear + size - 1)) {
         throw s == SS ? ss(0) : gp(0);
       }

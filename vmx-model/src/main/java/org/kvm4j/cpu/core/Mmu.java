@@ -401,6 +401,7 @@ public final class Mmu {
     if ((linear + size - 1 & PAGE) == e.writeTag) {
       return true;
     }
+    linear = cpu.masked(linear);
     int first = Math.min(size, 0x1000 - ((int) linear & 0xfff));
     if (!translate(wrap(linear), dataAccess | Access.WRITE)
         || !memory.isBacked(translation.hpa, first)) {
@@ -475,7 +476,8 @@ public final class Mmu {
     }
   }
 
-  private long compareAndExchangeSlow(long linear, int size, long expected, long value) {
+  private long compareAndExchangeSlow(long pointer, int size, long expected, long value) {
+    long linear = cpu.masked(pointer);
     if ((linear & 0xfff) + size <= 0x1000) {
       if (data == TlbSpace.EMPTY) {
         checkAlignment(linear, size);
@@ -811,7 +813,7 @@ public final class Mmu {
    */
   private void checkAlignment(long linear, int size) {
     if ((linear & size - 1) != 0 && size <= 16 && (size & size - 1) == 0) {
-      if (cpu.codeSize == 8 && !cpu.isCanonical(linear)) {
+      if (cpu.codeSize == 8 && !cpu.isCanonical(cpu.masked(linear))) {
         throw cpu.nonCanonical();
       }
       throw cpu.exception(Vector.AC, 0);
@@ -822,14 +824,27 @@ public final class Mmu {
     return cpu.longMode ? linear : linear & 0xffffffffL;
   }
 
-  private void probe(long linear, int size, int access) {
+  /** What a data access, but no implicit one, makes of a pointer. */
+  private long masked(long pointer, int access) {
+    return (access & Access.IMPLICIT) == 0 ? cpu.masked(pointer) : pointer;
+  }
+
+  private void probe(long pointer, int size, int access) {
+    long linear = masked(pointer, access);
     translate(wrap(linear), access);
     if ((linear & 0xfff) + size > 0x1000) {
       translate(wrap((linear | 0xfff) + 1), access);
     }
   }
 
-  private long readSlow(long linear, int size, TlbEntry[] which, int access) {
+  private long readSlow(long pointer, int size, TlbEntry[] which, int access) {
+    long linear = masked(pointer, access);
+    if (linear != pointer) {
+      TlbEntry e = which[(int) (linear >>> 12) & INDEX];
+      if ((linear + size - 1 & PAGE) == e.readTag) {
+        return Ordered.load(e.bank, e.offset + ((int) linear & 0xfff), size);
+      }
+    }
     if (which == TlbSpace.EMPTY) {
       checkAlignment(linear, size);
       which = space.user;
@@ -864,7 +879,15 @@ public final class Mmu {
     return Ordered.load(bank, (int) hpa & PhysicalMemory.BANK_MASK, size);
   }
 
-  private void writeSlow(long linear, int size, long value, TlbEntry[] which, int access) {
+  private void writeSlow(long pointer, int size, long value, TlbEntry[] which, int access) {
+    long linear = masked(pointer, access);
+    if (linear != pointer) {
+      TlbEntry e = which[(int) (linear >>> 12) & INDEX];
+      if ((linear + size - 1 & PAGE) == e.writeTag) {
+        Ordered.store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
+        return;
+      }
+    }
     if (which == TlbSpace.EMPTY) {
       checkAlignment(linear, size);
       which = space.user;

@@ -372,7 +372,8 @@ final class MoveOps {
 
   /** #SS(0) for a push of 8 bytes of an operation whose other operand is not the stack's. */
   static void checkStack(Cpu c, long sp) {
-    if (!c.isCanonical(sp) || !c.isCanonical(sp + 7)) {
+    long linear = c.masked(sp);
+    if (!c.isCanonical(linear) || !c.isCanonical(linear + 7)) {
       throw c.ss(0);
     }
   }

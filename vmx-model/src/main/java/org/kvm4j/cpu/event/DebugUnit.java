@@ -118,7 +118,8 @@ public final class DebugUnit {
         keepsRf = true;
       }
       // TF as the instruction leaves it, so that a system can mask it at entry.
-      case SYSCALL, SYSRET -> step = (cpu.flagsRest & Flags.TF) != 0;
+      case SYSCALL -> step = (cpu.flagsRest & Flags.TF) != 0;
+      case SYSRET -> step = false; // see sysret
       case IRET -> keepsRf = true;
       default -> keepsRf = i.isString && cpu.rip == cpu.instructionRip;
     }
@@ -129,6 +130,16 @@ public final class DebugUnit {
       cpu.shadow = 0;
     }
     if (step && cpu.shadow != Cpu.SHADOW_MOV_SS && ((cpu.msr.debugCtl & BTF) == 0 || taken)) {
+      cpu.pendingDebug |= BS;
+    }
+  }
+
+  /**
+   * SYSRET has loaded EFLAGS. Unlike POPF and IRET, which trap after the next instruction, one that
+   * leaves TF set traps itself, being a branch, whatever TF was before.
+   */
+  public static void sysret(Cpu cpu) {
+    if ((cpu.flagsRest & Flags.TF) != 0) {
       cpu.pendingDebug |= BS;
     }
   }

@@ -13,6 +13,9 @@ public final class CpuProfiles {
   /** The name of the model that is taken where none is asked for. */
   public static final String DEFAULT = "kvm4j-v1";
 
+  /** How MAXPHYADDR is given among the changes of a description. */
+  private static final String PHYSICAL_BITS = "phys-bits=";
+
   private static final int IA32_ARCH_CAPABILITIES = 0x10a;
 
   /**
@@ -65,6 +68,7 @@ public final class CpuProfiles {
                 new int[] {3, 2, 20, 1024},
                 new int[] {3, 3, 12, 32768})
             .build());
+    // Without VMX as far as CPUID tells; the emulated KVM module runs guests by it all the same.
     add(
         new CpuProfile.Builder("kvm4j-32")
             .brand("kvm4j emulated 32-bit x86 processor")
@@ -76,6 +80,7 @@ public final class CpuProfiles {
                     FPU VME DE PSE TSC MSR PAE MCE CX8 SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2
                     SSE3 NX
                     """))
+            .hidden(set("VMX"))
             .caches(new int[] {1, 1, 8, 64}, new int[] {2, 1, 8, 64}, new int[] {3, 2, 8, 4096})
             .build());
     // Intel Xeon 6 6780E, a server without AVX-512.
@@ -84,7 +89,7 @@ public final class CpuProfiles {
             .brand("Intel(R) Xeon(R) 6780E")
             .signature(6, 0xaf, 3)
             .physicalAddressBits(52)
-            .features(union(COMMON, INTEL, VECTORS, set("CLDEMOTE")))
+            .features(union(COMMON, INTEL, VECTORS, set("CLDEMOTE LAM")))
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
             .caches(
                 new int[] {1, 1, 8, 64},
@@ -148,8 +153,9 @@ public final class CpuProfiles {
   }
 
   /**
-   * A model by name, with changes in their order: {@code kvm4j-v1,-la57,+avx2}. A feature comes
-   * with what it needs and goes with what needs it. Upper and lower case are the same.
+   * A model by name, with changes in their order: {@code kvm4j-v1,-la57,+avx2,phys-bits=40}. A
+   * feature comes with what it needs and goes with what needs it. Upper and lower case are the
+   * same.
    *
    * @throws IllegalArgumentException with a message for users: an unknown name or feature with the
    *     nearest known one, or a feature that is not built
@@ -174,6 +180,9 @@ public final class CpuProfiles {
   }
 
   private static CpuProfile modified(CpuProfile profile, String change) {
+    if (change.startsWith(PHYSICAL_BITS)) {
+      return profile.withPhysicalAddressBits(physicalBits(change));
+    }
     if (change.length() < 2 || change.charAt(0) != '+' && change.charAt(0) != '-') {
       throw new IllegalArgumentException(
           "CPU feature '%s' has neither + nor - before its name".formatted(change));
@@ -187,6 +196,18 @@ public final class CpuProfiles {
           "CPU feature '%s' is not built".formatted(change.substring(1)));
     }
     return profile.with(feature);
+  }
+
+  private static int physicalBits(String change) {
+    String number = change.substring(PHYSICAL_BITS.length());
+    if (number.matches("[0-9]{2}")) {
+      int bits = Integer.parseInt(number);
+      if (bits >= 32 && bits <= 52) {
+        return bits;
+      }
+    }
+    throw new IllegalArgumentException(
+        "'%s': a physical address has 32 to 52 bits".formatted(change));
   }
 
   private static String normal(String name) {

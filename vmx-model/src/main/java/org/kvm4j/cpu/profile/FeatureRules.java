@@ -46,11 +46,11 @@ final class FeatureRules {
       SYSCALL MSR
       PAGE1GB LM
       PCID LM
-      INVPCID PCID
       LA57 LM
       FSGSBASE LM
       LAHF_LM LM
       PKS LM
+      LAM LM
       CMPXCHG16B CX8
       RDTSCP TSC
       TSC_ADJUST TSC

@@ -57,11 +57,15 @@ public final class StackAccess {
     return long64 ? offset : segment.base + offset & 0xffffffffL;
   }
 
+  /** Whether bytes of a stack in 64-bit mode have canonical addresses. */
+  private boolean isCanonical(long pointer, int size) {
+    long linear = explicit ? cpu.masked(pointer) : pointer;
+    return cpu.isCanonical(linear) && cpu.isCanonical(linear + size - 1);
+  }
+
   private void check(long offset, int size, int error) {
     boolean fits =
-        long64
-            ? cpu.isCanonical(offset) && cpu.isCanonical(offset + size - 1)
-            : segment.allows(offset, size, true, cpu.protectedMode);
+        long64 ? isCanonical(offset, size) : segment.allows(offset, size, true, cpu.protectedMode);
     if (!fits) {
       throw cpu.exception(Vector.SS, error);
     }
@@ -124,9 +128,7 @@ public final class StackAccess {
   public long peek(int distance, int size) {
     long at = sp + distance & mask;
     boolean fits =
-        long64
-            ? cpu.isCanonical(at) && cpu.isCanonical(at + size - 1)
-            : segment.allows(at, size, false, cpu.protectedMode);
+        long64 ? isCanonical(at, size) : segment.allows(at, size, false, cpu.protectedMode);
     if (!fits) {
       throw cpu.exception(Vector.SS, 0);
     }

@@ -176,7 +176,7 @@ public final class ControlRegisters {
   public static void setCr3(Cpu cpu, long value) {
     boolean pcide = (cpu.cr4 & CR4_PCIDE) != 0;
     long next = pcide ? value & ~NO_FLUSH : value;
-    if (next >>> cpu.model.physicalAddressBits() != 0) {
+    if ((next & cr3Reserved(cpu.model)) != 0) {
       throw cpu.gp(0);
     }
     if (cpu.pagingMode() == PagingMode.PAE && !cpu.mmu.loadPdptes(next)) {
@@ -185,6 +185,12 @@ public final class ControlRegisters {
     cpu.cr3 = next;
     cpu.mmu.tlb.movToCr3(cpu.mmu.vpid, value, pcide);
     changed(cpu);
+  }
+
+  /** Bits of CR3 that are reserved, besides bit 63, which is none of the register's. */
+  public static long cr3Reserved(CpuModel model) {
+    long beyond = -1L << model.physicalAddressBits();
+    return model.has(Feature.LAM) ? beyond & ~(CR3_LAM_U57 | CR3_LAM_U48) : beyond;
   }
 
   /** Bits of CR4 that the processor has: all others are reserved. */
@@ -293,7 +299,8 @@ public final class ControlRegisters {
     SMAP(CR4_SMAP, Feature.SMAP),
     PKE(CR4_PKE, Feature.PKU),
     CET(CR4_CET, Feature.CET_SS, Feature.CET_IBT),
-    PKS(CR4_PKS, Feature.PKS);
+    PKS(CR4_PKS, Feature.PKS),
+    LAM_SUP(CR4_LAM_SUP, Feature.LAM);
 
     static final Cr4Bit[] ALL = values();
 

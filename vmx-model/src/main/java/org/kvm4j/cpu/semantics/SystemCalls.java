@@ -6,6 +6,7 @@ import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.event.DebugUnit;
 
 /**
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT. SDM Vol. 2 and APM Vol. 3, each instruction's page.
@@ -78,6 +79,7 @@ final class SystemCalls {
     cpu.setRflags(cpu.codeSize == 8 ? cpu.r[11] & SYSRET_FLAGS : cpu.rflags() | Flags.IF);
     setSegments(cpu, (long64 ? base + 16 : base) & 0xffff, base + 8 & 0xffff, 3, long64);
     cpu.updateMode();
+    DebugUnit.sysret(cpu);
   }
 
   private static int sysenterCs(Cpu cpu) {

@@ -4,6 +4,7 @@ import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Segment;
+import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.vmx.exit.InterruptionInfo;
 import org.kvm4j.vmx.exit.NonRootOperation;
 import org.kvm4j.vmx.vmcs.Control;
@@ -129,6 +130,13 @@ public final class EntryContext {
 
   long physicalReserved() {
     return physicalReserved;
+  }
+
+  /** Bits beyond the physical-address width that CR3 does not use for linear-address masking. */
+  long cr3Reserved() {
+    return cpu.model.has(Feature.LAM)
+        ? physicalReserved & ~(ControlBits.CR3_LAM_U57 | ControlBits.CR3_LAM_U48)
+        : physicalReserved;
   }
 
   /** Whether the address is canonical for the processor's linear-address width. */

@@ -139,8 +139,8 @@ final class GuestStateChecks {
         .nearest(c -> c.v[Vmcs.GUEST_CR4] & ~ControlBits.CR4_PCIDE);
     check(s, "GUEST_CR3_WIDTH", "Bits of CR3 beyond the physical-address width are 0.")
         .reads(VmcsField.GUEST_CR3)
-        .passes(c -> (c.v[Vmcs.GUEST_CR3] & c.physicalReserved()) == 0)
-        .nearest(c -> c.v[Vmcs.GUEST_CR3] & ~c.physicalReserved());
+        .passes(c -> (c.v[Vmcs.GUEST_CR3] & c.cr3Reserved()) == 0)
+        .nearest(c -> c.v[Vmcs.GUEST_CR3] & ~c.cr3Reserved());
     check(s, "GUEST_DR7_RESERVED", "If debug controls are loaded, bits 63:32 of DR7 are 0.")
         .reads(VmcsField.GUEST_DR7, VmcsField.VM_ENTRY_CONTROLS)
         .passes(

@@ -67,8 +67,8 @@ final class HostStateChecks {
         .nearest(c -> c.v[Vmcs.HOST_CR0] | ControlBits.CR0_WP);
     check(s, "HOST_CR3_WIDTH", "Bits of CR3 beyond the physical-address width are 0.")
         .reads(VmcsField.HOST_CR3)
-        .passes(c -> (c.v[Vmcs.HOST_CR3] & c.physicalReserved()) == 0)
-        .nearest(c -> c.v[Vmcs.HOST_CR3] & ~c.physicalReserved());
+        .passes(c -> (c.v[Vmcs.HOST_CR3] & c.cr3Reserved()) == 0)
+        .nearest(c -> c.v[Vmcs.HOST_CR3] & ~c.cr3Reserved());
     canonical(s, VmcsField.HOST_IA32_SYSENTER_ESP);
     canonical(s, VmcsField.HOST_IA32_SYSENTER_EIP);
     check(

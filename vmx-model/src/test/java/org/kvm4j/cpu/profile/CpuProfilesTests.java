@@ -141,6 +141,11 @@ class CpuProfilesTests {
     assertEquals(0x203, cpuid(p, 0xd, 0)[0]);
     assertEquals(2696, cpuid(p, 0xd, 0)[2]);
     assertEquals(8, cpuid(p, 0xd, 9)[0]);
+    CpuProfile narrow = CpuProfiles.named("kvm4j-v1,phys-bits=36,-pcid");
+    assertEquals(36, narrow.physicalAddressBits());
+    assertEquals(36, cpuid(narrow, 0x80000008, 0)[0] & 0xff);
+    // INVPCID is told of apart from PCID.
+    assertTrue(narrow.has(Feature.INVPCID));
   }
 
   @Test
@@ -170,7 +175,9 @@ class CpuProfilesTests {
         "z80|unknown CPU 'z80'; known: kvm4j-v1, kvm4j-32, sierra-forest, genoa",
         "kvm4j-v1,+lm57|unknown CPU feature 'lm57'; did you mean 'la57'?",
         "kvm4j-v1,+avx512f|CPU feature 'avx512f' is not built",
-        "kvm4j-v1,la57|CPU feature 'la57' has neither + nor - before its name"
+        "kvm4j-v1,la57|CPU feature 'la57' has neither + nor - before its name",
+        "kvm4j-v1,phys-bits=53|'phys-bits=53': a physical address has 32 to 52 bits",
+        "kvm4j-v1,phys-bits=|'phys-bits=': a physical address has 32 to 52 bits"
       })
   void mistakes_get_a_clear_answer(String description, String message) {
     IllegalArgumentException e =

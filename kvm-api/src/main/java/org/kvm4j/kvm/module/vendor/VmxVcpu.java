@@ -7,6 +7,7 @@ import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.vmx.entry.VmEntryFailure;
@@ -129,7 +130,7 @@ public final class VmxVcpu implements VendorVcpu {
     }
   }
 
-  /** The processor as a 64-bit kernel has set it up before it loads its KVM module. */
+  /** The processor as a kernel, of 64 bits if it can be, has it before it loads its KVM module. */
   private void bootHost() {
     cpu.msr.featureControl =
         VmxCapabilities.FEATURE_CONTROL_LOCK | VmxCapabilities.FEATURE_CONTROL_VMXON;
@@ -143,9 +144,15 @@ public final class VmxVcpu implements VendorVcpu {
             | ControlBits.CR0_PG;
     cpu.cr3 = hostTable;
     cpu.cr4 = ControlBits.CR4_PAE | ControlBits.CR4_PGE | ControlBits.CR4_VMXE;
+    boolean wide = cpu.model.has(Feature.LM);
     cpu.efer =
-        ControlBits.EFER_SCE | ControlBits.EFER_LME | ControlBits.EFER_LMA | ControlBits.EFER_NXE;
-    cpu.seg[Cpu.CS].set(0x10, 0, 0xffffffffL, 0xa09b);
+        wide
+            ? ControlBits.EFER_SCE
+                | ControlBits.EFER_LME
+                | ControlBits.EFER_LMA
+                | ControlBits.EFER_NXE
+            : ControlBits.EFER_NXE;
+    cpu.seg[Cpu.CS].set(0x10, 0, 0xffffffffL, wide ? 0xa09b : 0xc09b);
     cpu.seg[Cpu.SS].set(0x18, 0, 0xffffffffL, 0xc093);
     cpu.seg[Cpu.TR].set(0x40, 0, 0x67, 0x8b);
     cpu.updateMode();
@@ -231,8 +238,9 @@ public final class VmxVcpu implements VendorVcpu {
     vmx.set(Vmcs.HOST_CS_SELECTOR, 0x10);
     vmx.set(Vmcs.HOST_SS_SELECTOR, 0x18);
     vmx.set(Vmcs.HOST_TR_SELECTOR, 0x40);
-    vmx.set(Vmcs.HOST_RIP, 0xffffffff81000000L);
-    vmx.set(Vmcs.HOST_RSP, 0xffffc90000000000L);
+    boolean wide = cpu.model.has(Feature.LM);
+    vmx.set(Vmcs.HOST_RIP, wide ? 0xffffffff81000000L : 0xc1000000L);
+    vmx.set(Vmcs.HOST_RSP, wide ? 0xffffc90000000000L : 0xc2000000L);
   }
 
   @Override
