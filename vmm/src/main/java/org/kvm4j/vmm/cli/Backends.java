@@ -112,6 +112,12 @@ final class Backends {
     List<String> features = provider.optionValues(KernelOptions.CPU_FEATURE);
     for (int i = 1; i < parts.length; i++) {
       String part = parts[i];
+      if (part.startsWith("phys-bits=")) {
+        if (!part.matches("phys-bits=(3[2-9]|4[0-9]|5[0-2])")) {
+          throw usage("'" + part + "' in --cpu: a physical address has 32 to 52 bits");
+        }
+        continue;
+      }
       if (part.length() < 2 || (part.charAt(0) != '+' && part.charAt(0) != '-')) {
         throw usage("'" + part + "' in --cpu '" + cpu + "' is no +feature or -feature");
       }

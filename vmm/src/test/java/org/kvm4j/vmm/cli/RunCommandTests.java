@@ -262,6 +262,19 @@ class RunCommandTests {
   }
 
   @Test
+  void a_width_of_physical_addresses_that_no_processor_has() {
+    refused(
+        ExitCodes.USAGE,
+        "'phys-bits=53' in --cpu: a physical address has 32 to 52 bits",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "kvm4j-v1,phys-bits=53");
+  }
+
+  @Test
   void a_feature_without_a_sign() {
     cli.withProviders(FakeProvider.emulated());
     refused(

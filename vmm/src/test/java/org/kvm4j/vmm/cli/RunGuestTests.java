@@ -136,6 +136,13 @@ class RunGuestTests {
   }
 
   @Test
+  void a_processor_has_the_width_of_physical_addresses_that_is_asked_for() throws IOException {
+    // mov eax, 0x80000008; cpuid; out 0xf4, al
+    String code = "66 b8 08 00 00 80 0f a2 e6 f4";
+    assertEquals(64 + 36, guest(code, "--cpu", "kvm4j-v1,phys-bits=36,-pku"));
+  }
+
+  @Test
   void a_flat_guest_in_long_mode_starts_on_a_processor_without_sse() throws IOException {
     assertEquals(
         ExitCodes.OK, guest(HALT, "--mode", "long", "--memory", "2M", "--cpu", "kvm4j-v1,-sse"));
