@@ -638,6 +638,11 @@ public final class PhysicalMemory {
     listeners.remove(listener);
   }
 
+  /** How many listeners there are. */
+  public int codeWriteListenerCount() {
+    return listeners.size();
+  }
+
   /**
    * Tells the listeners of a store that was made, for each of its pages that holds code. The CPU's
    * slow store path calls this; the {@code deviceWrite} methods do it by themselves.

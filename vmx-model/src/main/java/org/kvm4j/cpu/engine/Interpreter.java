@@ -1,9 +1,9 @@
 package org.kvm4j.cpu.engine;
 
 import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
@@ -37,6 +37,20 @@ public final class Interpreter {
   /** Pages of decoded code kept before all are dropped. */
   private static final int PAGE_LIMIT = 16384;
 
+  // What decoded code takes of the heap, in bytes, roughly: a page, a block, and an instruction.
+  private static final int PAGE_SIZE = 16600;
+  private static final int BLOCK_SIZE = 200;
+  private static final int INSTRUCTION_SIZE = 80;
+
+  /** What the decoded code of all processors of a machine may take of the heap, in bytes. */
+  private static final long HEAP_SHARE = Runtime.getRuntime().maxMemory() / 4;
+
+  /** What one processor may keep in any case, in bytes. */
+  private static final long LEAST_SHARE = 1 << 20;
+
+  /** Stores by others that are kept one by one, until all code is dropped instead. */
+  static final int FOREIGN_LIMIT = 1024;
+
   /** Why {@link #run} came back. */
   public enum Stop {
     /** {@link Cpu#left}: a VM exit, or shutdown in root operation. */
@@ -56,8 +70,18 @@ public final class Interpreter {
   private final HashMap<Long, CodePage> pages = new HashMap<>();
   private @Nullable CodePage lastPage;
 
-  /** Stores by others to pages that hold decoded code: hpa << 16 | length - 1. */
-  private final ConcurrentLinkedQueue<long[]> foreignWrites = new ConcurrentLinkedQueue<>();
+  /** What the decoded code takes of the heap since all was dropped, in bytes. */
+  private long kept;
+
+  private long heapShare = HEAP_SHARE;
+
+  /**
+   * Stores by others to pages that hold decoded code: address and length. Whoever uses it locks it.
+   */
+  private final ArrayDeque<long[]> foreignWrites = new ArrayDeque<>();
+
+  /** There were too many to keep them; locked as they are. */
+  private boolean foreignOverflow;
 
   private final CodeWriteListener foreignListener = this::foreignWrite;
   private boolean ownWrite;
@@ -97,6 +121,23 @@ public final class Interpreter {
   public void close() {
     memory.removeCodeWriteListener(foreignListener);
     pages.clear();
+  }
+
+  /** For tests: what the decoded code of the machine may take of the heap. */
+  void setHeapShare(long bytes) {
+    heapShare = bytes;
+  }
+
+  /** For tests: what the decoded code takes of the heap, roughly, in bytes. */
+  long kept() {
+    return kept;
+  }
+
+  /** For tests: stores by others that have not been looked at. */
+  int foreignWrites() {
+    synchronized (foreignWrites) {
+      return foreignWrites.size();
+    }
   }
 
   /** Blocks decoded so far; grows again when code is overwritten or dropped. */
@@ -399,6 +440,10 @@ public final class Interpreter {
     CodePage page = page(e.hpa);
     Block b = page.find(inPage, c.modeKey);
     if (b == null) {
+      if (isFull()) {
+        dropAll();
+        page = page(e.hpa);
+      }
       b = decode(page, e, inPage);
       if (b == null) {
         stepOne();
@@ -424,6 +469,7 @@ public final class Interpreter {
       if (pages.size() >= PAGE_LIMIT) {
         dropAll();
       }
+      kept += PAGE_SIZE;
       p = new CodePage(hpa);
       pages.put(hpa, p);
       memory.markCode(hpa);
@@ -433,8 +479,17 @@ public final class Interpreter {
     return p;
   }
 
+  /**
+   * Whether all decoded code is to be dropped before more is: a guest that makes code without end
+   * must not use up the heap.
+   */
+  private boolean isFull() {
+    return kept > LEAST_SHARE && kept > heapShare / Math.max(1, memory.codeWriteListenerCount());
+  }
+
   /** Forgets all decoded code. */
   public void dropAll() {
+    kept = 0;
     pages.clear();
     lastPage = null;
     leaving = null;
@@ -470,6 +525,7 @@ public final class Interpreter {
       return start < CodePage.SIZE ? decodeCrossing(e, start) : null;
     }
     blocksDecoded++;
+    kept += BLOCK_SIZE + n * INSTRUCTION_SIZE;
     Block b = new Block(page, start, c.modeKey);
     b.count = n;
     b.remaining = (short) n;
@@ -514,6 +570,7 @@ public final class Interpreter {
     e2.bank.get(e2.offset, bytes, here, there);
     Instruction i = decoder.decode(bytes, 0, bytes.length, decodeMode());
     blocksDecoded++;
+    kept += BLOCK_SIZE + INSTRUCTION_SIZE;
     Block b = new Block(first, start, c.modeKey);
     b.count = 1;
     b.remaining = 1;
@@ -569,13 +626,30 @@ public final class Interpreter {
     if (ownWrite && Thread.currentThread() == runner) {
       return;
     }
-    foreignWrites.add(new long[] {hpa, length});
+    synchronized (foreignWrites) {
+      // A processor that does not run looks at none of them, however many come.
+      long[] last = foreignWrites.peekLast();
+      if (foreignWrites.size() >= FOREIGN_LIMIT) {
+        foreignWrites.clear();
+        foreignOverflow = true;
+      } else if (!foreignOverflow && (last == null || last[0] != hpa || last[1] != length)) {
+        foreignWrites.add(new long[] {hpa, length});
+      }
+    }
     cpu.request(Cpu.REQUEST_CODE);
   }
 
   private void drainForeignWrites() {
-    long[] w;
-    while ((w = foreignWrites.poll()) != null) {
+    long[][] writes;
+    synchronized (foreignWrites) {
+      if (foreignOverflow) {
+        foreignOverflow = false;
+        dropAll();
+      }
+      writes = foreignWrites.toArray(new long[0][]);
+      foreignWrites.clear();
+    }
+    for (long[] w : writes) {
       long hpa = w[0];
       long end = hpa + w[1];
       while (hpa < end) {
