@@ -73,6 +73,7 @@ final class Emulation {
 
   /** Emulates the instruction at the guest's RIP, as far as it goes without user space. */
   int emulate() {
+    MemorySlot[] slots = vm.slots.snapshot();
     while (true) {
       vcpu.stats.emulated++;
       switch (vcpu.usingTables(() -> emulator.emulate(vendor, nested))) {
@@ -87,7 +88,7 @@ final class Emulation {
               return Results.EFAULT;
             }
             if (f == NestedMemory.Fault.DEVICE) {
-              return failed();
+              return failed(slots);
             }
             break;
           }
@@ -111,10 +112,20 @@ final class Emulation {
           raise();
           return 1;
         default:
-          emulator.clearReplay();
-          return failed();
+          return failed(slots);
       }
     }
+  }
+
+  /**
+   * What could not be carried out, unless memory and devices have changed places in the meantime:
+   * then the guest tries again with what is there now.
+   *
+   * @param slots those when it began
+   */
+  private int failed(MemorySlot[] slots) {
+    emulator.clearReplay();
+    return vm.slots.snapshot() == slots ? failed() : 1;
   }
 
   /** Puts a hypercall instruction in place of another at the guest's RIP. */
