@@ -78,18 +78,20 @@ final class StatisticsReport {
 
   /**
    * VM exits as the kernel counts them, most of which it handles by itself: statistics named {@code
-   * exits_KIND} by the emulated kernel, {@code KIND_exits} by Linux, and {@code exits}, which is
-   * all.
+   * exits_KIND} by the emulated kernel, which has every kind so; otherwise those named {@code
+   * KIND_exits}, as Linux names some; and {@code exits}, which is all.
    */
   static String kernelExits(Map<String, Long> statistics) {
     long all = statistics.getOrDefault("exits", 0L);
     if (all == 0) {
       return "";
     }
+    boolean everyKind = statistics.keySet().stream().anyMatch(name -> name.startsWith("exits_"));
+    String kinds = everyKind ? "exits_.+" : ".+_exits";
     StringBuilder text = new StringBuilder();
     text.append(String.format(Locale.ROOT, "%n%-34s %12s %9s%n", "VM exit", "Samples", "Samples%"));
     statistics.entrySet().stream()
-        .filter(e -> e.getValue() > 0 && e.getKey().matches("exits_.+|.+_exits"))
+        .filter(e -> e.getValue() > 0 && e.getKey().matches(kinds))
         .sorted(Map.Entry.<String, Long>comparingByValue().reversed())
         .forEach(
             e ->
