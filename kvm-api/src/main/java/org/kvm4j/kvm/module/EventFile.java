@@ -99,6 +99,9 @@ final class EventFile extends FileObject {
           return Results.EINTR;
         }
       }
+      if (counter == 0) {
+        return Results.EBADF; // closed while it waited
+      }
       value = semaphore ? 1 : counter;
       counter -= value;
       notifyAll();
@@ -135,6 +138,9 @@ final class EventFile extends FileObject {
           Thread.currentThread().interrupt();
           return Results.EINTR;
         }
+      }
+      if (Long.compareUnsigned(MAX - counter, value) < 0) {
+        return Results.EBADF; // closed while it waited
       }
       counter += value;
       taker = consume();

@@ -23,11 +23,15 @@ final class GuestPhysical implements SharedMemory {
     if (s == null || (write && s.readOnly()) || (gpa & 0xfff) + length > 4096) {
       return -1;
     }
-    long hpa = user.physical(s.hva(gpa), length);
-    if (hpa >= 0 && write) {
+    return user.physical(s.hva(gpa), length);
+  }
+
+  /** A page was written: after the store, so that who takes the mark finds what was stored. */
+  private void wrote(long gpa) {
+    MemorySlot s = slots.at(gpa);
+    if (s != null) {
       dirtyPages.mark(s, gpa - s.gpa >>> 12);
     }
-    return hpa;
   }
 
   @Override
@@ -67,12 +71,14 @@ final class GuestPhysical implements SharedMemory {
       return false;
     }
     memory.deviceWrite(hpa, from, 0, first);
+    wrote(gpa);
     if (first == from.length) {
       return true;
     }
     long rest = find(gpa + first, from.length - first, true);
     if (rest >= 0) {
       memory.deviceWrite(rest, from, first, from.length - first);
+      wrote(gpa + first);
     }
     return rest >= 0;
   }
@@ -90,6 +96,7 @@ final class GuestPhysical implements SharedMemory {
       int now = old & ~(0xff << shift) | (value & 0xff) << shift;
       if (memory.compareAndSetInt(whole, old, now)) {
         memory.notifyCodeWrite(hpa, 1);
+        wrote(gpa);
         return old >>> shift & 0xff;
       }
     }
