@@ -17,8 +17,6 @@ import org.kvm4j.kvm.syscall.KernelProvider;
 
 /** Offers the emulated kernel: on every machine that runs a JVM. */
 public final class EmulatedKernelProvider implements KernelProvider {
-  private static final List<String> ENGINES = List.of("interpreter");
-
   @Override
   public String name() {
     return "emulated";
@@ -38,21 +36,13 @@ public final class EmulatedKernelProvider implements KernelProvider {
   public Kernel open(KernelOptions options) {
     CpuModel model = CpuProfiles.defaultProfile();
     MachineClock clock = MachineClock.HOST;
+    Engine engine = Engine.DEFAULT;
     for (Map.Entry<String, String> option : options.asMap().entrySet()) {
       String value = option.getValue();
       switch (option.getKey()) {
         case KernelOptions.CPU -> model = CpuProfiles.named(value);
-        case KernelOptions.CLOCK ->
-            clock =
-                Arrays.stream(MachineClock.values())
-                    .filter(c -> c.name().toLowerCase(Locale.ROOT).equals(value))
-                    .findFirst()
-                    .orElseThrow(() -> unknown("clock", value));
-        case KernelOptions.ENGINE -> {
-          if (!ENGINES.contains(value)) {
-            throw unknown("engine", value);
-          }
-        }
+        case KernelOptions.CLOCK -> clock = named(MachineClock.values(), "clock", value);
+        case KernelOptions.ENGINE -> engine = named(Engine.values(), "engine", value);
         default ->
             throw new IllegalArgumentException(
                 "the emulated kernel has no option \"" + option.getKey() + "\"");
@@ -60,10 +50,21 @@ public final class EmulatedKernelProvider implements KernelProvider {
     }
     try {
       PhysicalMemory.prepare();
-      return new EmulatedKernel(new HostMachine(model, clock));
+      return new EmulatedKernel(new HostMachine(model, clock, engine));
     } catch (UncheckedIOException | OutOfPhysicalMemoryException e) {
       throw new IllegalStateException(e.getMessage(), e);
     }
+  }
+
+  private <E extends Enum<E>> E named(E[] values, String option, String name) {
+    return Arrays.stream(values)
+        .filter(v -> v.name().toLowerCase(Locale.ROOT).equals(name))
+        .findFirst()
+        .orElseThrow(() -> unknown(option, name));
+  }
+
+  private static List<String> names(Enum<?>[] values) {
+    return Arrays.stream(values).map(v -> v.name().toLowerCase(Locale.ROOT)).toList();
   }
 
   private IllegalArgumentException unknown(String option, String value) {
@@ -80,11 +81,9 @@ public final class EmulatedKernelProvider implements KernelProvider {
   public List<String> optionValues(String option) {
     return switch (option) {
       case KernelOptions.CPU -> List.copyOf(CpuProfiles.names());
-      case KernelOptions.CPU_FEATURE ->
-          Arrays.stream(Feature.values()).map(f -> f.name().toLowerCase(Locale.ROOT)).toList();
-      case KernelOptions.CLOCK ->
-          Arrays.stream(MachineClock.values()).map(c -> c.name().toLowerCase(Locale.ROOT)).toList();
-      case KernelOptions.ENGINE -> ENGINES;
+      case KernelOptions.CPU_FEATURE -> names(Feature.values());
+      case KernelOptions.CLOCK -> names(MachineClock.values());
+      case KernelOptions.ENGINE -> names(Engine.values());
       default -> List.of();
     };
   }

@@ -16,6 +16,7 @@ public final class HostMachine {
   private final FrameAllocator frames;
   private final CpuModel model;
   private final MachineClock clock;
+  private final Engine engine;
   private final long epoch = System.nanoTime();
   private final AtomicInteger nextVpid = new AtomicInteger();
 
@@ -25,8 +26,13 @@ public final class HostMachine {
   }
 
   public HostMachine(CpuModel model, MachineClock clock) {
+    this(model, clock, Engine.DEFAULT);
+  }
+
+  public HostMachine(CpuModel model, MachineClock clock, Engine engine) {
     this.model = model;
     this.clock = clock;
+    this.engine = engine;
     this.memory = new PhysicalMemory(model.physicalAddressBits());
     this.frames = new FrameAllocator(memory);
   }
@@ -51,6 +57,10 @@ public final class HostMachine {
 
   public MachineClock clock() {
     return clock;
+  }
+
+  public Engine engine() {
+    return engine;
   }
 
   /** Nanoseconds of the host's clock since the machine was made. */

@@ -247,39 +247,63 @@ public final class Mmu {
   // ---- stores ----
 
   public void write8(long linear, int value) {
+    store8(linear, value);
+  }
+
+  /** As {@link #write8}; says whether the slow path was taken, which may have dropped code. */
+  public boolean store8(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear & PAGE) == e.writeTag) {
       Ordered.store8(e.bank, e.offset + ((int) linear & 0xfff), value);
-    } else {
-      writeSlow(linear, 1, value, data, dataAccess);
+      return false;
     }
+    writeSlow(linear, 1, value, data, dataAccess);
+    return true;
   }
 
   public void write16(long linear, int value) {
+    store16(linear, value);
+  }
+
+  /** As {@link #write16}; says whether the slow path was taken, which may have dropped code. */
+  public boolean store16(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 1 & PAGE) == e.writeTag) {
       Ordered.store16(e.bank, e.offset + ((int) linear & 0xfff), value);
-    } else {
-      writeSlow(linear, 2, value, data, dataAccess);
+      return false;
     }
+    writeSlow(linear, 2, value, data, dataAccess);
+    return true;
   }
 
   public void write32(long linear, int value) {
+    store32(linear, value);
+  }
+
+  /** As {@link #write32}; says whether the slow path was taken, which may have dropped code. */
+  public boolean store32(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 3 & PAGE) == e.writeTag) {
       Ordered.store32(e.bank, e.offset + ((int) linear & 0xfff), value);
-    } else {
-      writeSlow(linear, 4, value, data, dataAccess);
+      return false;
     }
+    writeSlow(linear, 4, value, data, dataAccess);
+    return true;
   }
 
   public void write64(long linear, long value) {
+    store64(linear, value);
+  }
+
+  /** As {@link #write64}; says whether the slow path was taken, which may have dropped code. */
+  public boolean store64(long linear, long value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 7 & PAGE) == e.writeTag) {
       Ordered.store64(e.bank, e.offset + ((int) linear & 0xfff), value);
-    } else {
-      writeSlow(linear, 8, value, data, dataAccess);
+      return false;
     }
+    writeSlow(linear, 8, value, data, dataAccess);
+    return true;
   }
 
   /** 1, 2, 4 or 8 bytes. */

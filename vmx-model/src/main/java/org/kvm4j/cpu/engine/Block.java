@@ -1,5 +1,7 @@
 package org.kvm4j.cpu.engine;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 
@@ -21,8 +23,14 @@ final class Block extends Op {
   /** Instructions. */
   int count;
 
-  /** Times entered through the dispatcher or a link; what a translator goes by. */
-  int entries;
+  /** How often the block has yet to be executed to be translated; below 0 never again. */
+  int heat;
+
+  /** The block and others as one method, once it is hot. */
+  @Nullable Region region;
+
+  /** The regions that the block is in. */
+  private @Nullable List<Region> regions;
 
   /** Where the jump cache has it. */
   long rip;
@@ -31,7 +39,7 @@ final class Block extends Op {
   int epoch;
 
   /** The branches linked to this block, to be unlinked when it goes. */
-  private final java.util.ArrayList<Op> incoming = new java.util.ArrayList<>(2);
+  private final ArrayList<Op> incoming = new ArrayList<>(2);
 
   /** The next block at the same offset, in another mode. */
   @Nullable Block sibling;
@@ -40,6 +48,30 @@ final class Block extends Op {
     this.page = page;
     this.offset = (short) offset;
     this.modeKey = modeKey;
+    this.heat = page.engine.heat;
+  }
+
+  /** Whether the block has not been executed yet, where that matters. */
+  boolean isCold() {
+    return heat == page.engine.heat && heat > 0;
+  }
+
+  void addRegion(Region r) {
+    if (regions == null) {
+      regions = new ArrayList<>(1);
+    }
+    regions.add(r);
+  }
+
+  /** The block is gone: no region that it is in may be gone on with. */
+  void dropRegions() {
+    if (regions != null) {
+      for (Region r : regions) {
+        r.dead = true;
+        ((Block) r.blocks[0]).region = null;
+      }
+      regions = null;
+    }
   }
 
   /** Remembers that a branch leads here. */
@@ -57,10 +89,17 @@ final class Block extends Op {
 
   @Override
   @Nullable Op exec(Cpu c) {
+    Region r = region;
+    if (r != null) {
+      return r.run(c);
+    }
     if ((c.countdown -= count) < 0 || c.attention != 0) {
       c.countdown += count;
       c.rip = rip(c);
       return null;
+    }
+    if (--heat == 0) {
+      page.engine.hot(this);
     }
     return next;
   }

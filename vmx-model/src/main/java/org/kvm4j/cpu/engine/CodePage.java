@@ -21,8 +21,29 @@ final class CodePage {
   /** A bit for each 64 bytes that a block covers. */
   private long covered;
 
-  CodePage(long hpa) {
+  final Interpreter engine;
+
+  /** What was translated from here, dead or alive. */
+  private @Nullable List<Region> regions;
+
+  CodePage(Interpreter engine, long hpa) {
+    this.engine = engine;
     this.hpa = hpa;
+  }
+
+  void addRegion(Region r) {
+    if (regions == null) {
+      regions = new ArrayList<>();
+    }
+    regions.removeIf(old -> old.dead);
+    regions.add(r);
+  }
+
+  /** The page is forgotten whole. */
+  void dropRegions() {
+    if (regions != null) {
+      regions.forEach(r -> r.dead = true);
+    }
   }
 
   @Nullable Block find(int offset, int modeKey) {
@@ -134,6 +155,7 @@ final class CodePage {
   private static void drop(Block b) {
     b.epoch = 0;
     b.dropIncoming();
+    b.dropRegions();
     Op op = b.next;
     // Entering the block again through a link finds a Resume at its very start.
     b.next = new Resume(b.offset, b.count);

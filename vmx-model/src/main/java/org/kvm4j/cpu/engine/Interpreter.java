@@ -115,6 +115,10 @@ public final class Interpreter {
     this.factory = new OpFactory(this);
     cpu.mmu.codeWrites = this::ownCodeWritten;
     memory.addCodeWriteListener(foreignListener);
+    Integer after = Integer.getInteger("org.kvm4j.cpu.translate");
+    if (after != null) {
+      translate(after);
+    }
   }
 
   /** Takes this processor's ear from the memory; it must not run any more. */
@@ -207,21 +211,94 @@ public final class Interpreter {
           continue;
         }
         do {
-          Op following = op.exec(c);
+          // A region without the detour by its block's operation: what is hot is translated.
+          Region r = op instanceof Block b ? b.region : null;
+          Op following = r != null ? r.run(c) : op.exec(c);
           if (following == null) {
             break;
           }
           op = following;
         } while (true);
       } catch (CpuException e) {
-        fault(op, e);
+        fault(culprit(op), e);
       } catch (NestedFault e) {
-        nestedFault(op, e);
+        nestedFault(culprit(op), e);
       }
       if (c.left) {
         return Stop.LEFT;
       }
     }
+  }
+
+  /** The instruction that threw: in a region that is another than what the dispatcher executed. */
+  private @Nullable Op culprit(@Nullable Op op) {
+    depth = 0;
+    return op instanceof Block ? at : op;
+  }
+
+  // ---- regions ----
+
+  /** In a region: the instruction that is executed, or threw. */
+  @Nullable Op at;
+
+  /** Guest calls that are calls of the JVM's now. */
+  private int depth;
+
+  private static final int MOST_CALLS = 100;
+
+  /** The translator, where there is one. */
+  private @Nullable Translator translator;
+
+  /** How often a block is executed before it is translated. */
+  int heat = -1;
+
+  /** What {@link #translate} is given where speed matters. */
+  public static final int HOT = 2000;
+
+  /**
+   * Has code that is decoded from now on translated to bytecode of the JVM's once it is hot.
+   *
+   * @param after how many executions; 0 for all code at once
+   */
+  public void translate(int after) {
+    translator = new Translator(this, decoder, memory);
+    heat = after;
+  }
+
+  /** Regions of code translated so far. */
+  public long regions() {
+    return translator == null ? 0 : translator.regions();
+  }
+
+  /** A block has been executed often. */
+  void hot(Block b) {
+    if (translator != null) {
+      translator.translate(b);
+    }
+  }
+
+  /**
+   * Runs a guest's call as one of the JVM's: regions one after the other, until it returns.
+   *
+   * @param next the block that was called, or null
+   * @param expected the block that it should return to
+   * @return what comes next
+   */
+  @Nullable Op call(@Nullable Op next, Cpu c, Op expected) {
+    if (depth >= MOST_CALLS) {
+      return next;
+    }
+    depth++;
+    Op n = next;
+    while (n != expected && n instanceof Block b) {
+      Region r = b.region;
+      if (r == null) {
+        break;
+      }
+      n = r.run(c);
+    }
+    depth--;
+    return n;
   }
 
   /** Whether instructions have to run one at a time. */
@@ -449,8 +526,10 @@ public final class Interpreter {
         stepOne();
         return null;
       }
+      if (b.heat == 0) {
+        hot(b);
+      }
     }
-    b.entries++;
     return b;
   }
 
@@ -470,7 +549,7 @@ public final class Interpreter {
         dropAll();
       }
       kept += PAGE_SIZE;
-      p = new CodePage(hpa);
+      p = new CodePage(this, hpa);
       pages.put(hpa, p);
       memory.markCode(hpa);
       cpu.mmu.tlb.dropWriteTags(hpa);
@@ -490,6 +569,7 @@ public final class Interpreter {
   /** Forgets all decoded code. */
   public void dropAll() {
     kept = 0;
+    pages.values().forEach(CodePage::dropRegions);
     pages.clear();
     lastPage = null;
     leaving = null;

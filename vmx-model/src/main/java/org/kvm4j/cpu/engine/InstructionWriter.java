@@ -1,0 +1,656 @@
+package org.kvm4j.cpu.engine;
+
+import static org.objectweb.asm.Opcodes.*;
+
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.decode.OperandKind;
+import org.objectweb.asm.Label;
+import org.objectweb.asm.MethodVisitor;
+
+/** Writes the bytecode of one instruction of 64-bit mode, if it is one of the frequent ones. */
+final class InstructionWriter {
+  private static final String CPU = "org/kvm4j/cpu/core/Cpu";
+  private static final String MMU = "org/kvm4j/cpu/core/Mmu";
+  private static final String ALU = "org/kvm4j/cpu/semantics/Alu";
+
+  private final RegionWriter w;
+  private final MethodVisitor v;
+  private final Instruction i;
+
+  /** Of the instruction in its page. */
+  private final int offset;
+
+  InstructionWriter(RegionWriter w, Instruction i, int offset) {
+    this.w = w;
+    this.v = w.visitor();
+    this.i = i;
+    this.offset = offset;
+  }
+
+  /**
+   * Writes it.
+   *
+   * @return false if it is not one of those; nothing is written then
+   */
+  boolean write() {
+    if (i.lock || i.codeSize != 8 || !simpleOperands()) {
+      return false;
+    }
+    switch (i.opcode) {
+      case NOP, PREFETCH, PREFETCHW, PREFETCHNTA, PREFETCHT0, PREFETCHT1, PREFETCHT2 -> {
+        return i.kind0 == OperandKind.NONE || i.opcode != Opcode.NOP;
+      }
+      case MOV -> move(false);
+      case MOVZX -> move(false);
+      case MOVSX, MOVSXD -> move(true);
+      case LEA -> {
+        if (i.size0 < 4) {
+          return false;
+        }
+        address();
+        set0();
+      }
+      case ADD, SUB, CMP, AND, OR, XOR, TEST -> arithmetic();
+      case ADC, SBB -> withCarry();
+      case INC, DEC -> increment();
+      case NEG, NOT -> negate();
+      case SHL, SHR, SAR -> {
+        return shift();
+      }
+      case ROL, ROR -> {
+        return rotate();
+      }
+      case IMUL -> {
+        return multiply();
+      }
+      case CMOVCC -> conditionalMove();
+      case SETCC -> setByte();
+      case PUSH -> {
+        return pushStack();
+      }
+      case POP -> {
+        return popStack();
+      }
+      case LEAVE -> {
+        if (i.operandSize != 8) {
+          return false;
+        }
+        leave();
+      }
+      case CWD -> {
+        return signInto();
+      }
+      case CBW -> {
+        return widen();
+      }
+      case XCHG -> {
+        return exchange();
+      }
+      default -> {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Whether operands are general registers, immediates, and memory by 64-bit addresses. */
+  private boolean simpleOperands() {
+    return simple(i.kind0) && simple(i.kind1) && simple(i.kind2) && i.kind3 == OperandKind.NONE;
+  }
+
+  private boolean simple(int kind) {
+    return switch (kind) {
+      case OperandKind.NONE, OperandKind.GPR, OperandKind.GPR_HIGH, OperandKind.IMMEDIATE -> true;
+      case OperandKind.MEMORY ->
+          i.addressSize == 8 && i.vectorIndexSize == 0 && i.displacement == (int) i.displacement;
+      default -> false;
+    };
+  }
+
+  // ---- operands ----
+
+  private static long mask(int size) {
+    return size == 8 ? -1L : (1L << size * 8) - 1;
+  }
+
+  /** Cuts the long on the stack to a size. */
+  private void cut(int size) {
+    if (size < 8) {
+      w.push(mask(size));
+      v.visitInsn(LAND);
+    }
+  }
+
+  /** Pushes the linear address of the memory operand; for LEA without the segment. */
+  private void address() {
+    boolean any = false;
+    if (i.base == Instruction.RIP) {
+      w.pushCodeBase();
+      w.push(i.displacement + offset + i.length);
+      v.visitInsn(LADD);
+      any = true;
+    } else if (i.base != Instruction.NO_REGISTER) {
+      w.register(i.base);
+      any = true;
+    }
+    if (i.index != Instruction.NO_REGISTER) {
+      w.register(i.index);
+      if (i.scale != 0) {
+        w.push(i.scale);
+        v.visitInsn(LSHL);
+      }
+      any = add(any);
+    }
+    if (i.segment >= Cpu.FS && i.opcode != Opcode.LEA) {
+      w.fixedRegister(i.segment == Cpu.FS ? Cpu.FS_BASE : Cpu.GS_BASE);
+      any = add(any);
+    }
+    if (i.base != Instruction.RIP && (i.displacement != 0 || !any)) {
+      w.push(i.displacement);
+      add(any);
+    }
+  }
+
+  private boolean add(boolean any) {
+    if (any) {
+      v.visitInsn(LADD);
+    }
+    return true;
+  }
+
+  /** Loads from the address on the stack, above which is nothing and below which the MMU. */
+  private void load(int size) {
+    switch (size) {
+      case 1 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read8", "(J)I", false);
+      case 2 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read16", "(J)I", false);
+      case 4 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read32", "(J)I", false);
+      default -> {
+        v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read64", "(J)J", false);
+        return;
+      }
+    }
+    v.visitInsn(I2L);
+    if (size == 4) {
+      cut(4);
+    }
+  }
+
+  /** Stores the long on the stack to the address below it, below which is the MMU. */
+  private void store(int size) {
+    if (size < 8) {
+      v.visitInsn(L2I);
+    }
+    switch (size) {
+      case 1 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store8", "(JI)Z", false);
+      case 2 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store16", "(JI)Z", false);
+      case 4 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store32", "(JI)Z", false);
+      default -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store64", "(JJ)Z", false);
+    }
+    w.stored = true;
+  }
+
+  /** Pushes a register, an immediate or memory, zero-extended from its size. */
+  private void operand(int kind, int reg, int size) {
+    switch (kind) {
+      case OperandKind.GPR -> {
+        w.register(reg);
+        cut(size);
+      }
+      case OperandKind.GPR_HIGH -> {
+        w.register(reg);
+        w.push(8);
+        v.visitInsn(LUSHR);
+        cut(1);
+      }
+      case OperandKind.IMMEDIATE -> w.push(i.immediate & mask(size));
+      default -> {
+        w.faulting();
+        w.pushMmu();
+        address();
+        load(size);
+      }
+    }
+  }
+
+  private void operand0() {
+    operand(i.kind0, i.reg0, i.size0);
+  }
+
+  private void operand1() {
+    operand(i.kind1, i.reg1, i.size1);
+  }
+
+  /** Pops a register of a size; what is above the size is cut off or kept as the SDM says. */
+  private void setRegister(int kind, int reg, int size) {
+    if (kind == OperandKind.GPR_HIGH) {
+      cut(1);
+      w.push(8);
+      v.visitInsn(LSHL);
+      w.register(reg);
+      w.push(~0xff00L);
+      v.visitInsn(LAND);
+      v.visitInsn(LOR);
+    } else if (size < 4) {
+      cut(size);
+      w.register(reg);
+      w.push(~mask(size));
+      v.visitInsn(LAND);
+      v.visitInsn(LOR);
+    } else {
+      cut(size);
+    }
+    w.setRegister(reg);
+  }
+
+  private void set0() {
+    setRegister(i.kind0, i.reg0, i.size0);
+  }
+
+  private boolean toMemory() {
+    return i.kind0 == OperandKind.MEMORY;
+  }
+
+  // ---- moves ----
+
+  private void move(boolean sign) {
+    if (toMemory()) {
+      w.faulting();
+      w.pushMmu();
+      address();
+      operand(i.kind1, i.reg1, i.size0);
+      store(i.size0);
+      return;
+    }
+    if (i.kind1 == OperandKind.IMMEDIATE) {
+      w.push(i.immediate);
+    } else {
+      operand1();
+    }
+    if (sign) {
+      extend(i.size1);
+    }
+    set0();
+  }
+
+  /** Sign-extends the long on the stack from a size. */
+  private void extend(int size) {
+    if (size < 8) {
+      v.visitInsn(L2I);
+      if (size == 1) {
+        v.visitInsn(I2B);
+      } else if (size == 2) {
+        v.visitInsn(I2S);
+      }
+      v.visitInsn(I2L);
+    }
+  }
+
+  private void conditionalMove() {
+    int size = i.size0;
+    operand1();
+    w.popT1();
+    Label yes = new Label();
+    Label end = new Label();
+    new ConditionWriter(w).jump(i.condition, yes);
+    if (size == 4) {
+      w.register(i.reg0);
+      cut(4);
+      w.setRegister(i.reg0);
+    }
+    v.visitJumpInsn(GOTO, end);
+    v.visitLabel(yes);
+    w.pushT1();
+    set0();
+    v.visitLabel(end);
+  }
+
+  private void setByte() {
+    Label yes = new Label();
+    Label end = new Label();
+    if (toMemory()) {
+      // The address first, as it is the same whatever the condition.
+      address();
+      w.popT2();
+    }
+    new ConditionWriter(w).jump(i.condition, yes);
+    w.push(0L);
+    w.popT1();
+    v.visitJumpInsn(GOTO, end);
+    v.visitLabel(yes);
+    w.push(1L);
+    w.popT1();
+    v.visitLabel(end);
+    if (toMemory()) {
+      w.faulting();
+      w.pushMmu();
+      w.pushT2();
+      w.pushT1();
+      store(1);
+    } else {
+      w.pushT1();
+      set0();
+    }
+  }
+
+  // ---- arithmetic ----
+
+  /** Pushes the first operand; of memory its address is in T2 then, and it can be written. */
+  private void destination() {
+    if (!toMemory()) {
+      operand0();
+      return;
+    }
+    w.faulting();
+    address();
+    w.popT2();
+    w.pushMmu();
+    w.pushT2();
+    w.push(i.size0);
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "probeWrite", "(JI)V", false);
+    w.pushMmu();
+    w.pushT2();
+    load(i.size0);
+  }
+
+  /** Pops the result into T1 and from there to the first operand. */
+  private void result() {
+    if (!toMemory()) {
+      set0();
+      return;
+    }
+    w.popT1();
+    w.pushMmu();
+    w.pushT2();
+    w.pushT1();
+    store(i.size0);
+  }
+
+  private void arithmetic() {
+    int size = i.size0;
+    boolean keeps = i.opcode == Opcode.CMP || i.opcode == Opcode.TEST;
+    boolean zero = i.opcode == Opcode.XOR && i.kind0 == i.kind1 && i.reg0 == i.reg1 && !toMemory();
+    if (zero) {
+      w.push(0L);
+      w.popA();
+      w.setKind(LazyFlags.LOGIC, size);
+      w.push(0L);
+      set0();
+      return;
+    }
+    // What may fault comes before the operands of the older flags are lost.
+    if (i.kind1 == OperandKind.MEMORY) {
+      operand(i.kind1, i.reg1, size);
+      w.popB();
+      operand0();
+      w.popA();
+    } else {
+      if (keeps) {
+        operand0();
+      } else {
+        destination();
+      }
+      w.popA();
+      operand(i.kind1, i.reg1, size);
+      w.popB();
+    }
+    switch (i.opcode) {
+      case ADD -> {
+        w.setKind(LazyFlags.ADD, size);
+        w.pushA();
+        w.pushB();
+        v.visitInsn(LADD);
+        result();
+      }
+      case SUB -> {
+        w.setKind(LazyFlags.SUB, size);
+        w.pushA();
+        w.pushB();
+        v.visitInsn(LSUB);
+        result();
+      }
+      case CMP -> w.setKind(LazyFlags.SUB, size);
+      default -> {
+        w.setKind(LazyFlags.LOGIC, size);
+        w.pushA();
+        w.pushB();
+        v.visitInsn(i.opcode == Opcode.OR ? LOR : i.opcode == Opcode.XOR ? LXOR : LAND);
+        w.popA();
+        if (!keeps) {
+          w.pushA();
+          result();
+        }
+      }
+    }
+  }
+
+  private void withCarry() {
+    w.settled();
+    if (i.kind1 == OperandKind.MEMORY) {
+      operand(i.kind1, i.reg1, i.size0);
+      w.popB();
+      operand0();
+      w.popA();
+    } else {
+      destination();
+      w.popA();
+      operand(i.kind1, i.reg1, i.size0);
+      w.popB();
+    }
+    w.pushCpu();
+    w.push(i.size0);
+    w.pushA();
+    w.pushB();
+    w.call(ALU, i.opcode == Opcode.ADC ? "adc" : "sbb", "(L" + CPU + ";IJJ)J");
+    result();
+  }
+
+  private void increment() {
+    w.settled();
+    destination();
+    w.popA();
+    w.setKind(i.opcode == Opcode.INC ? LazyFlags.INC : LazyFlags.DEC, i.size0);
+    w.pushA();
+    w.push(1L);
+    v.visitInsn(i.opcode == Opcode.INC ? LADD : LSUB);
+    result();
+  }
+
+  private void negate() {
+    destination();
+    if (i.opcode == Opcode.NOT) {
+      w.push(-1L);
+      v.visitInsn(LXOR);
+      result();
+      return;
+    }
+    w.popB();
+    w.push(0L);
+    w.popA();
+    w.setKind(LazyFlags.SUB, i.size0);
+    w.pushB();
+    v.visitInsn(LNEG);
+    result();
+  }
+
+  private boolean shift() {
+    int size = i.size0;
+    if (size < 4 || i.kind0 != OperandKind.GPR) {
+      return false;
+    }
+    if (i.kind1 != OperandKind.IMMEDIATE) {
+      return byAlu();
+    }
+    int count = (int) i.immediate & (size == 8 ? 63 : 31);
+    if (count == 0) {
+      operand0();
+      set0();
+      return true;
+    }
+    operand0();
+    w.popA();
+    w.push((long) count);
+    w.popB();
+    int operation =
+        i.opcode == Opcode.SHL
+            ? LazyFlags.SHL
+            : i.opcode == Opcode.SHR ? LazyFlags.SHR : LazyFlags.SAR;
+    w.setKind(operation, size);
+    w.pushA();
+    if (i.opcode == Opcode.SAR) {
+      extend(size);
+    }
+    w.push(count);
+    v.visitInsn(i.opcode == Opcode.SHL ? LSHL : i.opcode == Opcode.SHR ? LUSHR : LSHR);
+    set0();
+    return true;
+  }
+
+  private boolean rotate() {
+    return i.size0 >= 4 && i.kind0 == OperandKind.GPR && byAlu();
+  }
+
+  /** A shift or rotation of a register whose flags are not lazy. */
+  private boolean byAlu() {
+    w.settled();
+    w.pushCpu();
+    w.push(i.size0);
+    operand0();
+    if (i.kind1 == OperandKind.IMMEDIATE) {
+      w.push((int) i.immediate);
+    } else {
+      w.register(i.reg1);
+      v.visitInsn(L2I);
+    }
+    String name =
+        switch (i.opcode) {
+          case SHL -> "shl";
+          case SHR -> "shr";
+          case SAR -> "sar";
+          case ROL -> "rol";
+          default -> "ror";
+        };
+    w.call(ALU, name, "(L" + CPU + ";IJI)J");
+    set0();
+    return true;
+  }
+
+  private boolean multiply() {
+    int size = i.size0;
+    if (size < 4 || i.kind0 != OperandKind.GPR || i.kind1 == OperandKind.NONE) {
+      return false;
+    }
+    if (i.kind2 != OperandKind.IMMEDIATE && i.kind2 != OperandKind.NONE) {
+      return false;
+    }
+    // It changes CF and OF alone.
+    w.settled();
+    if (i.kind2 == OperandKind.IMMEDIATE) {
+      operand(i.kind1, i.reg1, size);
+      w.popA();
+      w.push(i.immediate & mask(size));
+      w.popB();
+    } else {
+      operand(i.kind1, i.reg1, size);
+      w.popB();
+      operand0();
+      w.popA();
+    }
+    w.setKind(LazyFlags.IMUL, size);
+    w.pushA();
+    w.pushB();
+    v.visitInsn(LMUL);
+    set0();
+    return true;
+  }
+
+  // ---- the stack ----
+
+  private boolean pushStack() {
+    if (i.operandSize != 8 || (i.kind0 != OperandKind.GPR && i.kind0 != OperandKind.IMMEDIATE)) {
+      return false;
+    }
+    w.faulting();
+    w.pushMmu();
+    w.register(Cpu.RSP);
+    w.push(8L);
+    v.visitInsn(LSUB);
+    v.visitInsn(DUP2);
+    w.popT1();
+    if (i.kind0 == OperandKind.IMMEDIATE) {
+      w.push(i.immediate);
+    } else {
+      w.register(i.reg0);
+    }
+    store(8);
+    w.pushT1();
+    w.setRegister(Cpu.RSP);
+    return true;
+  }
+
+  private boolean popStack() {
+    if (i.operandSize != 8 || i.kind0 != OperandKind.GPR || i.reg0 == Cpu.RSP) {
+      return false;
+    }
+    w.faulting();
+    w.pushMmu();
+    w.register(Cpu.RSP);
+    load(8);
+    w.setRegister(i.reg0);
+    w.register(Cpu.RSP);
+    w.push(8L);
+    v.visitInsn(LADD);
+    w.setRegister(Cpu.RSP);
+    return true;
+  }
+
+  private void leave() {
+    w.faulting();
+    w.pushMmu();
+    w.register(Cpu.RBP);
+    load(8);
+    w.register(Cpu.RBP);
+    w.push(8L);
+    v.visitInsn(LADD);
+    w.setRegister(Cpu.RSP);
+    w.setRegister(Cpu.RBP);
+  }
+
+  // ---- the accumulator ----
+
+  private boolean signInto() {
+    if (i.operandSize < 4) {
+      return false;
+    }
+    w.register(Cpu.RAX);
+    extend(i.operandSize);
+    w.push(63);
+    v.visitInsn(LSHR);
+    cut(i.operandSize);
+    w.setRegister(Cpu.RDX);
+    return true;
+  }
+
+  private boolean widen() {
+    if (i.operandSize < 4) {
+      return false;
+    }
+    w.register(Cpu.RAX);
+    extend(i.operandSize / 2);
+    cut(i.operandSize);
+    w.setRegister(Cpu.RAX);
+    return true;
+  }
+
+  private boolean exchange() {
+    if (i.kind0 != OperandKind.GPR || i.kind1 != OperandKind.GPR || i.size0 < 4) {
+      return false;
+    }
+    operand0();
+    operand1();
+    set0();
+    setRegister(i.kind1, i.reg1, i.size1);
+    return true;
+  }
+}

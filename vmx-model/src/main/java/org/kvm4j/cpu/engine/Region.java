@@ -1,0 +1,104 @@
+package org.kvm4j.cpu.engine;
+
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
+
+/**
+ * Blocks of one page as one method of the JVM's: what {@link Translator} makes a class of. Entered
+ * at its first block alone.
+ */
+abstract class Region {
+  final Interpreter engine;
+
+  /** The operations that stand for the instructions, block after block. */
+  final Op[] ops;
+
+  /** What follows each block in line. */
+  final Op[] ends;
+
+  /** The kind of the lazy flags before each instruction; {@link #DYNAMIC} if a variable has it. */
+  final byte[] kinds;
+
+  static final byte DYNAMIC = -1;
+
+  /** A block of it was overwritten: it must not be entered any more, nor gone on with. */
+  boolean dead;
+
+  /** The blocks. */
+  final Op[] blocks;
+
+  Region(Interpreter engine, Op[] ops, Op[] ends, byte[] kinds, Op[] blocks) {
+    this.engine = engine;
+    this.blocks = blocks;
+    this.ops = ops;
+    this.ends = ends;
+    this.kinds = kinds;
+  }
+
+  /** Runs it: what comes next, as for {@link Op#exec}. */
+  abstract @Nullable Op run(Cpu c);
+
+  /**
+   * An instruction faults; registers and the budget are in {@link Cpu} already.
+   *
+   * @param index of the instruction
+   * @param kind of the lazy flags, where a variable has it
+   */
+  final void fault(Cpu c, int index, int kind, long a, long b) {
+    engine.at = ops[index];
+    int k = kinds[index];
+    LazyFlags.settle(c, k == DYNAMIC ? kind : k, a, b);
+  }
+
+  /** An instruction as the interpreter does it. */
+  final @Nullable Op interpret(Cpu c, int index) {
+    Op op = ops[index];
+    engine.at = op;
+    return op.exec(c);
+  }
+
+  /**
+   * An instruction as the interpreter does it, after which the region may go on.
+   *
+   * @return null to go on, else what comes next
+   */
+  final @Nullable Op pass(Cpu c, int index) {
+    Op op = ops[index];
+    Op following = op.next;
+    engine.at = op;
+    Op next = op.exec(c);
+    return next == following && !dead ? null : next == null ? LEAVE : next;
+  }
+
+  /** What the interpreter goes on with after an instruction. */
+  final @Nullable Op next(int index) {
+    return ops[index].next;
+  }
+
+  /** A direct branch is taken. */
+  final @Nullable Op take(Cpu c, int index) {
+    return ((BranchOps.Direct) ops[index]).take(c);
+  }
+
+  /**
+   * A near call whose return address is on the stack already.
+   *
+   * @param index of the call
+   * @param block number of the block that the call returns to
+   * @return what comes next; null if that is this block, and the region may go on with it
+   */
+  final @Nullable Op call(Cpu c, int index, int block) {
+    Op expected = blocks[block];
+    Op next = engine.call(((BranchOps.Direct) ops[index]).take(c), c, expected);
+    return next == expected && !dead ? null : next == null ? LEAVE : next;
+  }
+
+  /** What the dispatcher goes on with where there is nothing known. */
+  private static final Op LEAVE =
+      new Op() {
+        @Override
+        @Nullable Op exec(Cpu c) {
+          return null;
+        }
+      };
+}

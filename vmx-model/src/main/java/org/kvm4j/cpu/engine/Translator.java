@@ -1,0 +1,85 @@
+package org.kvm4j.cpu.engine;
+
+import java.lang.invoke.MethodHandles;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import org.kvm4j.cpu.decode.Decoder;
+import org.kvm4j.ept.memory.PhysicalMemory;
+
+/** Makes regions of hot blocks: chooses them, has them written as bytecode, and loads that. */
+final class Translator {
+  private static final MethodHandles.Lookup LOOKUP = MethodHandles.lookup();
+
+  private final Interpreter engine;
+  private final Decoder decoder;
+  private final PhysicalMemory memory;
+  private long regions;
+
+  Translator(Interpreter engine, Decoder decoder, PhysicalMemory memory) {
+    this.engine = engine;
+    this.decoder = decoder;
+    this.memory = memory;
+  }
+
+  /** Regions made so far. */
+  long regions() {
+    return regions;
+  }
+
+  /** Makes a region that starts with a block, and lets the block run it, if that can be done. */
+  void translate(Block first) {
+    if ((first.modeKey & 15) != 8) {
+      return;
+    }
+    ByteBuffer bank = memory.bank(first.page.hpa);
+    if (bank == null) {
+      return;
+    }
+    int base = (int) first.page.hpa & PhysicalMemory.BANK_MASK;
+    for (int most = RegionPlan.MOST_BLOCKS; most > 0; most /= 2) {
+      RegionPlan plan = new RegionPlan(decoder, bank, base, first, most);
+      if (plan.parts.isEmpty()) {
+        return;
+      }
+      byte[] code = new RegionWriter(plan).write();
+      if (code != null) {
+        install(first, plan, code);
+        return;
+      }
+    }
+  }
+
+  private void install(Block first, RegionPlan plan, byte[] code) {
+    List<Op> ops = new ArrayList<>();
+    List<Op> ends = new ArrayList<>();
+    List<Op> blocks = new ArrayList<>();
+    for (RegionPlan.Part p : plan.parts) {
+      ops.addAll(List.of(p.ops));
+      ends.add(p.end);
+      blocks.add(p.block);
+    }
+    Region region;
+    try {
+      Class<?> made = LOOKUP.defineHiddenClass(code, true).lookupClass();
+      region =
+          (Region)
+              made.getDeclaredConstructor(
+                      Interpreter.class, Op[].class, Op[].class, byte[].class, Op[].class)
+                  .newInstance(
+                      engine,
+                      ops.toArray(new Op[0]),
+                      ends.toArray(new Op[0]),
+                      plan.kinds,
+                      blocks.toArray(new Op[0]));
+    } catch (ReflectiveOperationException e) {
+      throw new IllegalStateException("a region cannot be loaded", e);
+    }
+    regions++;
+    for (RegionPlan.Part p : plan.parts) {
+      p.block.addRegion(region);
+    }
+    first.page.addRegion(region);
+    first.region = region;
+  }
+}
