@@ -12,6 +12,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -24,6 +26,9 @@ final class Guest implements AutoCloseable {
   private static final Path GUESTS = ROOT.resolve("guests");
   private static final Pattern INSTRUCTIONS = Pattern.compile("instructions: ([0-9,]+);");
 
+  /** What a guest may take at most. */
+  private static final int MINUTES = 12;
+
   private final Process process;
   private final Path errors;
   private final StringBuilder output = new StringBuilder();
@@ -31,6 +36,8 @@ final class Guest implements AutoCloseable {
   private Guest(Process process, Path errors) {
     this.process = process;
     this.errors = errors;
+    // A read waits for ever, whatever @Timeout says; the end of the process ends it.
+    CompletableFuture.delayedExecutor(MINUTES, TimeUnit.MINUTES).execute(this::close);
   }
 
   /** A file that was fetched; the test is skipped if it was not. */
