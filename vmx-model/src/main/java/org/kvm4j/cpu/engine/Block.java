@@ -23,7 +23,7 @@ final class Block extends Op {
   /** Instructions. */
   int count;
 
-  /** How often the block has yet to be executed to be translated; below 0 never again. */
+  /** How often the block has yet to be executed to be translated; not above 0: no more. */
   int heat;
 
   /** The block and others as one method, once it is hot. */
@@ -98,7 +98,7 @@ final class Block extends Op {
       c.rip = rip(c);
       return null;
     }
-    if (--heat == 0) {
+    if (heat > 0 && --heat == 0) {
       page.engine.hot(this);
     }
     return next;

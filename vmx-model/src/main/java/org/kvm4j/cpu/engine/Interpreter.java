@@ -211,9 +211,7 @@ public final class Interpreter {
           continue;
         }
         do {
-          // A region without the detour by its block's operation: what is hot is translated.
-          Region r = op instanceof Block b ? b.region : null;
-          Op following = r != null ? r.run(c) : op.exec(c);
+          Op following = op.exec(c);
           if (following == null) {
             break;
           }

@@ -352,10 +352,20 @@ final class RegionWriter {
   private void interpret() {
     leave();
     endGuard();
+    invoke("pass");
+    goOn();
+  }
+
+  /** Calls a method of the region's about the instruction; what comes next is on the stack then. */
+  private void invoke(String method) {
     v.visitVarInsn(ALOAD, THIS);
     v.visitVarInsn(ALOAD, C);
     push(index);
-    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "pass", "(L" + CPU + ";I)L" + OP + ";", false);
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, method, "(L" + CPU + ";I)L" + OP + ";", false);
+  }
+
+  /** After what may have changed all state: leaves unless null on the stack says to go on. */
+  private void goOn() {
     v.visitInsn(DUP);
     Label on = new Label();
     v.visitJumpInsn(IFNULL, on);
@@ -404,10 +414,7 @@ final class RegionWriter {
     if (i.isBranch || i.endsBlock) {
       leave();
       endGuard();
-      v.visitVarInsn(ALOAD, THIS);
-      v.visitVarInsn(ALOAD, C);
-      push(index);
-      v.visitMethodInsn(INVOKEVIRTUAL, REGION, "interpret", "(L" + CPU + ";I)L" + OP + ";", false);
+      invoke("interpret");
       v.visitInsn(ARETURN);
       startGuard();
       return true;
@@ -428,10 +435,7 @@ final class RegionWriter {
     }
     leave();
     if (taken) {
-      v.visitVarInsn(ALOAD, THIS);
-      v.visitVarInsn(ALOAD, C);
-      push(index);
-      v.visitMethodInsn(INVOKEVIRTUAL, REGION, "take", "(L" + CPU + ";I)L" + OP + ";", false);
+      invoke("take");
     } else {
       loadOp("ends", from.number);
     }
@@ -480,14 +484,7 @@ final class RegionWriter {
     push(index);
     push(after.number);
     v.visitMethodInsn(INVOKEVIRTUAL, REGION, "call", "(L" + CPU + ";II)L" + OP + ";", false);
-    v.visitInsn(DUP);
-    Label on = new Label();
-    v.visitJumpInsn(IFNULL, on);
-    v.visitInsn(ARETURN);
-    v.visitLabel(on);
-    v.visitInsn(POP);
-    reload();
-    startGuard();
+    goOn();
     arrive(after);
     v.visitJumpInsn(GOTO, starts[after.number]);
   }
