@@ -68,6 +68,7 @@ final class Emulation {
           exit.gpa,
           vcpu.id());
     }
+    vcpu.takeExitTime();
     return emulate();
   }
 

@@ -63,6 +63,12 @@ final class HostTime extends VmTime {
     }
   }
 
+  /** As in Linux 6.1, KVM_VMX_DEFAULT_PLE_WINDOW. */
+  @Override
+  int spinWindow() {
+    return 4096;
+  }
+
   @Override
   Seat seat(Cpu cpu) {
     return new HostSeat();
@@ -118,6 +124,9 @@ final class HostTime extends VmTime {
     void yieldTo(Seat other) {
       Thread.yield();
     }
+
+    @Override
+    void spend(long nanos) {}
 
     @Override
     void rest() {}

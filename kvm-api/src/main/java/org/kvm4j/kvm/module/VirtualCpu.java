@@ -117,7 +117,7 @@ final class VirtualCpu extends FileObject {
     this.cpu = vendor.cpu();
     this.haltsInGuest = vm.haltsInGuest();
     vendor.setHltExiting(!haltsInGuest);
-    vendor.setPauseExiting(!vm.pausesInGuest());
+    vendor.setPauseExiting(vm.pausesInGuest() ? 0 : vm.time.spinWindow());
     this.seat = vm.time.seat(cpu);
     this.interrupts = new VcpuInterrupts(this);
     this.apicShare = new PvInterrupts(this);
@@ -494,6 +494,9 @@ final class VirtualCpu extends FileObject {
     }
     apicShare.afterExit();
     stats.count(exit.kind);
+    if (exit.kind.isTimed()) {
+      seat.spend(VmTime.EXIT_TIME);
+    }
     events.complete(exit);
     return stepped(handle());
   }
@@ -600,6 +603,11 @@ final class VirtualCpu extends FileObject {
   }
 
   // ---- for those that handle exits ----
+
+  /** The exit that is being handled takes the guest's time after all. */
+  void takeExitTime() {
+    seat.spend(VmTime.EXIT_TIME);
+  }
 
   /** An exit to user space that leaves nothing to do. */
   int exit(int reason) {

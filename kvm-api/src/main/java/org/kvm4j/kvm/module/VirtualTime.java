@@ -10,8 +10,10 @@ import org.kvm4j.kvm.syscall.KernelOptions;
 /**
  * Time that goes by a nanosecond for each unit of work that the VM's virtual CPUs do. They take
  * turns, so that a run repeats exactly: a turn is over where the time is a multiple of {@link
- * #TURN}, or when its virtual CPU halts or spins. One that is out in user space keeps its turn.
- * While all of them halt, time goes on from timer to timer.
+ * #TURN}, or when its virtual CPU halts or spins. One that wakes another gives it a short turn
+ * soon, as it may wait for it. One that is out in user space keeps its turn. What it does outside
+ * of the guest takes the time that {@link Seat#spend} tells. While all halt, time goes on from
+ * timer to timer.
  *
  * <p>Threads come when the host lets them. So nothing that the guest sees may depend on when one
  * has seen that it was woken: a virtual CPU wants its turn from the moment when another wakes it,
@@ -21,6 +23,15 @@ import org.kvm4j.kvm.syscall.KernelOptions;
 final class VirtualTime extends VmTime {
   /** How long a turn is, in ns. */
   private static final long TURN = 100_000;
+
+  /** How much of its turn is left to one that wakes another, in ns: how long a message takes. */
+  private static final long WAKING = 2_000;
+
+  /** How long the first turn of the other is, in ns: whoever woke it may wait for its answer. */
+  private static final long ANSWER = 10_000;
+
+  /** Nobody else runs while one spins, so it is let spin for this many ns alone. */
+  private static final int SPIN_WINDOW = 200;
 
   /** Units of work at most where no turn ends and no timer is due. */
   private static final long SLICE = 1L << 40;
@@ -69,6 +80,11 @@ final class VirtualTime extends VmTime {
   }
 
   @Override
+  int spinWindow() {
+    return SPIN_WINDOW;
+  }
+
+  @Override
   synchronized Seat seat(Cpu cpu) {
     TurnSeat seat = new TurnSeat(cpu);
     seats.add(seat);
@@ -91,6 +107,10 @@ final class VirtualTime extends VmTime {
     if (to != null) {
       doneBefore = to.cpu.elapsed();
       to.end = (began / TURN + 1) * TURN;
+      if (to.called && to != from) {
+        to.end = Math.min(to.end, began + ANSWER);
+      }
+      to.called = false;
       to.waited += began - to.since;
       to.since = began;
     }
@@ -124,6 +144,9 @@ final class VirtualTime extends VmTime {
     private boolean wants;
 
     private boolean woken;
+
+    /** One that had the turn has woken it, since its own last turn. */
+    private boolean called;
 
     /** When its turn ends, if others want one. */
     private long end;
@@ -278,8 +301,16 @@ final class VirtualTime extends VmTime {
     /** Has nothing to do. */
     private void idle() {
       wants = false;
+      called = false;
       if (holder == this) {
         give(after(this));
+      }
+    }
+
+    @Override
+    void spend(long nanos) {
+      if (holder == this) {
+        began += nanos;
       }
     }
 
@@ -304,6 +335,11 @@ final class VirtualTime extends VmTime {
     @Override
     void wake() {
       synchronized (VirtualTime.this) {
+        TurnSeat h = holder;
+        if (h != null && h != this && h.thread == Thread.currentThread()) {
+          h.end = Math.min(h.end, exact(h) + WAKING);
+          called = true;
+        }
         woken = true;
         want();
         if (holder == null && thread != null) {

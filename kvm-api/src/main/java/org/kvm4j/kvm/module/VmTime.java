@@ -12,6 +12,9 @@ import org.kvm4j.kvm.module.pv.HostClock;
  * while it holds one of its own.
  */
 abstract class VmTime implements HostClock, AutoCloseable {
+  /** How long a VM exit takes on the virtual clock, in ns, whoever handles it. */
+  static final long EXIT_TIME = 1_000;
+
   /** The VM's timers. */
   final TimerQueue timers = new TimerQueue(this::now, this::timersChanged);
 
@@ -28,6 +31,9 @@ abstract class VmTime implements HostClock, AutoCloseable {
 
   /** The first timer is due earlier than it was. */
   abstract void timersChanged();
+
+  /** For how many ticks a guest may spin with PAUSE before it exits. */
+  abstract int spinWindow();
 
   /** A place for a new virtual CPU. */
   abstract Seat seat(Cpu cpu);
@@ -79,6 +85,13 @@ abstract class VmTime implements HostClock, AutoCloseable {
 
     /** Gives the turn to another virtual CPU of the VM, if that waits for one. */
     abstract void yieldTo(Seat other);
+
+    /**
+     * The virtual CPU has spent time outside of the guest. The host's clock knows that by itself.
+     *
+     * @param nanos of the virtual clock, if it is this one's turn
+     */
+    abstract void spend(long nanos);
 
     /** The virtual CPU has halted, and user space decides when it goes on. */
     abstract void rest();

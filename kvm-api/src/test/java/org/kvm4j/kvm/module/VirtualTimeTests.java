@@ -135,11 +135,7 @@ class VirtualTimeTests {
     Future<Boolean> sleeps = second.halt();
     assertEquals(TURN, first.work(TURN + 10));
     assertEquals(TURN - 10, first.work(90), "the next turn of the only one that runs");
-    first.on(
-        () -> {
-          second.wake();
-          return null;
-        });
+    second.wake(); // by somebody else's thread
     assertTrue(sleeps.get());
     Future<Long> waits = second.start(second::begin);
     assertEquals(TURN - 100, first.work(TURN - 100));
@@ -148,6 +144,65 @@ class VirtualTimeTests {
     assertFalse(after.isDone());
     second.thread.execute(second::sleep);
     assertEquals(TURN, after.get());
+  }
+
+  @Test
+  void one_that_wakes_another_soon_gives_it_a_short_turn() throws Exception {
+    Vcpu first = new Vcpu();
+    Vcpu second = new Vcpu();
+    Future<Boolean> sleeps = second.halt();
+    assertEquals(TURN, first.work(100));
+    first.on(
+        () -> {
+          second.wake();
+          return null;
+        });
+    assertTrue(sleeps.get());
+    Future<Long> waits = second.start(second::begin);
+    assertEquals(2000, first.work(2000));
+    Future<Long> after = first.start(first::begin);
+    assertEquals(10_000, waits.get());
+    assertFalse(after.isDone());
+    second.cpu.elapsedBase += 10_000;
+    second.thread.execute(second::begin);
+    assertEquals(TURN - 12_100, after.get());
+  }
+
+  @Test
+  void a_short_turn_that_is_not_wanted_changes_no_other() throws Exception {
+    Vcpu first = new Vcpu();
+    Vcpu second = new Vcpu();
+    Vcpu third = new Vcpu();
+    third.join();
+    second.join();
+    first.work(100);
+    first.on(
+        () -> {
+          second.wake(); // which finds nothing to do
+          return null;
+        });
+    second.thread.execute(second::sleep);
+    Future<Long> waits = third.start(third::begin);
+    assertEquals(2000, first.work(2000));
+    first.thread.execute(first::begin);
+    assertEquals(TURN - 2100, waits.get());
+  }
+
+  @Test
+  void time_spent_outside_of_the_guest_is_its_own_turns() throws Exception {
+    Vcpu first = new Vcpu();
+    Vcpu second = new Vcpu();
+    second.join();
+    first.work(100);
+    first.on(
+        () -> {
+          first.seat.spend(1000);
+          second.seat.spend(1000); // whose turn it is not
+          return null;
+        });
+    assertEquals(1100, first.now());
+    assertEquals(TURN - 1100, first.work(0));
+    assertEquals(100, first.cpu.elapsed(), "it is no work of the processor's");
   }
 
   @Test

@@ -133,8 +133,12 @@ public interface VendorVcpu extends AutoCloseable {
 
   void setHltExiting(boolean exiting);
 
-  /** Whether loops of PAUSE exit. */
-  void setPauseExiting(boolean exiting);
+  /**
+   * Whether loops of PAUSE exit.
+   *
+   * @param window how many ticks such a loop may last before it does; 0 if none exits
+   */
+  void setPauseExiting(int window);
 
   void setMwaitExiting(boolean exiting);
 

@@ -42,7 +42,26 @@ public final class VmExit {
     MONITOR_TRAP,
     PREEMPTION_TIMER,
     ENTRY_FAILURE,
-    OTHER
+    OTHER;
+
+    /**
+     * Whether it takes time on the virtual clock: the guest alone decides that it comes. Interrupts
+     * of the host's, the end of the budget and pages that are mapped only now depend on the host.
+     */
+    public boolean isTimed() {
+      return switch (this) {
+        case BUDGET,
+            EXTERNAL_INTERRUPT,
+            NMI,
+            INIT,
+            SIPI,
+            NESTED_VIOLATION,
+            MONITOR_TRAP,
+            PREEMPTION_TIMER ->
+            false;
+        default -> true;
+      };
+    }
   }
 
   public Kind kind = Kind.OTHER;

@@ -52,9 +52,6 @@ public final class VmxVcpu implements VendorVcpu {
    */
   private static final int PLE_GAP = 1000;
 
-  /** Ticks that such a loop lasts before it exits; KVM's. */
-  private static final int PLE_WINDOW = 4096;
-
   /** A TSC multiplier of 1. */
   private static final long ONE = 1L << 48;
 
@@ -222,7 +219,6 @@ public final class VmxVcpu implements VendorVcpu {
                 | Controls.VM_ENTRY_LOAD_IA32_EFER));
     vmx.set(Vmcs.VIRTUAL_PROCESSOR_ID, vpid);
     vmx.set(Vmcs.PLE_GAP, PLE_GAP);
-    vmx.set(Vmcs.PLE_WINDOW, PLE_WINDOW);
     vmx.set(Vmcs.MSR_BITMAP, msrBitmap);
     vmx.set(Vmcs.CR0_GUEST_HOST_MASK, ~CR0_GUEST_OWNED);
     vmx.set(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);
@@ -575,11 +571,12 @@ public final class VmxVcpu implements VendorVcpu {
   }
 
   @Override
-  public void setPauseExiting(boolean exiting) {
+  public void setPauseExiting(int window) {
+    vmx.set(Vmcs.PLE_WINDOW, window);
     long controls = vmx.get(Vmcs.SECONDARY_VM_EXEC_CONTROL);
     long loops = Controls.SECONDARY_EXEC_PAUSE_LOOP_EXITING & 0xffffffffL;
     long possible = adjust(ControlWord.SECONDARY, (int) loops) & loops;
-    vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, exiting ? controls | possible : controls & ~loops);
+    vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, window > 0 ? controls | possible : controls & ~loops);
   }
 
   @Override
