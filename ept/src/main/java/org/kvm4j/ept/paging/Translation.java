@@ -40,6 +40,15 @@ public final class Translation {
   /** A global translation: G in the guest's leaf and CR4.PGE. */
   public boolean global;
 
+  /** What is added to the protection key of a supervisor-mode address in {@link #key}. */
+  public static final int SUPERVISOR_KEYS = 16;
+
+  /**
+   * The protection key that the rights depend on: 0 to 15 for PKRU's, 16 to 31 for IA32_PKRS'; -1
+   * where there is none.
+   */
+  public int key = -1;
+
   /** The privilege of this access may read here from now on without another walk. */
   public boolean mayRead;
 

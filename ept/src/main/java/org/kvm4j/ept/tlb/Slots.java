@@ -53,6 +53,26 @@ final class Slots {
     count = kept;
   }
 
+  /**
+   * Drops the entries whose protection keys' rights have changed.
+   *
+   * @param changed bits of PKRU, and from bit 32 on of IA32_PKRS
+   */
+  void clearKeys(long changed) {
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+      TlbEntry entry = entries[used[i]];
+      if (entry.page != TlbEntry.INVALID
+          && (entry.key < 0 || (changed >>> 2 * entry.key & 3) == 0)) {
+        used[kept++] = used[i];
+      } else {
+        entry.clear();
+        entry.listed = false;
+      }
+    }
+    count = kept;
+  }
+
   /** Drops the entry for a page. */
   void clearPage(long page, boolean globals, boolean others) {
     TlbEntry entry = entries[TlbSpace.index(page)];

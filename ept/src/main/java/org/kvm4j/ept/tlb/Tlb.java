@@ -134,7 +134,8 @@ public final class Tlb {
   /**
    * The translations of a context, with the rights that the paging context gives now. To be called
    * whenever a control bit, CR3, PKRU or EPT changed: entries carry the rights that were computed
-   * when they were filled, and those of a space whose rights changed since are dropped.
+   * when they were filled, and those of a space whose rights changed since are dropped (of PKRU and
+   * IA32_PKRS, those whose key's rights changed).
    *
    * @param pcid PCID, 0 while CR4.PCIDE = 0
    */
@@ -143,9 +144,13 @@ public final class Tlb {
     int rights = context.rights();
     int pkru = context.pke ? context.pkru : 0;
     int pkrs = context.pks ? context.pkrs : 0;
-    if (space.rights != rights || space.pkru != pkru || space.pkrs != pkrs) {
+    if (space.rights != rights) {
       space.clear();
       space.rights = rights;
+      space.pkru = pkru;
+      space.pkrs = pkrs;
+    } else if (space.pkru != pkru || space.pkrs != pkrs) {
+      space.clearKeys((space.pkru ^ pkru) & 0xffffffffL | (long) (space.pkrs ^ pkrs) << 32);
       space.pkru = pkru;
       space.pkrs = pkrs;
     }
@@ -218,6 +223,7 @@ public final class Tlb {
     entry.hpa = hpa;
     entry.gpa = translation.gpa & -0x1000L;
     entry.global = translation.global;
+    entry.key = translation.key;
     entry.guestPageShift = translation.guestPageShift;
     entry.readTag = translation.mayRead ? page : TlbEntry.INVALID;
     entry.fetchTag = translation.mayFetch ? page : TlbEntry.INVALID;

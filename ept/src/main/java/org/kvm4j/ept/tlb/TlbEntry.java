@@ -47,6 +47,9 @@ public final class TlbEntry {
   /** Log2 of the guest's page that this is a part of. */
   int guestPageShift;
 
+  /** The protection key, as {@link org.kvm4j.ept.paging.Translation#key}. */
+  int key;
+
   /** Whether its slot is in the list of slots in use. */
   boolean listed;
 

@@ -106,6 +106,13 @@ public final class TlbSpace {
     }
   }
 
+  /** As {@link Slots#clearKeys}. */
+  void clearKeys(long changed) {
+    supervisorSlots.clearKeys(changed);
+    supervisorAcSlots.clearKeys(changed);
+    userSlots.clearKeys(changed);
+  }
+
   /**
    * Drops what translates a linear address: its page, or all parts of the larger guest page that it
    * is in.

@@ -103,6 +103,7 @@ public final class TwoDimensionalWalk {
       begin(context, access);
     }
     out.global = false;
+    out.key = -1;
     out.guestPageShift = 12;
     out.guestMemoryType = EptEntry.WRITE_BACK;
     return finish(
@@ -191,14 +192,9 @@ public final class TwoDimensionalWalk {
       }
 
       boolean user = (gathered & GuestEntry.USER) == 0;
+      int key = top == 21 ? -1 : (int) (entry >>> GuestEntry.PROTECTION_KEY_SHIFT) & 15;
       int rights =
-          rights(
-              context,
-              access,
-              user,
-              (gathered & GuestEntry.WRITABLE) == 0,
-              gathered < 0,
-              top == 21 ? -1 : (int) (entry >>> GuestEntry.PROTECTION_KEY_SHIFT) & 15);
+          rights(context, access, user, (gathered & GuestEntry.WRITABLE) == 0, gathered < 0, key);
       if ((rights & needed(access)) == 0) {
         return rightsFault(context, access, rights, out);
       }
@@ -226,6 +222,7 @@ public final class TwoDimensionalWalk {
       }
       long offset = (1L << shift) - 1;
       out.global = (entry & GuestEntry.GLOBAL) != 0 && context.pge;
+      out.key = user || key < 0 ? key : key + Translation.SUPERVISOR_KEYS;
       out.guestPageShift = shift;
       out.guestMemoryType =
           memoryType(context, entry, shift == 12 ? GuestEntry.PAT : GuestEntry.PAT_LARGE);
@@ -325,6 +322,7 @@ public final class TwoDimensionalWalk {
               ? entry & 0xffff_f000L | linear & 0xfff
               : entry & 0xffc0_0000L | (entry >>> 13 & 0xffL) << 32 | linear & 0x3f_ffff;
       out.global = (entry & GuestEntry.GLOBAL) != 0 && context.pge;
+      out.key = -1;
       out.guestPageShift = shift;
       out.guestMemoryType =
           memoryType(context, entry, shift == 12 ? GuestEntry.PAT : GuestEntry.PAT_LARGE);
@@ -513,6 +511,7 @@ public final class TwoDimensionalWalk {
     out.gpa = gpa;
     out.pagingStructureAccess = false;
     out.global = false;
+    out.key = -1;
     out.guestPageShift = 12;
     out.guestMemoryType = EptEntry.WRITE_BACK;
     if (context.eptp == 0) {

@@ -207,11 +207,43 @@ class TlbTests {
     context.pke = true;
     tlb.select(1, 0, context);
     assertFalse(hits(space, LINEAR));
-    tlb.fill(space, space.user, LINEAR, translation(0, false, 12), memory);
-    context.pkru = 8;
-    assertFalse(hits(tlb.select(1, 0, context), LINEAR));
     context.mode = PagingMode.NONE;
     assertEquals(Tlb.UNPAGED, tlb.select(1, 0, context).pcid());
+  }
+
+  @Test
+  void aChangeOfAProtectionKeysRightsDropsThePagesOfThatKeyAlone() {
+    PagingContext context = new PagingContext();
+    context.mode = PagingMode.LEVEL4;
+    context.pke = true;
+    context.pks = true;
+    TlbSpace space = tlb.select(1, 0, context);
+    int[] keys = {-1, 0, 3, 15, 16, 16 + 3, 16 + 15};
+    for (int i = 0; i < keys.length; i++) {
+      Translation t = translation(0x1000 * i, i == 2, 12);
+      t.key = keys[i];
+      tlb.fill(space, space.user, LINEAR + 0x1000 * i, t, memory);
+    }
+    context.pkru = 1 << 2 * 5;
+    assertEquals(keys.length, live(context));
+    context.pkru |= 2 << 2 * 3;
+    assertEquals(keys.length - 1, live(context));
+    assertFalse(hits(space, LINEAR + 0x2000));
+    context.pkrs = 1 << 2 * 15;
+    assertEquals(keys.length - 2, live(context));
+    assertFalse(hits(space, LINEAR + 0x6000));
+    context.pkru = 1 << 2 * 15;
+    assertEquals(keys.length - 3, live(context));
+    assertFalse(hits(space, LINEAR + 0x3000));
+    context.pkru |= 3;
+    context.pkrs = 3 | 3 << 2 * 3;
+    assertEquals(1, live(context));
+    assertTrue(hits(space, LINEAR), "a page without a key");
+  }
+
+  private int live(PagingContext context) {
+    tlb.select(1, 0, context);
+    return tlb.live();
   }
 
   // ---- Staleness

@@ -97,6 +97,7 @@ class GuestPagingTests {
     guest.expectFault(WRITE, 0x23);
     guest.expectOk(FETCH | USER);
     assertFalse(guest.found.mayRead);
+    assertEquals(5, guest.found.key);
     guest.context.pkru = 2 << 10;
     guest.expectOk(READ | USER);
     assertFalse(guest.found.mayWrite);
@@ -113,6 +114,7 @@ class GuestPagingTests {
     guest.context.pkrs = 2 << 10;
     guest.expectFault(WRITE, 0x23);
     guest.expectOk(READ);
+    assertEquals(Translation.SUPERVISOR_KEYS + 5, guest.found.key);
     // The key is reported beside another reason.
     leaf(2, 4);
     guest.expectFault(WRITE | USER, 0x27);

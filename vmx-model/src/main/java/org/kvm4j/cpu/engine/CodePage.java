@@ -117,6 +117,10 @@ final class CodePage {
     boolean any = false;
     long still = 0;
     for (int at = 0; at < blocks.length; at++) {
+      if ((covered >>> (at >> 6) & 1) == 0) {
+        at |= 63; // no block begins in these 64 bytes
+        continue;
+      }
       Block previous = null;
       for (Block b = blocks[at]; b != null; b = b.sibling) {
         if (at < offset + length && b.end > offset) {
