@@ -34,6 +34,11 @@ public final class Doctor {
     return new Report(machine.facts(), providers.stream().map(p -> examine(p, machine)).toList());
   }
 
+  /** Whether guests run in one mode on a kernel that is open. */
+  public ModeResult examine(Kernel kernel, GuestMode mode) {
+    return ModeProbe.run(kernel, mode, limit);
+  }
+
   private BackendReport examine(KernelProvider provider, Machine machine) {
     Optional<Unavailable> unavailable = provider.unavailable();
     if (unavailable.isPresent()) {

@@ -6,7 +6,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.CpuProfile;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.ept.memory.OutOfPhysicalMemoryException;
@@ -85,6 +87,21 @@ public final class EmulatedKernelProvider implements KernelProvider {
       case KernelOptions.CLOCK -> names(MachineClock.values());
       case KernelOptions.ENGINE -> names(Engine.values());
       default -> List.of();
+    };
+  }
+
+  @Override
+  public String describe(String option, String value) {
+    return switch (option) {
+      case KernelOptions.CPU -> {
+        CpuProfile model = CpuProfiles.named(value);
+        yield (model.isAmd() ? "AMD: " : "Intel: ") + model.purpose();
+      }
+      case KernelOptions.CPU_FEATURE ->
+          CpuProfiles.named(value).reported().asSet().stream()
+              .map(f -> f.name().toLowerCase(Locale.ROOT))
+              .collect(Collectors.joining(" "));
+      default -> "";
     };
   }
 }

@@ -51,6 +51,18 @@ public interface KernelProvider {
   }
 
   /**
+   * What a value of an option is, for help: of {@link KernelOptions#CPU} whose processor, what it
+   * is for and mainly has, in a line; of {@link KernelOptions#CPU_FEATURE}, where the value is a
+   * CPU's description, the names of all features that CPUID tells of, with spaces between.
+   *
+   * @return empty if there are no words for it
+   * @throws IllegalArgumentException if the option does not have this value; the message is a line
+   */
+  default String describe(String option, String value) {
+    return "";
+  }
+
+  /**
    * @param reason one line: what is missing or forbidden
    * @param remedy one line: what a user can do about it
    */

@@ -6,9 +6,11 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.Consumer;
 import org.kvm4j.vmm.MachineConfig;
 import org.kvm4j.vmm.device.Uart16550;
 import org.kvm4j.vmm.virtio.RawImage;
+import org.kvm4j.vmm.virtio.Storage;
 import picocli.CommandLine.Option;
 
 /** The options of {@code run} that put devices into the machine. */
@@ -71,9 +73,10 @@ final class DeviceOptions {
    * Opens what the devices need.
    *
    * @param output takes what the guest sends to its console
+   * @param warnings takes lines for the user
    * @throws CommandException if that cannot be
    */
-  MachineConfig.Devices open(Uart16550.Sink output) {
+  MachineConfig.Devices open(Uart16550.Sink output, Consumer<String> warnings) {
     int devices = disks.size() + (console ? 1 : 0) + (entropy ? 1 : 0);
     if (virtio == Transport.PCI && devices > MOST_ON_PCI) {
       throw new CommandException(
@@ -87,7 +90,8 @@ final class DeviceOptions {
     try {
       for (String text : disks) {
         DiskOption disk = parse(text);
-        opened.add(new MachineConfig.Disk(RawImage.open(disk.file, disk.readOnly), disk.serial));
+        Storage image = RawImage.open(disk.file, disk.readOnly);
+        opened.add(new MachineConfig.Disk(new ReportingStorage(image, warnings), disk.serial));
       }
       good = true;
     } catch (IOException e) {

@@ -12,6 +12,7 @@ import picocli.AutoComplete.GenerateCompletion;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.MissingParameterException;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
@@ -78,6 +79,18 @@ public final class Main implements Callable<Integer> {
     commandLine.setParameterExceptionHandler(
         (e, args) -> {
           PrintWriter err = e.getCommandLine().getErr();
+          if (e instanceof MissingParameterException
+              && e.getCommandLine().getUnmatchedArguments().isEmpty()
+              && e.getCommandLine().getCommand() instanceof RunCommand run
+              && run.asksForCpus()) {
+            try {
+              return run.cpuHelp();
+            } catch (CommandException c) {
+              err.println(line(String.valueOf(c.getMessage())));
+              err.flush();
+              return c.exitCode();
+            }
+          }
           err.println(line(UsageErrors.message(e, args)));
           err.flush();
           return ExitCodes.USAGE;

@@ -14,6 +14,10 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.KvmException;
+import org.kvm4j.kvm.doctor.Doctor;
+import org.kvm4j.kvm.doctor.GuestMode;
+import org.kvm4j.kvm.doctor.ModeResult;
+import org.kvm4j.kvm.doctor.Outcome;
 import org.kvm4j.kvm.syscall.Errno;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.KernelOptions;
@@ -30,6 +34,7 @@ import org.kvm4j.vmm.boot.GuestFile;
 import org.kvm4j.vmm.boot.GuestImage;
 import org.kvm4j.vmm.boot.GuestImageException;
 import org.kvm4j.vmm.boot.GuestImages;
+import org.kvm4j.vmm.boot.LinuxImage;
 import org.kvm4j.vmm.boot.Sizes;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -197,7 +202,7 @@ final class RunCommand implements Callable<Integer> {
       description =
           "The emulated host's CPU model: ${COMPLETION-CANDIDATES} (default: the first). Features"
               + " follow, added by +NAME and taken away by -NAME, such as sierra-forest,-avx2; +?"
-              + " names them all. phys-bits=N gives physical addresses another width.")
+              + " names them all. help, or NAME,help, tells more. phys-bits=N gives physical addresses another width.")
   private @Nullable String cpu;
 
   @Option(
@@ -261,8 +266,14 @@ final class RunCommand implements Callable<Integer> {
               + " error, however the run ends.")
   private boolean stats;
 
+  /** How long the tiny guest may run that tells whether Linux can. */
+  private static final Duration PROBE_TIME = Duration.ofSeconds(2);
+
   @Override
   public Integer call() throws InterruptedException {
+    if (CpuHelp.isAskedBy(cpu)) {
+      return cpuHelp();
+    }
     checkOptions();
     GuestFile file;
     GuestImage image;
@@ -280,10 +291,25 @@ final class RunCommand implements Callable<Integer> {
     KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
     try (Kernel opened = Backends.open(provider, options);
         OutputStream output = checked(opened, image).open(main.environment().output())) {
+      warnOfLinux(opened, image);
       return run(opened, image, bootOptions, output);
     } catch (IOException e) {
       throw new CommandException(ExitCodes.FAILURE, "serial output: " + e.getMessage());
     }
+  }
+
+  /** Prints what {@code --cpu} is asked; no guest is needed for it. */
+  int cpuHelp() {
+    KernelProvider provider = main.environment().backends().choose(backend.toString());
+    PrintWriter out = spec.commandLine().getOut();
+    CpuHelp.lines(provider, String.valueOf(cpu)).forEach(out::println);
+    out.flush();
+    return ExitCodes.OK;
+  }
+
+  /** Whether {@code --cpu} asks for help. */
+  boolean asksForCpus() {
+    return CpuHelp.isAskedBy(cpu);
   }
 
   private void checkOptions() {
@@ -373,7 +399,7 @@ final class RunCommand implements Callable<Integer> {
               clock == Clock.VIRTUAL,
               clock == Clock.VIRTUAL ? KernelOptions.VIRTUAL_EPOCH : Instant.now(),
               console,
-              devices.open(console),
+              devices.open(console, this::warn),
               stats,
               null);
       try (Machine machine = machine(opened, config)) {
@@ -443,13 +469,24 @@ final class RunCommand implements Callable<Integer> {
     // What the guest printed last may not have been written, and the guest have ended before that.
     Ending ending = failure != null && reason.orderly() ? outputFailed(failure) : reason;
     PrintWriter err = spec.commandLine().getErr();
+    Environment environment = main.environment();
+    // At a terminal the session has begun a line.
+    boolean inLine =
+        serial.stdio()
+            && !environment.outputTerminal()
+            && environment.errorsWithOutput()
+            && console.inLine();
     int code = ExitCodes.of(ending);
     boolean missed = until != null && ending.orderly() && !console.textSeen();
     boolean silent =
         (code == ExitCodes.OK && ending.kind() != Ending.Kind.RESET)
             || ending.kind() == Ending.Kind.OUTPUT_CLOSED
             || ending.kind() == Ending.Kind.INTERRUPTED;
-    if (!silent || (stats && ending.kind() != Ending.Kind.OUTPUT_CLOSED)) {
+    boolean says = !silent || (stats && ending.kind() != Ending.Kind.OUTPUT_CLOSED);
+    if (inLine && (says || missed || stats)) {
+      err.println();
+    }
+    if (says) {
       err.println("kvm4j: " + ending.message());
     }
     if (missed) {
@@ -469,6 +506,27 @@ final class RunCommand implements Callable<Integer> {
     }
     err.flush();
     return code;
+  }
+
+  /** Tells where a 64-bit Linux is about to run on a kernel of the machine's that cannot run it. */
+  private void warnOfLinux(Kernel opened, GuestImage image) {
+    if (image instanceof LinuxImage
+        && image.mode() == CpuMode.LONG
+        && opened.name().equals(Backends.NATIVE)) {
+      ModeResult result = new Doctor(PROBE_TIME).examine(opened, GuestMode.LONG_KERNEL);
+      if (result.outcome() != Outcome.OK) {
+        warn(
+            "warning: this machine's /dev/kvm does not run "
+                + result.mode().title()
+                + ", which Linux needs; --backend emulated does ('kvm4j doctor' tells more)");
+      }
+    }
+  }
+
+  private void warn(String line) {
+    PrintWriter err = spec.commandLine().getErr();
+    err.println("kvm4j: " + line);
+    err.flush();
   }
 
   private static String message(Exception e) {

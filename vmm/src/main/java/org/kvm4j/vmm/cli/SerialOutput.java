@@ -36,6 +36,10 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
   private int count;
   private boolean ending;
   private boolean hurried;
+
+  /** The last byte that was written; a line feed before the first. */
+  private byte last = '\n';
+
   private @Nullable IOException failure;
 
   /** Looks for a text in a stream of bytes, by Knuth, Morris and Pratt. */
@@ -158,6 +162,9 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
     try {
       stream.write(writing, 0, length);
       stream.flush();
+      synchronized (this) {
+        last = writing[length - 1];
+      }
       return true;
     } catch (IOException e) {
       synchronized (this) {
@@ -173,6 +180,11 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
   synchronized void hurry() {
     hurried = true;
     notifyAll();
+  }
+
+  /** Whether a line was begun and has not ended. */
+  synchronized boolean inLine() {
+    return last != '\n';
   }
 
   /** What went wrong with the stream; null if nothing did. */

@@ -148,7 +148,7 @@ public final class VirtioBlock extends VirtioDevice {
       try {
         status = request(chain, dataLength);
       } catch (IOException e) {
-        LOG.log(Level.WARNING, name() + ": " + e.getMessage());
+        LOG.log(Level.DEBUG, name() + ": " + e.getMessage());
         status = IO_ERROR;
       }
       buffer[0] = (byte) status;

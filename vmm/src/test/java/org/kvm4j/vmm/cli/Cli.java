@@ -22,6 +22,7 @@ final class Cli {
   private final StringWriter err = new StringWriter();
   private final Map<String, String> variables = new LinkedHashMap<>();
   private OutputStream output = guest;
+  private boolean errorsWithOutput;
   private String input = "";
   private List<KernelProvider> providers = Kernels.providers();
 
@@ -41,6 +42,12 @@ final class Cli {
     return this;
   }
 
+  /** Standard error goes where standard output does. */
+  Cli withErrorsInOutput() {
+    errorsWithOutput = true;
+    return this;
+  }
+
   Cli withVariable(String name, String value) {
     variables.put(name, value);
     return this;
@@ -53,6 +60,7 @@ final class Cli {
             new StandardOutput(output, false),
             false,
             false,
+            errorsWithOutput,
             variables,
             () -> providers);
     CommandLine commandLine = Main.commandLine(environment);

@@ -206,6 +206,30 @@ class RunCommandTests {
   }
 
   @Test
+  void the_cpu_models_are_told_of_without_a_guest() {
+    assertEquals(0, cli.run("run", "--cpu", "help"), cli.err());
+    List<String> lines = cli.out().lines().toList();
+    assertTrue(lines.get(0).startsWith("kvm4j-v1       Intel: the default"), cli.out());
+    assertTrue(lines.stream().anyMatch(l -> l.startsWith("genoa          AMD: ")), cli.out());
+    assertEquals("", cli.err());
+  }
+
+  @Test
+  void the_features_of_a_cpu_are_those_after_the_changes() {
+    assertEquals(0, cli.run("run", "--cpu", "genoa,-avx2,help"), cli.err());
+    List<String> words = List.of(cli.out().strip().split("\\s+"));
+    assertTrue(words.containsAll(List.of("AMD:", "avx", "srso_no")), cli.out());
+    assertFalse(words.contains("avx2"), cli.out());
+    assertFalse(words.contains("pks"), cli.out());
+  }
+
+  @Test
+  void help_for_a_cpu_that_is_not_there() {
+    assertEquals(ExitCodes.USAGE, cli.run("run", "--cpu", "genua,help"));
+    assertTrue(cli.err().contains("did you mean genoa?"), cli.err());
+  }
+
+  @Test
   void help_names_the_cpu_models_and_how_features_are_written() {
     assertEquals(0, cli.run("run", "--help"));
     String help = cli.out().replaceAll("\\s+", " ");

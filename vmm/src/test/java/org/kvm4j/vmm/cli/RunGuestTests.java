@@ -59,6 +59,20 @@ class RunGuestTests {
     assertEquals("", cli.err());
   }
 
+  @Test
+  void the_last_words_begin_a_line_where_the_guests_did_not_end_one() throws IOException {
+    cli.withErrorsInOutput();
+    assertEquals(65, guest(SAY_HI + "b0 01 e6 f4"));
+    assertEquals("\nkvm4j: the guest ended with code 1\n", cli.err());
+  }
+
+  @Test
+  void a_line_that_the_guest_has_ended_is_not_followed_by_an_empty_one() throws IOException {
+    cli.withErrorsInOutput();
+    assertEquals(65, guest(SAY_HI + "b0 0a ee b0 01 e6 f4"));
+    assertEquals("kvm4j: the guest ended with code 1\n", cli.err());
+  }
+
   @ParameterizedTest
   @CsvSource({"0,0", "1,65", "62,126", "63,127", "255,127"})
   void the_debug_exits_code_becomes_the_exit_code(int code, int exitCode) throws IOException {

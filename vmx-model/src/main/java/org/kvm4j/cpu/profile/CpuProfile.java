@@ -18,6 +18,7 @@ public final class CpuProfile implements CpuModel {
   private final String name;
   private final String vendor;
   private final String brand;
+  private final String purpose;
   private final int signature;
   private final int physicalAddressBits;
   private final FeatureSet features;
@@ -33,6 +34,7 @@ public final class CpuProfile implements CpuModel {
     name = from.name;
     vendor = from.vendor;
     brand = from.brand;
+    purpose = from.purpose;
     signature = from.signature;
     physicalAddressBits = from.physicalAddressBits;
     features = from.features;
@@ -49,6 +51,7 @@ public final class CpuProfile implements CpuModel {
     private final String name;
     private String vendor = INTEL;
     private String brand = "";
+    private String purpose = "";
     private int signature;
     private int physicalAddressBits = 36;
     private FeatureSet features = FeatureSet.none();
@@ -73,6 +76,11 @@ public final class CpuProfile implements CpuModel {
         throw new IllegalArgumentException("brand '" + brand + "' has more than 47 characters");
       }
       this.brand = brand;
+      return this;
+    }
+
+    Builder purpose(String purpose) {
+      this.purpose = purpose;
       return this;
     }
 
@@ -124,6 +132,7 @@ public final class CpuProfile implements CpuModel {
     Builder b = new Builder(name);
     b.vendor = vendor;
     b.brand = brand;
+    b.purpose = purpose;
     b.signature = signature;
     b.physicalAddressBits = physicalAddressBits;
     b.features = features;
@@ -176,6 +185,11 @@ public final class CpuProfile implements CpuModel {
   /** The brand string, without padding. */
   public String brand() {
     return brand;
+  }
+
+  /** What it is for and mainly has, for users: a line without a full stop. */
+  public String purpose() {
+    return purpose;
   }
 
   @Override

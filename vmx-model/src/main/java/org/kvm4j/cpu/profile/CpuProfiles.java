@@ -58,6 +58,7 @@ public final class CpuProfiles {
     add(
         new CpuProfile.Builder(DEFAULT)
             .brand("kvm4j v1 emulated x86-64 processor")
+            .purpose("the default, for most guests: x86-64-v2 (SSE4.2, no AVX); BMI, 5 levels, PKU")
             .signature(6, 0x6a, 6)
             .physicalAddressBits(46)
             .features(union(COMMON, INTEL))
@@ -72,6 +73,7 @@ public final class CpuProfiles {
     add(
         new CpuProfile.Builder("kvm4j-32")
             .brand("kvm4j emulated 32-bit x86 processor")
+            .purpose("for 32-bit guests: no long mode; PAE, NX, SSE3")
             .signature(6, 0xe, 8)
             .physicalAddressBits(36)
             .features(
@@ -87,6 +89,7 @@ public final class CpuProfiles {
     add(
         new CpuProfile.Builder("sierra-forest")
             .brand("Intel(R) Xeon(R) 6780E")
+            .purpose("a recent server, as far as it is built: AVX2, FMA, AES, SHA, GFNI, VAES, LAM")
             .signature(6, 0xaf, 3)
             .physicalAddressBits(52)
             .features(union(COMMON, INTEL, VECTORS, set("CLDEMOTE LAM")))
@@ -103,13 +106,15 @@ public final class CpuProfiles {
         new CpuProfile.Builder("genoa")
             .vendor(CpuProfile.AMD)
             .brand("AMD EPYC 9654 96-Core Processor")
+            .purpose(
+                "a server, Zen 4, without AVX-512, SSE4A and SVM: AVX2, FMA, AES, SHA, GFNI, VAES")
             .signature(25, 0x11, 1)
             .physicalAddressBits(52)
             .features(
                 union(
                     COMMON,
                     VECTORS,
-                    set("MMXEXT TOPOEXT CLZERO RSTR_FP_ERR_PTRS EFER_LMSLE_UNSUPPORTED")))
+                    set("MMXEXT TOPOEXT CLZERO RSTR_FP_ERR_PTRS EFER_LMSLE_UNSUPPORTED SRSO_NO")))
             .hidden(set("VMX"))
             .caches(
                 new int[] {1, 1, 8, 64},

@@ -11,7 +11,7 @@ import java.util.Arrays;
 final class CpuidLeaves {
   private static final int LAST_BASIC = 0xd;
   private static final int LAST_INTEL = 0x80000008;
-  private static final int LAST_AMD = 0x8000001e;
+  private static final int LAST_AMD = 0x80000021;
   private static final int LINE = 64;
 
   /** Of 8000_0001H, EDX, on AMD: the bits that repeat those of leaf 1. */
@@ -126,6 +126,7 @@ final class CpuidLeaves {
         out[0] = profile.physicalAddressBits() | linear << 8;
         out[1] = bits(leaf, 0, Feature.Register.EBX);
       }
+      case 0x80000021 -> out[0] = bits(leaf, 0, Feature.Register.EAX);
       case 0x8000001d -> {
         if (features.has(Feature.TOPOEXT)) {
           cache(subleaf, out);

@@ -283,7 +283,11 @@ public enum Feature {
   CPPC(0x80000008, 0, EBX, 27),
   PSFD(0x80000008, 0, EBX, 28),
   BTC_NO(0x80000008, 0, EBX, 29),
-  IBPB_RET(0x80000008, 0, EBX, 30);
+  IBPB_RET(0x80000008, 0, EBX, 30),
+
+  SBPB(0x80000021, 0, EAX, 27),
+  IBPB_BRTYPE(0x80000021, 0, EAX, 28),
+  SRSO_NO(0x80000021, 0, EAX, 29);
 
   /** The register in which CPUID returns a feature's bit. */
   public enum Register {

@@ -108,6 +108,8 @@ class CpuProfilesTests {
     assertEquals(3 | 3 << 5 | 1 << 8, l3[0]);
     assertEquals(0x03c0003f, l3[1]);
     assertEquals(0x7fff, l3[2]);
+    assertEquals(0x80000021, cpuid(p, 0x80000000, 0)[0]);
+    assertEquals(1 << 29, cpuid(p, 0x80000021, 0)[0], "SRSO_NO");
     assertFalse(p.reported().has(Feature.VMX));
   }
 
