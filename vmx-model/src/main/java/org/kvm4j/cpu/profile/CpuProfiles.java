@@ -26,6 +26,10 @@ public final class CpuProfiles {
       1 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 13 | 1 << 14 | 1 << 15
           | 1 << 20 | 1 << 26 | 1 << 27;
 
+  /** The same, as AMD's processors tell it. */
+  private static final FeatureSet AMD_NO_SPECULATION =
+      set("SSBD_NOT_REQUIRED SRSO_NO TSA_SQ_NO TSA_L1_NO");
+
   /** What can be asked for beyond the features of any model: what is built. */
   private static final FeatureSet OPTIONAL = set("APIC X2APIC HYPERVISOR");
 
@@ -114,7 +118,8 @@ public final class CpuProfiles {
                 union(
                     COMMON,
                     VECTORS,
-                    set("MMXEXT TOPOEXT CLZERO RSTR_FP_ERR_PTRS EFER_LMSLE_UNSUPPORTED SRSO_NO")))
+                    set("MMXEXT TOPOEXT CLZERO RSTR_FP_ERR_PTRS EFER_LMSLE_UNSUPPORTED"),
+                    AMD_NO_SPECULATION))
             .hidden(set("VMX"))
             .caches(
                 new int[] {1, 1, 8, 64},

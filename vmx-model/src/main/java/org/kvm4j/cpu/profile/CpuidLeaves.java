@@ -126,7 +126,10 @@ final class CpuidLeaves {
         out[0] = profile.physicalAddressBits() | linear << 8;
         out[1] = bits(leaf, 0, Feature.Register.EBX);
       }
-      case 0x80000021 -> out[0] = bits(leaf, 0, Feature.Register.EAX);
+      case 0x80000021 -> {
+        out[0] = bits(leaf, 0, Feature.Register.EAX);
+        out[2] = bits(leaf, 0, Feature.Register.ECX);
+      }
       case 0x8000001d -> {
         if (features.has(Feature.TOPOEXT)) {
           cache(subleaf, out);

@@ -287,7 +287,9 @@ public enum Feature {
 
   SBPB(0x80000021, 0, EAX, 27),
   IBPB_BRTYPE(0x80000021, 0, EAX, 28),
-  SRSO_NO(0x80000021, 0, EAX, 29);
+  SRSO_NO(0x80000021, 0, EAX, 29),
+  TSA_SQ_NO(0x80000021, 0, ECX, 1),
+  TSA_L1_NO(0x80000021, 0, ECX, 2);
 
   /** The register in which CPUID returns a feature's bit. */
   public enum Register {

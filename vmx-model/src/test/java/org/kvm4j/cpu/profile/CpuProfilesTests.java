@@ -110,6 +110,7 @@ class CpuProfilesTests {
     assertEquals(0x7fff, l3[2]);
     assertEquals(0x80000021, cpuid(p, 0x80000000, 0)[0]);
     assertEquals(1 << 29, cpuid(p, 0x80000021, 0)[0], "SRSO_NO");
+    assertEquals(6, cpuid(p, 0x80000021, 0)[2], "TSA_SQ_NO, TSA_L1_NO");
     assertFalse(p.reported().has(Feature.VMX));
   }
 
