@@ -386,10 +386,18 @@ public final class InterruptChips {
   private final class SplitEoi implements EoiListener {
     @Override
     public boolean wantsEnd(LocalApic apic, int vector) {
+      return wantsEnd(apic, vector, apic.isUnfinished(vector));
+    }
+
+    /**
+     * A route whose destination was changed while its interrupt was under way still has its end
+     * wanted from whoever has it, as on recent kernels.
+     */
+    private boolean wantsEnd(LocalApic apic, int vector, boolean has) {
       for (int gsi = 0; gsi < Math.min(splitPins, routes.size()); gsi++) {
         for (Route r : routes.routes(gsi)) {
           ApicMessage m = ((Route.Message) r).message(bus.wideIds);
-          if (m.vector() == vector && m.levelTriggered() && bus.matches(null, apic, m)) {
+          if (m.vector() == vector && m.levelTriggered() && (has || bus.matches(null, apic, m))) {
             return true;
           }
         }
@@ -399,7 +407,7 @@ public final class InterruptChips {
 
     @Override
     public void ended(LocalApic apic, int vector, boolean level) {
-      if (wantsEnd(apic, vector)) {
+      if (wantsEnd(apic, vector, level)) {
         apic.owner().endOfInterrupt(vector);
       }
     }

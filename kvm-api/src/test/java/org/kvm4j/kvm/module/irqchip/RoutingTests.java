@@ -101,6 +101,31 @@ class RoutingTests {
   }
 
   @Test
+  void userSpaceHearsOfTheEndOfALevelWhoseDestinationWasChangedMeanwhile() {
+    Rig split = new Rig(2, true, 24);
+    Rig.Processor first = split.cpu(0).enable();
+    Rig.Processor second = split.cpu(1).enable();
+    assertTrue(set(split, msi(3, 0xfee00000, 0x8041), msi(4, 0xfee00000, 0x8042)));
+    split.pulse(3);
+    assertEquals(0x41, first.apic.acknowledge(), "in service");
+    split.pulse(4);
+    assertTrue(set(split, msi(3, 0xfee01000, 0x8041), msi(4, 0xfee01000, 0x8042)));
+    first.news.clear();
+    second.news.clear();
+    first.apic.end();
+    assertEquals(0x42, first.serve(), "was requested already");
+    assertEquals(List.of("end 65", "end 66"), first.news);
+    split.pulse(3);
+    assertEquals(0x41, second.serve());
+    assertEquals(List.of("wake", "end 65"), second.news);
+    // An edge of the same vector, which nobody waits for.
+    split.chips.signal(0xfee00000, 0, 0x41);
+    first.news.clear();
+    assertEquals(0x41, first.serve());
+    assertEquals(List.of(), first.news);
+  }
+
+  @Test
   void aSplitChipsLocalApicsCanSuppressEndsOfInterrupts() {
     Rig.Processor p = new Rig(1, true, 24).cpu(0);
     assertEquals(0x1050014, p.read(ApicPage.VERSION));
