@@ -23,6 +23,7 @@ import org.kvm4j.vmm.device.MmioBus;
 import org.kvm4j.vmm.device.Pit8254;
 import org.kvm4j.vmm.device.PortBus;
 import org.kvm4j.vmm.device.PostPort;
+import org.kvm4j.vmm.device.ResetVector;
 import org.kvm4j.vmm.device.SharedLine;
 import org.kvm4j.vmm.device.SystemControlPortA;
 import org.kvm4j.vmm.device.SystemControlPortB;
@@ -30,6 +31,7 @@ import org.kvm4j.vmm.device.TestDevice;
 import org.kvm4j.vmm.device.Timer;
 import org.kvm4j.vmm.device.Uart16550;
 import org.kvm4j.vmm.device.VmClock;
+import org.kvm4j.vmm.irqchip.KernelBus;
 import org.kvm4j.vmm.memory.GuestRam;
 import org.kvm4j.vmm.memory.MemoryRange;
 import org.kvm4j.vmm.pci.PciBus;
@@ -52,12 +54,16 @@ final class Board implements AutoCloseable {
   /** The pins of the kernel's I/O APIC, which are the global system interrupts. */
   private static final int GSIS = 24;
 
+  private static final int TIMER_IRQ = 0;
   private static final int SERIAL_IRQ = 4;
   private static final int RTC_IRQ = 8;
   private static final int SCI_IRQ = 9;
 
   /** For what is not on the ISA bus. */
   private static final List<Integer> FREE_GSIS = List.of(16, 17, 18, 19, 20, 21, 22, 23);
+
+  /** For the same where there are PICs alone. */
+  private static final List<Integer> FREE_IRQS = List.of(10, 11, 5);
 
   private static final long PCI_CONFIG = 0xe000_0000L;
   private static final long PCI_WINDOW = 0xe100_0000L;
@@ -66,7 +72,8 @@ final class Board implements AutoCloseable {
 
   private final MachineConfig config;
   private final Vm vm;
-  private final boolean chips;
+  private final MachineConfig.Chips chips;
+  private final @Nullable UserChips userChips;
   private final GuestRam memory;
   private final Surroundings machine;
 
@@ -76,6 +83,7 @@ final class Board implements AutoCloseable {
   private final SharedLine[] lines = new SharedLine[GSIS];
 
   private final Uart16550 serial;
+  private final SystemControlPortA portA = new SystemControlPortA(this::softReset);
   private final PostPort post = new PostPort();
   private final AcpiPowerManagement power;
   private final CmosRtc realTimeClock;
@@ -91,6 +99,9 @@ final class Board implements AutoCloseable {
 
   /** How the devices reach the rest of the machine. */
   interface Surroundings {
+    /** The guest resets the machine, or its processors. */
+    void reset(Restart how);
+
     /** The guest ends the machine. */
     void end(Ending ending);
 
@@ -105,13 +116,15 @@ final class Board implements AutoCloseable {
   }
 
   /**
-   * @param chips whether the kernel has interrupt chips for this machine
+   * @param chips where the interrupt chips are
+   * @param userChips those that are the VMM's, if any are
    * @param kernelTimer whether the kernel has the timer
    */
   Board(
       MachineConfig config,
       Vm vm,
-      boolean chips,
+      MachineConfig.Chips chips,
+      @Nullable UserChips userChips,
       boolean kernelTimer,
       GuestRam memory,
       VmClock clock,
@@ -119,13 +132,12 @@ final class Board implements AutoCloseable {
     this.config = config;
     this.vm = vm;
     this.chips = chips;
+    this.userChips = userChips;
     this.memory = memory;
     this.machine = machine;
     timers = config.virtualClock() ? null : new DeviceTimers(machine::failed);
     for (int gsi = 0; gsi < GSIS; gsi++) {
-      int number = gsi;
-      lines[gsi] =
-          new SharedLine(chips ? level -> vm.irqLine(number, level ? 1 : 0) : InterruptLine.NONE);
+      lines[gsi] = new SharedLine(wire(gsi));
     }
     serial = new Uart16550(config.serial(), line(SERIAL_IRQ));
     power =
@@ -170,6 +182,16 @@ final class Board implements AutoCloseable {
     }
   }
 
+  private InterruptLine wire(int gsi) {
+    UserChips mine = userChips;
+    if (mine != null) {
+      return level -> mine.setLine(gsi, level);
+    }
+    return chips == MachineConfig.Chips.KERNEL
+        ? level -> vm.irqLine(gsi, level ? 1 : 0)
+        : InterruptLine.NONE;
+  }
+
   private InterruptLine line(int gsi) {
     return lines[gsi].end();
   }
@@ -182,8 +204,36 @@ final class Board implements AutoCloseable {
     }
   }
 
-  private void reset() {
-    machine.end(Ending.of(Ending.Kind.RESET, "the guest reset the machine"));
+  private void softReset() {
+    machine.reset(Restart.SOFT);
+  }
+
+  private void hardReset() {
+    machine.reset(Restart.HARD);
+  }
+
+  /**
+   * Takes over what a reset leaves of the devices that were there before.
+   *
+   * @param all whether the whole machine was reset, and not its processors alone
+   */
+  void keep(Board before, boolean all) {
+    realTimeClock.keep(before.realTimeClock);
+    VirtioConsole port = console;
+    VirtioConsole old = before.console;
+    if (port != null && old != null) {
+      port.keepSize(old);
+    }
+    if (!all) {
+      portA.restore(before.portA.value());
+    }
+  }
+
+  /** Takes all devices from their wires. */
+  void lowerLines() {
+    for (int gsi = 0; gsi < GSIS; gsi++) {
+      wire(gsi).set(false);
+    }
   }
 
   private void attachPc(VmClock clock, boolean kernelTimer) {
@@ -201,15 +251,26 @@ final class Board implements AutoCloseable {
                     new Ending(Ending.Kind.DEBUG_EXIT, code, "the guest ended with code " + code))),
         "debug exit");
     ports.attach(PostPort.PORT, 1, post, "POST codes");
-    KeyboardController keyboard = new KeyboardController(this::reset);
+    KeyboardController keyboard = new KeyboardController(this::softReset);
     ports.attach(KeyboardController.DATA_PORT, 1, keyboard.dataPort(), "keyboard");
     ports.attach(KeyboardController.COMMAND_PORT, 1, keyboard.commandPort(), "keyboard");
-    ports.attach(SystemControlPortA.PORT, 1, new SystemControlPortA(this::reset), "A20 and reset");
+    ports.attach(SystemControlPortA.PORT, 1, portA, "A20 and reset");
+    ports.attach(
+        ResetVector.PORT,
+        1,
+        new ResetVector(() -> machine.reset(Restart.FIRMWARE)),
+        "reset vector");
     ports.attach(CmosRtc.PORT, CmosRtc.PORTS, realTimeClock, "CMOS");
     if (!kernelTimer) {
-      Pit8254 timer = new Pit8254(clock);
+      Pit8254 timer =
+          userChips == null || timers == null
+              ? new Pit8254(clock)
+              : new Pit8254(clock, line(TIMER_IRQ), timers);
       ports.attach(Pit8254.PORT, Pit8254.PORTS, timer, "timer");
       ports.attach(SystemControlPortB.PORT, 1, new SystemControlPortB(timer, clock), "timer gate");
+    }
+    if (userChips != null) {
+      userChips.attach(ports, mmio);
     }
     ports.attach(AcpiPowerManagement.PORT, AcpiPowerManagement.PORTS, power, "power management");
     mmio.attach(EchoDevice.ADDRESS, EchoDevice.SIZE, new EchoDevice(), "echo device");
@@ -218,7 +279,10 @@ final class Board implements AutoCloseable {
   private void attachPci() {
     pci.attach(0, 0, new PciHostBridge());
     ports.attach(
-        PciConfigPorts.PORT, PciConfigPorts.PORTS, new PciConfigPorts(pci, this::reset), "PCI");
+        PciConfigPorts.PORT,
+        PciConfigPorts.PORTS,
+        new PciConfigPorts(pci, this::softReset, this::hardReset),
+        "PCI");
     mmio.attach(PCI_CONFIG, PciExpressConfig.SIZE, new PciExpressConfig(pci), "PCI configuration");
     mmio.attach(pci.windowStart(), pci.windowSize(), pci, "PCI devices");
     memory.reserve(new MemoryRange(PCI_CONFIG, PciExpressConfig.SIZE, MemoryRange.RESERVED));
@@ -291,8 +355,12 @@ final class Board implements AutoCloseable {
     virtioMmio.add(new AcpiMachine.VirtioMmio(address, VirtioMmio.SIZE, gsi));
   }
 
-  private static int freeGsi(int number) {
-    return FREE_GSIS.get(number % FREE_GSIS.size());
+  private List<Integer> freeGsis() {
+    return chips == MachineConfig.Chips.USER ? FREE_IRQS : FREE_GSIS;
+  }
+
+  private int freeGsi(int number) {
+    return freeGsis().get(number % freeGsis().size());
   }
 
   /** A thread of its own, but under the virtual clock, where all happens in the guest's time. */
@@ -306,8 +374,8 @@ final class Board implements AutoCloseable {
   }
 
   private void signal(long address, int data) {
-    if (chips) {
-      vm.signalMsi(address, data);
+    if (chips == MachineConfig.Chips.KERNEL || chips == MachineConfig.Chips.SPLIT) {
+      KernelBus.send(vm, address, data);
     }
   }
 
@@ -317,8 +385,9 @@ final class Board implements AutoCloseable {
         SCI_IRQ,
         SERIAL_IRQ,
         RTC_IRQ,
+        chips != MachineConfig.Chips.USER,
         new AcpiMachine.Pci(
-            PCI_CONFIG, PciExpressConfig.SIZE, pci.windowStart(), pci.windowSize(), FREE_GSIS),
+            PCI_CONFIG, PciExpressConfig.SIZE, pci.windowStart(), pci.windowSize(), freeGsis()),
         virtioMmio);
   }
 
@@ -360,6 +429,10 @@ final class Board implements AutoCloseable {
   /** Lets the devices finish what they have begun. */
   @Override
   public void close() {
+    serial.detach();
+    if (console != null) {
+      console.detach();
+    }
     if (timers != null) {
       timers.close();
     }

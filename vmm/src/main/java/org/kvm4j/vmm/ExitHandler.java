@@ -1,6 +1,7 @@
 package org.kvm4j.vmm;
 
 import java.util.HexFormat;
+import java.util.function.IntConsumer;
 import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.RunPage;
 import org.kvm4j.kvm.uapi.KvmExit;
@@ -22,14 +23,17 @@ public final class ExitHandler {
 
   private final PortBus ports;
   private final MmioBus mmio;
+  private final IntConsumer ended;
 
   /**
    * @param ports the devices behind ports
    * @param mmio the devices in memory
+   * @param ended takes the vectors of interrupts whose ends an I/O APIC in user space is to hear of
    */
-  public ExitHandler(PortBus ports, MmioBus mmio) {
+  public ExitHandler(PortBus ports, MmioBus mmio, IntConsumer ended) {
     this.ports = ports;
     this.mmio = mmio;
+    this.ended = ended;
   }
 
   /** Handles any exit. */
@@ -57,6 +61,10 @@ public final class ExitHandler {
     }
     if (exit instanceof Exit.MmioRead read) {
       return new Outcome.MmioData(mmio.read(read.address(), read.length()));
+    }
+    if (exit instanceof Exit.IoapicEoi eoi) {
+      ended.accept(eoi.vector());
+      return Outcome.RESUME;
     }
     if (exit instanceof Exit.Hlt) {
       return new Outcome.Halt();

@@ -2,6 +2,7 @@ package org.kvm4j.vmm;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.kvm4j.kvm.CpuidEntry;
 
 /**
@@ -53,9 +54,15 @@ final class GuestCpuid {
    * @param kernelChips whether there are local APICs in the kernel
    * @param tscDeadline whether those have TSC-deadline mode, of which {@code supported} tells
    *     nothing
+   * @param hidden what this guest is not to have of what the kernel gives it in software
    */
   static List<CpuidEntry> of(
-      List<CpuidEntry> supported, int id, int cpus, boolean kernelChips, boolean tscDeadline) {
+      List<CpuidEntry> supported,
+      int id,
+      int cpus,
+      boolean kernelChips,
+      boolean tscDeadline,
+      Set<SoftwareFeature> hidden) {
     GuestCpuid processor = new GuestCpuid(id, cpus);
     boolean hypervisor = supported.stream().anyMatch(e -> e.function == HYPERVISOR);
     boolean amd = supported.stream().anyMatch(e -> e.function == VENDOR && e.ebx == AMD_EBX);
@@ -98,6 +105,7 @@ final class GuestCpuid {
         default:
           break;
       }
+      hidden.forEach(feature -> feature.hide(e));
       entries.add(e);
     }
     return entries;

@@ -30,10 +30,12 @@ import org.kvm4j.kvm.uapi.Caps;
 import org.kvm4j.kvm.uapi.Uapi;
 import org.kvm4j.vmm.acpi.AcpiTables;
 import org.kvm4j.vmm.boot.BootState;
+import org.kvm4j.vmm.boot.GuestImageException;
 import org.kvm4j.vmm.device.MmioBus;
 import org.kvm4j.vmm.device.PortBus;
-import org.kvm4j.vmm.device.Uart16550;
+import org.kvm4j.vmm.device.ResetVector;
 import org.kvm4j.vmm.device.VmClock;
+import org.kvm4j.vmm.irqchip.IoApic;
 import org.kvm4j.vmm.memory.GuestRam;
 import org.kvm4j.vmm.virtio.VirtioConsole;
 
@@ -59,16 +61,38 @@ public final class Machine implements AutoCloseable {
   /** The name under which the emulated kernel gives the instructions that a vCPU retired. */
   private static final String INSTRUCTIONS = "instructions";
 
+  /** The slot of the page of the reset vector; those before are RAM. */
+  private static final int RESET_SLOT = 2;
+
+  /** Where firmware finds where to go on, in the BIOS data area, and the codes that say so. */
+  private static final long RESUME_VECTOR = 0x467;
+
+  private static final int RESUME_WITH_EOI = 0x05;
+  private static final int RESUME = 0x0a;
+
   private final MachineConfig config;
-  private final boolean chips;
+  private final boolean kernelTimer;
+
+  /** Where the chips are, in the end. */
+  private final MachineConfig.Chips chips;
+
+  private final @Nullable UserChips userChips;
   private final Deque<AutoCloseable> open = new ArrayDeque<>();
   private final Vm vm;
   private final GuestRam memory;
+
+  /** The end of 4 GB, where processors start after INIT. */
+  private final MappedMemory resetPage;
+
   private final List<Vcpu> vcpus = new ArrayList<>();
   private boolean sse;
-  private final Board board;
+  private volatile Board board;
   private final @Nullable GuestClock guestClock;
   private final PowerOnState powerOnState;
+
+  /** The MSRs that the kernel keeps for a guest. */
+  private final int[] msrs;
+
   private final List<ExitStatistics> statistics = new ArrayList<>();
 
   private final AtomicReference<@Nullable Ending> ending = new AtomicReference<>();
@@ -90,6 +114,26 @@ public final class Machine implements AutoCloseable {
           });
   private final CountDownLatch ended = new CountDownLatch(1);
 
+  /** Loads the guest anew after a reset; null if a reset ends the machine. */
+  private volatile @Nullable Loader loader;
+
+  /** That the vCPUs' threads are to end for the machine to go on otherwise. */
+  private final AtomicReference<@Nullable Restart> restart = new AtomicReference<>();
+
+  /** That they are to end, for that or for good. */
+  private volatile CountDownLatch stop = new CountDownLatch(1);
+
+  /** Loads a guest. */
+  @FunctionalInterface
+  public interface Loader {
+    /**
+     * Loads it into the machine's memory.
+     *
+     * @return how it starts
+     */
+    BootState load() throws GuestImageException;
+  }
+
   /** The vCPUs whose threads have not come to the kernel yet. */
   private volatile CountDownLatch toCome = new CountDownLatch(0);
 
@@ -109,61 +153,98 @@ public final class Machine implements AutoCloseable {
       config.devices().disks().forEach(disk -> opened(disk.storage()));
       Kvm kvm = opened(Kvm.open(kernel));
       vm = opened(kvm.createVm());
-      chips = config.kernelChips() && kvm.checkExtension(Caps.KVM_CAP_IRQCHIP) > 0;
+      chips = chips(kvm);
       if (kvm.checkExtension(Caps.KVM_CAP_SET_TSS_ADDR) > 0) {
         vm.setTssAddr(TSS_ADDRESS);
       }
       if (kvm.checkExtension(Caps.KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0) {
         vm.setIdentityMapAddr(IDENTITY_MAP_ADDRESS);
       }
-      if (chips) {
+      boolean kernelChips = chips == MachineConfig.Chips.KERNEL;
+      if (kernelChips) {
         vm.createIrqchip();
         initializePics();
+      } else if (chips == MachineConfig.Chips.SPLIT) {
+        vm.enableCap(Caps.KVM_CAP_SPLIT_IRQCHIP, IoApic.PINS);
       }
       memory = makeMemory(kernel);
-      boolean kernelTimer = chips && kvm.checkExtension(Caps.KVM_CAP_PIT2) > 0;
+      resetPage = opened(MappedMemory.allocate(kernel, MachineConfig.PAGE_SIZE));
+      vm.setUserMemoryRegion(
+          RESET_SLOT, 0, ResetVector.PAGE, MachineConfig.PAGE_SIZE, resetPage.address());
+      boolean kernelTimer = kernelChips && kvm.checkExtension(Caps.KVM_CAP_PIT2) > 0;
       if (kernelTimer) {
         vm.createPit2(Uapi.KVM_PIT_SPEAKER_DUMMY);
       }
       makeVcpus(kvm);
-      powerOnState = new PowerOnState(vm, vcpus, chips, kernelTimer);
+      userChips = chips.inUserSpace() ? new UserChips(vm, vcpus.get(0), localApics()) : null;
+      msrs = kvm.getMsrIndexList();
+      powerOnState = new PowerOnState(vm, vcpus, kernelChips, localApics(), kernelTimer);
       guestClock = config.virtualClock() ? new GuestClock(vm, vcpus) : null;
-      board =
-          opened(
-              new Board(
-                  config,
-                  vm,
-                  chips,
-                  kernelTimer,
-                  memory,
-                  guestClock != null ? guestClock : VmClock.host(),
-                  new Board.Surroundings() {
-                    @Override
-                    public void end(Ending ending) {
-                      Machine.this.end(ending);
-                    }
-
-                    @Override
-                    public void suspend() {
-                      Machine.this.suspend();
-                    }
-
-                    @Override
-                    public void wake() {
-                      suspension.wake();
-                    }
-
-                    @Override
-                    public void failed(Throwable cause) {
-                      Machine.this.failed(cause);
-                    }
-                  }));
+      this.kernelTimer = kernelTimer;
+      board = opened(makeBoard());
       made = true;
     } finally {
       if (!made) {
         close();
       }
     }
+  }
+
+  private Board makeBoard() {
+    resetPage.memory().write(ResetVector.OFFSET, ResetVector.code(), 0, ResetVector.code().length);
+    if (memory.contains(ResetVector.LOW, 16)) {
+      memory.write(ResetVector.LOW, ResetVector.code());
+    }
+    GuestClock clock = guestClock;
+    return new Board(
+        config,
+        vm,
+        chips,
+        userChips,
+        kernelTimer,
+        memory,
+        clock != null ? clock : VmClock.host(),
+        new Board.Surroundings() {
+          @Override
+          public void reset(Restart how) {
+            Machine.this.reset(how);
+          }
+
+          @Override
+          public void end(Ending ending) {
+            Machine.this.end(ending);
+          }
+
+          @Override
+          public void suspend() {
+            Machine.this.suspend();
+          }
+
+          @Override
+          public void wake() {
+            suspension.wake();
+          }
+
+          @Override
+          public void failed(Throwable cause) {
+            Machine.this.failed(cause);
+          }
+        });
+  }
+
+  private MachineConfig.Chips chips(Kvm kvm) {
+    if (config.chips() != MachineConfig.Chips.KERNEL
+        || kvm.checkExtension(Caps.KVM_CAP_IRQCHIP) > 0) {
+      return config.chips();
+    }
+    return config.startAllCpus() || config.cpus() > 1 || config.virtualClock()
+        ? MachineConfig.Chips.NONE
+        : MachineConfig.Chips.USER;
+  }
+
+  /** Whether the kernel has local APICs. */
+  private boolean localApics() {
+    return chips == MachineConfig.Chips.KERNEL || chips == MachineConfig.Chips.SPLIT;
   }
 
   private <T extends AutoCloseable> T opened(T resource) {
@@ -204,10 +285,11 @@ public final class Machine implements AutoCloseable {
   private void makeVcpus(Kvm kvm) {
     List<CpuidEntry> supported = kvm.getSupportedCpuid();
     sse = GuestCpuid.hasSse(supported);
-    boolean tscDeadline = chips && kvm.checkExtension(Caps.KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+    boolean tscDeadline = localApics() && kvm.checkExtension(Caps.KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     for (int i = 0; i < config.cpus(); i++) {
       Vcpu vcpu = opened(vm.createVcpu(i));
-      vcpu.setCpuid2(GuestCpuid.of(supported, i, config.cpus(), chips, tscDeadline));
+      vcpu.setCpuid2(
+          GuestCpuid.of(supported, i, config.cpus(), localApics(), tscDeadline, config.hidden()));
       vcpus.add(vcpu);
     }
   }
@@ -225,12 +307,21 @@ public final class Machine implements AutoCloseable {
     return board.acpiTables();
   }
 
-  /** The machine's serial port, to give it input. */
-  public Uart16550 serial() {
-    return board.serial();
+  /**
+   * Gives the guest a byte of input, 0 to 255, through its virtio console, or its serial port if it
+   * has none; waits until there is room for it. Bytes that the devices hold when the machine is
+   * reset are lost.
+   */
+  public void receive(int value) throws InterruptedException {
+    VirtioConsole port = board.console();
+    if (port != null) {
+      port.receive(value);
+    } else {
+      board.serial().receive(value);
+    }
   }
 
-  /** The machine's virtio console, to give it input; null if it has none. */
+  /** The machine's virtio console, until the next reset; null if it has none. */
   public @Nullable VirtioConsole console() {
     return board.console();
   }
@@ -253,11 +344,6 @@ public final class Machine implements AutoCloseable {
   /** The last code that the guest wrote to port 0x80; -1 if none. */
   public int lastPostCode() {
     return board.post().lastCode();
-  }
-
-  /** Whether the kernel's interrupt chips are in use. */
-  public boolean kernelChips() {
-    return chips;
   }
 
   /** Sets the processors to where the guest starts. */
@@ -284,12 +370,35 @@ public final class Machine implements AutoCloseable {
    * @throws InterruptedException if this thread is interrupted; the machine is stopped then
    */
   public Ending run() throws InterruptedException {
-    List<Thread> threads = new ArrayList<>();
-    ExitHandler handler = new ExitHandler(board.ports(), board.mmio());
     long started = System.nanoTime();
+    try {
+      while (true) {
+        List<Thread> threads = startVcpus();
+        try {
+          stop.await();
+        } catch (InterruptedException e) {
+          end(Ending.of(Ending.Kind.INTERRUPTED, "stopped"));
+          throw e;
+        } finally {
+          join(threads);
+        }
+        Ending result = ending.get();
+        if (result != null) {
+          return result;
+        }
+        restart();
+      }
+    } finally {
+      wallNanos = System.nanoTime() - started;
+    }
+  }
+
+  private List<Thread> startVcpus() {
+    List<Thread> threads = new ArrayList<>();
+    ExitHandler handler = new ExitHandler(board.ports(), board.mmio(), this::endedInterrupt);
     for (Vcpu vcpu : vcpus) {
-      // Without chips in the kernel nothing can start a processor that waits.
-      if (vcpu.id() > 0 && !config.startAllCpus() && !chips) {
+      // Without local APICs in the kernel nothing can start a processor that waits.
+      if (vcpu.id() > 0 && !config.startAllCpus() && !localApics()) {
         continue;
       }
       ExitStatistics counters = config.statistics() ? new ExitStatistics() : null;
@@ -298,25 +407,97 @@ public final class Machine implements AutoCloseable {
       }
       threads.add(
           new Thread(
-              new VcpuLoop(this, vcpu, handler, counters, config.listener()), "vcpu-" + vcpu.id()));
+              new VcpuLoop(this, vcpu, handler, counters, config.listener(), external(vcpu)),
+              "vcpu-" + vcpu.id()));
     }
     runningCpus.set(threads.size());
     toCome = new CountDownLatch(threads.size());
     threads.forEach(Thread::start);
+    return threads;
+  }
+
+  /** Has a reset load the guest anew, and not end the machine. To be said before {@link #boot}. */
+  public void restartWith(Loader again) {
+    powerOnState.rememberMsrs(msrs);
+    loader = again;
+  }
+
+  /** The guest resets the machine. */
+  private void reset(Restart how) {
+    boolean resumes = how != Restart.HARD && resumeVector() >= 0;
+    if (loader == null && !resumes) {
+      end(Ending.of(Ending.Kind.RESET, "the guest reset the machine"));
+    } else if (restart.compareAndSet(null, how)) {
+      kickAll();
+      stop.countDown();
+    }
+  }
+
+  /**
+   * Where firmware goes on instead of starting the guest anew, as a far pointer: segment and
+   * offset, 16 bits each; -1 if it does start it. So guests of the 80286 came back from protected
+   * mode, and processors are started that have no startup interrupt. Source: Intel MultiProcessor
+   * Specification 1.4, B.4 "Application Processor Startup", "Using INIT IPI".
+   */
+  private long resumeVector() {
+    int code = board.realTimeClock().shutdownCode();
+    boolean byVector = code == RESUME_WITH_EOI || code == RESUME;
+    return byVector && memory.contains(RESUME_VECTOR, 4)
+        ? memory.getInt(RESUME_VECTOR) & 0xffff_ffffL
+        : -1;
+  }
+
+  /** Does what firmware does after a reset. No vCPU's thread runs. */
+  private void restart() {
+    Restart how = restart.get();
+    suspension.cancel();
+    long vector = how == Restart.HARD ? -1 : resumeVector();
+    board.realTimeClock().takeShutdownCode();
     try {
-      ended.await();
-    } catch (InterruptedException e) {
-      end(Ending.of(Ending.Kind.INTERRUPTED, "stopped"));
-      throw e;
-    } finally {
-      join(threads);
-      wallNanos = System.nanoTime() - started;
+      if (vector >= 0) {
+        powerOnState.initialize();
+        startInRealMode((int) (vector >>> 16), (int) vector & 0xffff);
+      } else {
+        startAnew(how == Restart.HARD);
+      }
+    } catch (GuestImageException e) {
+      end(Ending.of(Ending.Kind.FAILURE, "after the reset: " + e.getMessage()));
     }
-    Ending result = ending.get();
-    if (result == null) {
-      throw new IllegalStateException("ended without an ending");
+    stop = new CountDownLatch(1);
+    restart.set(null);
+    if (ending.get() != null) {
+      stop.countDown(); // it came before there was a new one to count down
     }
-    return result;
+  }
+
+  private void startAnew(boolean all) throws GuestImageException {
+    Loader again = loader;
+    if (again == null) {
+      throw new IllegalStateException("a reset ends this machine");
+    }
+    Board before = board;
+    before.close();
+    before.lowerLines();
+    powerOnState.reset();
+    UserChips mine = userChips;
+    if (mine != null) {
+      mine.reset();
+    }
+    Board after = makeBoard();
+    after.keep(before, all);
+    open.remove(before);
+    board = opened(after);
+    boot(again.load());
+  }
+
+  private void startInRealMode(int segment, int offset) {
+    Vcpu first = vcpus.get(0);
+    Sregs sregs = first.getSregs();
+    sregs.cs.setRealMode(segment);
+    first.setSregs(sregs);
+    Regs regs = first.getRegs();
+    regs.rip = offset;
+    first.setRegs(regs);
   }
 
   /** Waits for the vCPUs' threads, and kicks them again should they not come. */
@@ -349,10 +530,27 @@ public final class Machine implements AutoCloseable {
       kickAll();
       suspension.ended();
       ended.countDown();
+      stop.countDown();
     }
   }
 
+  private void endedInterrupt(int vector) {
+    UserChips mine = userChips;
+    if (mine != null) {
+      mine.ended(vector);
+    }
+  }
+
+  private @Nullable ExternalInterrupts external(Vcpu vcpu) {
+    UserChips mine = userChips;
+    return mine != null && mine.external().vcpu() == vcpu ? mine.external() : null;
+  }
+
   private void kickAll() {
+    UserChips mine = userChips;
+    if (mine != null) {
+      mine.external().nudge();
+    }
     for (Vcpu vcpu : vcpus) {
       try {
         vcpu.kick();
@@ -389,7 +587,7 @@ public final class Machine implements AutoCloseable {
   }
 
   boolean running() {
-    return ending.get() == null;
+    return ending.get() == null && restart.get() == null;
   }
 
   /** Whether a vCPU is to run on; while the machine sleeps, its thread waits here. */
@@ -400,13 +598,18 @@ public final class Machine implements AutoCloseable {
     return running();
   }
 
+  /** Whether it neither has ended nor is to go to sleep. */
+  boolean isAwake() {
+    return running() && !suspension.isRequested();
+  }
+
   private int vcpuThreads() {
     return runningCpus.get();
   }
 
   /** Sleep state S3. Processors of which some have ended cannot come together for it. */
   private void suspend() {
-    if (chips || config.cpus() == 1) {
+    if (localApics() || config.cpus() == 1) {
       suspension.request();
       kickAll();
     }
@@ -430,13 +633,21 @@ public final class Machine implements AutoCloseable {
       return;
     }
     powerOnState.restore();
-    Vcpu first = vcpus.get(0);
-    Sregs sregs = first.getSregs();
-    sregs.cs.setRealMode((int) (vector >> 4));
-    first.setSregs(sregs);
-    Regs regs = first.getRegs();
-    regs.rip = vector & 15;
-    first.setRegs(regs);
+    UserChips mine = userChips;
+    if (mine != null) {
+      mine.reset();
+    }
+    startInRealMode((int) (vector >> 4), (int) vector & 15);
+  }
+
+  /** What a vCPU's exit says ends the machine; a triple fault resets it as others do. */
+  void exited(Ending reason) {
+    boolean resets = reason.kind() == Ending.Kind.SHUTDOWN || reason.kind() == Ending.Kind.RESET;
+    if (resets && loader != null) {
+      reset(Restart.HARD);
+    } else {
+      end(reason);
+    }
   }
 
   /** A processor halted. When all have, nothing will ever happen again. */

@@ -2,6 +2,7 @@ package org.kvm4j.vmm;
 
 import java.time.Instant;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.vmm.device.Uart16550.Sink;
 import org.kvm4j.vmm.virtio.Storage;
@@ -11,7 +12,8 @@ import org.kvm4j.vmm.virtio.Storage;
  *
  * @param memorySize bytes of RAM, a multiple of 4 KB
  * @param cpus how many processors
- * @param kernelChips whether the kernel's own interrupt chips and timer are used, where it has them
+ * @param chips where the interrupt chips and the timer are
+ * @param hidden what the processors are not to have of what the kernel gives them in software
  * @param startAllCpus whether all processors start with the guest, each with its number in RDI;
  *     otherwise all but the first wait to be started by it
  * @param virtualClock whether devices follow the VM's own clock instead of the host's
@@ -24,7 +26,8 @@ import org.kvm4j.vmm.virtio.Storage;
 public record MachineConfig(
     long memorySize,
     int cpus,
-    boolean kernelChips,
+    Chips chips,
+    Set<SoftwareFeature> hidden,
     boolean startAllCpus,
     boolean virtualClock,
     Instant bootTime,
@@ -37,11 +40,32 @@ public record MachineConfig(
   public static final int PAGE_SIZE = 4096;
 
   public MachineConfig {
+    hidden = Set.copyOf(hidden);
     if (memorySize <= 0 || memorySize % PAGE_SIZE != 0) {
       throw new IllegalArgumentException(memorySize + " bytes of memory are not whole pages");
     }
-    if (cpus < 1) {
+    if (cpus < 1 || (cpus > 1 && chips == Chips.USER)) {
       throw new IllegalArgumentException(cpus + " processors");
+    }
+    if (virtualClock && chips.inUserSpace()) {
+      throw new IllegalArgumentException("the virtual clock wakes no timer of the VMM");
+    }
+  }
+
+  /** Where interrupt chips are. */
+  public enum Chips {
+    /** All are the kernel's, the timer too; none where it has none. */
+    KERNEL,
+    /** Local APICs are the kernel's; I/O APIC, PICs and timer are the VMM's. */
+    SPLIT,
+    /** PICs and timer are the VMM's, and there are no local APICs: for one processor. */
+    USER,
+    /** There are none. */
+    NONE;
+
+    /** Whether the VMM has chips of its own, which need a clock that goes by itself. */
+    public boolean inUserSpace() {
+      return this == SPLIT || this == USER;
     }
   }
 

@@ -55,6 +55,13 @@ final class Suspension {
     notifyAll();
   }
 
+  /** Nobody is to sleep any more. No vCPU's thread runs. */
+  synchronized void cancel() {
+    requested = false;
+    woken = false;
+    arrived = 0;
+  }
+
   /** The machine has ended: nobody waits any more. */
   synchronized void ended() {
     notifyAll();

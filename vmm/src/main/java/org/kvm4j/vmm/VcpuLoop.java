@@ -20,17 +20,22 @@ final class VcpuLoop implements Runnable {
   private final @Nullable ExitStatistics statistics;
   private final @Nullable ExitListener listener;
 
+  /** How the PICs' interrupts come in, if they are the VMM's and this is the processor for them. */
+  private final @Nullable ExternalInterrupts external;
+
   VcpuLoop(
       Machine machine,
       Vcpu vcpu,
       ExitHandler handler,
       @Nullable ExitStatistics statistics,
-      @Nullable ExitListener listener) {
+      @Nullable ExitListener listener,
+      @Nullable ExternalInterrupts external) {
     this.machine = machine;
     this.vcpu = vcpu;
     this.handler = handler;
     this.statistics = statistics;
     this.listener = listener;
+    this.external = external;
   }
 
   @Override
@@ -54,9 +59,20 @@ final class VcpuLoop implements Runnable {
     }
   }
 
-  private void plain() {
+  /** Whether the processor runs on; with what user space has for it. */
+  private boolean runs(RunPage page) {
+    if (!machine.runs(vcpu)) {
+      return false;
+    }
+    if (external != null) {
+      external.beforeRun(page);
+    }
+    return true;
+  }
+
+  private void plain() throws InterruptedException {
     RunPage page = vcpu.runPage();
-    while (machine.runs(vcpu)) {
+    while (runs(page)) {
       int result = vcpu.runRaw();
       if (result < 0 ? !interrupted(result) : !handle(page)) {
         return;
@@ -64,10 +80,10 @@ final class VcpuLoop implements Runnable {
     }
   }
 
-  private void counted(ExitStatistics counters) {
+  private void counted(ExitStatistics counters) throws InterruptedException {
     RunPage page = vcpu.runPage();
     long before = System.nanoTime();
-    while (machine.runs(vcpu)) {
+    while (runs(page)) {
       int result = vcpu.runRaw();
       long exited = System.nanoTime();
       boolean goesOn = result < 0 ? interrupted(result) : handle(page);
@@ -84,9 +100,9 @@ final class VcpuLoop implements Runnable {
     }
   }
 
-  private void traced(ExitListener sees) {
+  private void traced(ExitListener sees) throws InterruptedException {
     RunPage page = vcpu.runPage();
-    while (machine.runs(vcpu)) {
+    while (runs(page)) {
       long before = System.nanoTime();
       Exit exit = vcpu.run();
       long exited = System.nanoTime();
@@ -114,7 +130,7 @@ final class VcpuLoop implements Runnable {
   }
 
   /** Handles an exit; false if this vCPU does not run on. */
-  private boolean handle(RunPage page) {
+  private boolean handle(RunPage page) throws InterruptedException {
     switch (page.exitReason()) {
       case Exits.KVM_EXIT_IO:
         handler.handlePort(page);
@@ -127,17 +143,21 @@ final class VcpuLoop implements Runnable {
     }
   }
 
-  private boolean apply(Outcome outcome) {
+  private boolean apply(Outcome outcome) throws InterruptedException {
     if (outcome instanceof Outcome.PortData read) {
       vcpu.answerIn(read.data());
     } else if (outcome instanceof Outcome.MmioData read) {
       vcpu.answerMmio(read.value());
     } else if (outcome instanceof Outcome.Halt) {
+      if (external != null && external.awaitInterrupt(vcpu.runPage(), machine::isAwake)) {
+        return true;
+      }
       machine.halted();
       return false;
     } else if (outcome instanceof Outcome.End end) {
       Ending ending = end.ending();
-      machine.end(ending.orderly() ? ending : Ending.of(ending.kind(), ending.message() + where()));
+      machine.exited(
+          ending.orderly() ? ending : Ending.of(ending.kind(), ending.message() + where()));
       return false;
     }
     return true;

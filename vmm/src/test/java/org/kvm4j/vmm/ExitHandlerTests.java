@@ -25,7 +25,8 @@ class ExitHandlerTests {
   private final PortBus ports = new PortBus();
   private final MmioBus mmio = new MmioBus();
   private final Uart16550 uart = new Uart16550(b -> sent.append((char) b), InterruptLine.NONE);
-  private final ExitHandler handler = new ExitHandler(ports, mmio);
+  private int ended = -1;
+  private final ExitHandler handler = new ExitHandler(ports, mmio, vector -> ended = vector);
 
   ExitHandlerTests() {
     ports.attach(Uart16550.COM1, Uart16550.PORTS, uart, "serial port");
@@ -68,6 +69,12 @@ class ExitHandlerTests {
         handler.handleExit(new Exit.MmioRead(EchoDevice.ADDRESS + 8, 4)));
     assertEquals(
         new Outcome.MmioData(0xffff), handler.handleExit(new Exit.MmioRead(0xe000_0000L, 2)));
+  }
+
+  @Test
+  void the_end_of_an_interrupt_is_the_io_apics() {
+    assertEquals(Outcome.RESUME, handler.handleExit(new Exit.IoapicEoi(0x31)));
+    assertEquals(0x31, ended);
   }
 
   @Test

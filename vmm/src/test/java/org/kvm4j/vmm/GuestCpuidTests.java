@@ -3,6 +3,7 @@ package org.kvm4j.vmm;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.kvm4j.kvm.CpuidEntry;
 
@@ -32,7 +33,7 @@ class GuestCpuidTests {
   }
 
   private static List<CpuidEntry> of(int id, int cpus) {
-    return GuestCpuid.of(SUPPORTED, id, cpus, true, true);
+    return GuestCpuid.of(SUPPORTED, id, cpus, true, true, Set.of());
   }
 
   private static String words(CpuidEntry e) {
@@ -81,17 +82,36 @@ class GuestCpuidTests {
             new CpuidEntry(0, 0, 0, 0x10, 0x6874_7541, 0x444d_4163, 0x6974_6e65),
             new CpuidEntry(0x8000_0008, 0, 0, 0x3030, 0, 0x6007, 0),
             new CpuidEntry(0x8000_001e, 0, 0, 9, 9, 9, 0));
-    List<CpuidEntry> entries = GuestCpuid.of(amd, 5, 6, true, false);
+    List<CpuidEntry> entries = GuestCpuid.of(amd, 5, 6, true, false, Set.of());
     assertEquals(0x3005, entry(entries, 0x8000_0008).ecx);
     assertEquals("5 5 0 0", words(entry(entries, 0x8000_001e)));
   }
 
   @Test
   void local_APICs_features_are_told_where_the_kernel_has_them() {
-    assertEquals(0x8120_2203, entry(GuestCpuid.of(SUPPORTED, 0, 1, true, true), 1).ecx);
-    assertEquals(0x8020_2203, entry(GuestCpuid.of(SUPPORTED, 0, 1, true, false), 1).ecx);
-    CpuidEntry without = entry(GuestCpuid.of(SUPPORTED, 0, 1, false, true), 1);
+    assertEquals(0x8120_2203, entry(GuestCpuid.of(SUPPORTED, 0, 1, true, true, Set.of()), 1).ecx);
+    assertEquals(0x8020_2203, entry(GuestCpuid.of(SUPPORTED, 0, 1, true, false, Set.of()), 1).ecx);
+    CpuidEntry without = entry(GuestCpuid.of(SUPPORTED, 0, 1, false, true, Set.of()), 1);
     assertEquals(0x8000_2203, without.ecx);
     assertEquals(1, without.edx);
+  }
+
+  @Test
+  void what_a_model_is_without_is_hidden_though_the_kernel_gives_it() {
+    assertEquals(
+        Set.of(SoftwareFeature.X2APIC), SoftwareFeature.hiddenBy("kvm4j-v1,-x2apic,+avx2"));
+    assertEquals(Set.of(), SoftwareFeature.hiddenBy("kvm4j-v1,-apic,+x2apic,+tsc_deadline"));
+    Set<SoftwareFeature> hidden = SoftwareFeature.hiddenBy("x,-apic,-hypervisor,-tsc_adjust");
+    assertEquals(Set.of(SoftwareFeature.values()), hidden);
+
+    List<CpuidEntry> supported =
+        List.of(SUPPORTED.get(1), new CpuidEntry(7, 0, 1, 0, 0x0000_0003, 0x20_0000, 0x200));
+    List<CpuidEntry> narrow =
+        GuestCpuid.of(supported, 0, 1, true, true, Set.of(SoftwareFeature.X2APIC));
+    assertEquals(0x0100_2203, entry(narrow, 1).ecx);
+    List<CpuidEntry> entries = GuestCpuid.of(supported, 0, 1, true, true, hidden);
+    assertEquals(0x0000_2203, entry(entries, 1).ecx);
+    assertEquals(1, entry(entries, 1).edx);
+    assertEquals("0 1 200000 200", words(entry(entries, 7)));
   }
 }

@@ -41,7 +41,17 @@ class MachineTests {
 
   private static MachineConfig config(int cpus, MachineConfig.Devices devices) {
     return new MachineConfig(
-        4 << 20, cpus, false, true, false, Instant.EPOCH, b -> {}, devices, false, null);
+        4 << 20,
+        cpus,
+        MachineConfig.Chips.NONE,
+        Set.of(),
+        true,
+        false,
+        Instant.EPOCH,
+        b -> {},
+        devices,
+        false,
+        null);
   }
 
   private static Ending run(Machine machine, int... program)
@@ -206,7 +216,8 @@ class MachineTests {
     return new MachineConfig(
         4 << 20,
         cpus,
-        true,
+        MachineConfig.Chips.KERNEL,
+        Set.of(),
         false,
         virtual,
         Instant.EPOCH,
@@ -278,7 +289,8 @@ class MachineTests {
         new MachineConfig(
             0x1_0000,
             1,
-            false,
+            MachineConfig.Chips.NONE,
+            Set.of(),
             true,
             false,
             Instant.EPOCH,
@@ -291,14 +303,15 @@ class MachineTests {
     }
   }
 
-  @Test
-  void interrupt_chips_are_as_a_BIOS_leaves_them()
+  @ParameterizedTest
+  @EnumSource(names = {"KERNEL", "SPLIT", "USER"})
+  void interrupt_chips_are_as_a_BIOS_leaves_them(MachineConfig.Chips chips)
       throws GuestImageException, InterruptedException {
     MachineConfig.Devices tests =
         new MachineConfig.Devices(MachineConfig.Virtio.PCI, List.of(), null, false, true);
     MachineConfig config =
         new MachineConfig(
-            4 << 20, 1, true, true, false, Instant.EPOCH, b -> {}, tests, false, null);
+            4 << 20, 1, chips, Set.of(), true, false, Instant.EPOCH, b -> {}, tests, false, null);
     try (Machine machine = new Machine(kernel, config)) {
       // Vectors 0x73, of IRQ 11, and 0x0c, of IRQ 4, lead to the handlers below.
       machine.memory().putInt(0x73 * 4, 0x7c30);
@@ -320,6 +333,149 @@ class MachineTests {
       Ending ending = run(machine, program);
       assertEquals(Ending.Kind.DEBUG_EXIT, ending.kind());
       assertEquals(9, ending.code());
+    }
+  }
+
+  /** A program that has the timer interrupt each 10 ms, and ends with 3 at the third interrupt. */
+  private static final int[] THREE_TICKS = {
+    0xc7,
+    0x06,
+    0x20,
+    0x00,
+    0x20,
+    0x7c, // vector 8: 0:0x7c20
+    0xb0,
+    0x34,
+    0xe6,
+    0x43,
+    0xb0,
+    0x9c,
+    0xe6,
+    0x40,
+    0xb0,
+    0x2e,
+    0xe6,
+    0x40, // mode 2, 11932
+    0x31,
+    0xdb, // xor bx, bx
+    0xfb,
+    0xf4,
+    0xeb,
+    0xfc, // sti; hlt; again
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0, // at 0x7c20:
+    0x43,
+    0xb0,
+    0x20,
+    0xe6,
+    0x20, // inc bx; the end of the interrupt
+    0x80,
+    0xfb,
+    0x03,
+    0x75,
+    0x04,
+    0x88,
+    0xd8,
+    0xe6,
+    0xf4, // cmp bl, 3; out 0xf4, bl
+    0xcf // iret
+  };
+
+  @ParameterizedTest
+  @EnumSource(names = {"KERNEL", "SPLIT", "USER"})
+  void the_timer_wakes_a_processor_that_has_halted(MachineConfig.Chips chips)
+      throws GuestImageException, InterruptedException {
+    MachineConfig config =
+        new MachineConfig(
+            4 << 20,
+            1,
+            chips,
+            Set.of(),
+            true,
+            false,
+            Instant.EPOCH,
+            b -> {},
+            MachineConfig.Devices.NONE,
+            true,
+            null);
+    try (Machine machine = new Machine(kernel, config)) {
+      Ending ending = run(machine, THREE_TICKS);
+      assertEquals(Ending.Kind.DEBUG_EXIT, ending.kind(), ending.message());
+      assertEquals(3, ending.code());
+    }
+  }
+
+  @Test
+  void a_processor_that_waits_for_the_PICs_can_be_stopped()
+      throws GuestImageException, InterruptedException {
+    MachineConfig config =
+        new MachineConfig(
+            4 << 20,
+            1,
+            MachineConfig.Chips.USER,
+            Set.of(),
+            true,
+            false,
+            Instant.EPOCH,
+            b -> {},
+            MachineConfig.Devices.NONE,
+            false,
+            null);
+    try (Machine machine = new Machine(kernel, config)) {
+      Thread stopper =
+          new Thread(
+              () -> {
+                while (machine.lastPostCode() != 5) {
+                  Thread.onSpinWait();
+                }
+                machine.end(Ending.of(Ending.Kind.INTERRUPTED, "it was stopped"));
+              });
+      stopper.setDaemon(true);
+      stopper.start();
+      // mov al, 5; out 0x80, al; sti; hlt
+      Ending ending = run(machine, 0xb0, 0x05, 0xe6, 0x80, 0xfb, 0xf4);
+      assertEquals(Ending.Kind.INTERRUPTED, ending.kind());
+      stopper.join();
+    }
+    try (Machine machine = new Machine(kernel, config)) {
+      assertEquals(Ending.Kind.HALTED, run(machine, 0xfa, 0xf4).kind(), "nothing can wake it");
+    }
+  }
+
+  @Test
+  void what_cannot_be_together_is_no_machine() {
+    for (MachineConfig.Chips chips : MachineConfig.Chips.values()) {
+      boolean user = chips == MachineConfig.Chips.USER;
+      boolean timer = user || chips == MachineConfig.Chips.SPLIT;
+      assertEquals(user, refused(chips, 2, false), chips + " with 2 processors");
+      assertEquals(timer, refused(chips, 1, true), chips + " with the virtual clock");
+    }
+  }
+
+  private static boolean refused(MachineConfig.Chips chips, int cpus, boolean virtualClock) {
+    try {
+      MachineConfig made =
+          new MachineConfig(
+              4 << 20,
+              cpus,
+              chips,
+              Set.of(),
+              true,
+              virtualClock,
+              Instant.EPOCH,
+              b -> {},
+              MachineConfig.Devices.NONE,
+              false,
+              null);
+      return made.cpus() != cpus;
+    } catch (IllegalArgumentException e) {
+      return true;
     }
   }
 }

@@ -118,4 +118,39 @@ class LinuxBootTests {
       assertEquals(first.instructions(), second.instructions());
     }
   }
+
+  /** At once: the I/O APIC is the VMM's for one, and for the other there are PICs alone. */
+  @Test
+  void with_interrupt_chips_in_user_space() throws IOException, InterruptedException {
+    String append = "console=ttyS0 -- -c \"cat /proc/interrupts\"";
+    List<String> split =
+        Guest.linux(
+            CLOUD, append, "--irqchip", "split", "--cpus", "2", "--entropy", "--virtio", "mmio");
+    List<String> pics = Guest.linux(CLOUD, append, "--irqchip", "none", "--entropy");
+    try (Guest first = Guest.start(split, directory.resolve("errors1"));
+        Guest second = Guest.start(pics, directory.resolve("errors2"))) {
+      first.endInput();
+      second.endInput();
+      assertEquals(0, first.exitCode(), first.errors());
+      assertEquals(0, second.exitCode(), second.errors());
+      assertNoComplaint(first.output());
+      assertNoComplaint(second.output());
+      // A level that was heard of has ended: it came again.
+      assertInterrupts(first.output(), "IO-APIC +\\d+-fasteoi +virtio0", 2);
+      assertInterrupts(first.output(), "IO-APIC +4-edge +ttyS0", 1);
+      assertInterrupts(second.output(), "XT-PIC +virtio0", 1);
+      assertInterrupts(second.output(), "XT-PIC +timer", 100);
+    }
+  }
+
+  /** A line of /proc/interrupts, and how many there were at least on all processors. */
+  private static void assertInterrupts(String output, String line, int least) {
+    Matcher matcher = Pattern.compile("(?m)^ *\\d+:((?: +\\d+)+) +" + line).matcher(output);
+    assertTrue(matcher.find(), () -> line + " in:\n" + output);
+    int sum = 0;
+    for (String count : matcher.group(1).strip().split(" +")) {
+      sum += Integer.parseInt(count);
+    }
+    assertTrue(sum >= least, matcher.group());
+  }
 }

@@ -9,11 +9,18 @@ import java.util.List;
  * @param sciIrq the interrupt of power management, level-triggered
  * @param serialIrq the first serial port's interrupt
  * @param clockIrq the real-time clock's interrupt
+ * @param apics whether there are local APICs and an I/O APIC, beside the PICs
  * @param pci the PCI bus
  * @param virtio virtio devices that are not on it
  */
 public record AcpiMachine(
-    int cpus, int sciIrq, int serialIrq, int clockIrq, Pci pci, List<VirtioMmio> virtio) {
+    int cpus,
+    int sciIrq,
+    int serialIrq,
+    int clockIrq,
+    boolean apics,
+    Pci pci,
+    List<VirtioMmio> virtio) {
 
   public AcpiMachine {
     virtio = List.copyOf(virtio);

@@ -73,7 +73,9 @@ public final class AcpiTables {
     long dsdt = place(table("DSDT", 2, Dsdt.of(machine)), 16);
     List<Long> tables = new ArrayList<>();
     tables.add(place(fadt(machine, facs, dsdt), 16));
-    tables.add(place(madt(machine), 16));
+    if (machine.apics()) {
+      tables.add(place(madt(machine), 16));
+    }
     tables.add(place(mcfg(machine.pci()), 16));
     long rsdt = place(index("RSDT", tables, 4), 16);
     long xsdt = place(index("XSDT", tables, 8), 16);
@@ -155,6 +157,7 @@ public final class AcpiTables {
     int resetRegister = 1 << 10;
     int legacyDevices = 1 << 0;
     int noVga = 1 << 2;
+    int noMsi = machine.apics() ? 0 : 1 << 3; // whom a message would interrupt is not there
     int events = AcpiPowerManagement.PORT;
     int control = events + AcpiPowerManagement.CONTROL;
     int timer = events + AcpiPowerManagement.TIMER;
@@ -172,7 +175,7 @@ public final class AcpiTables {
     f.putShort(96, (short) 0x0fff); // no C2
     f.putShort(98, (short) 0x0fff); // no C3
     f.put(108, (byte) 0x32); // CMOS: the century
-    f.putShort(109, (short) (legacyDevices | noVga));
+    f.putShort(109, (short) (legacyDevices | noVga | noMsi));
     f.putInt(112, wbinvd | c1 | noSleepButton | resetRegister);
     port(f, 116, PciConfigPorts.RESET_PORT, 1);
     f.put(128, (byte) PciConfigPorts.RESET_VALUE);

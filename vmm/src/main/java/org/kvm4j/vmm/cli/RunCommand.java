@@ -10,6 +10,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.Kvm;
@@ -23,9 +24,11 @@ import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
 import org.kvm4j.kvm.uapi.Caps;
+import org.kvm4j.kvm.uapi.KvmCap;
 import org.kvm4j.vmm.Ending;
 import org.kvm4j.vmm.Machine;
 import org.kvm4j.vmm.MachineConfig;
+import org.kvm4j.vmm.SoftwareFeature;
 import org.kvm4j.vmm.boot.BootOptions;
 import org.kvm4j.vmm.boot.BootState;
 import org.kvm4j.vmm.boot.CpuMode;
@@ -94,9 +97,21 @@ final class RunCommand implements Callable<Integer> {
     }
   }
 
+  /** What a reset of the machine does. */
+  enum OnReset {
+    EXIT,
+    RESTART;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
   /** Where interrupt chips are. */
   enum Chips {
     KERNEL,
+    SPLIT,
     NONE;
 
     @Override
@@ -104,6 +119,11 @@ final class RunCommand implements Callable<Integer> {
       return name().toLowerCase(Locale.ROOT);
     }
   }
+
+  /** What a split chip needs. */
+  private static final int[] SPLIT_NEEDS = {
+    Caps.KVM_CAP_SPLIT_IRQCHIP, Caps.KVM_CAP_IRQ_ROUTING, Caps.KVM_CAP_SIGNAL_MSI
+  };
 
   @Spec
   @SuppressWarnings("NullAway.Init") // set by picocli
@@ -225,10 +245,22 @@ final class RunCommand implements Callable<Integer> {
       names = "--irqchip",
       paramLabel = "WHERE",
       description =
-          "${COMPLETION-CANDIDATES}: whether the kernel's interrupt chips and timer are used"
-              + " (default: kernel, where it has them; none for flat binaries, which can end by HLT"
-              + " then).")
+          "${COMPLETION-CANDIDATES}: which interrupt chips are the kernel's: all and the timer, the"
+              + " local APICs alone, or none; PICs, timer and with split the I/O APIC are kvm4j's"
+              + " then (default: kernel, where it has them; none for flat binaries, which have none"
+              + " at all then and can end by HLT).")
   private @Nullable Chips chips;
+
+  @Option(
+      names = "--on-reset",
+      paramLabel = "WHAT",
+      defaultValue = "exit",
+      description =
+          "${COMPLETION-CANDIDATES}: what a reset of the machine does, a triple fault with restart"
+              + " too: end the run, or load the guest and start it again, with the memory as it is"
+              + " otherwise (default: ${DEFAULT-VALUE}).")
+  @SuppressWarnings("NullAway.Init") // has a default
+  private OnReset onReset;
 
   @Mixin
   @SuppressWarnings("NullAway.Init") // set by picocli
@@ -330,6 +362,7 @@ final class RunCommand implements Callable<Integer> {
                 + opened.name()
                 + " backend has no interrupt chips (its KVM_CAP_IRQCHIP is 0)");
       }
+      checkChips(kvm, opened.name(), image instanceof FlatImage);
       int most = kvm.checkExtension(Caps.KVM_CAP_MAX_VCPUS);
       if (most > 0 && cpus.value() > most) {
         throw usage(
@@ -394,7 +427,8 @@ final class RunCommand implements Callable<Integer> {
           new MachineConfig(
               memory.bytes(),
               cpus.value(),
-              chips == null ? !flat : chips == Chips.KERNEL,
+              chips(flat),
+              cpu == null ? Set.of() : SoftwareFeature.hiddenBy(cpu),
               flat,
               clock == Clock.VIRTUAL,
               clock == Clock.VIRTUAL ? KernelOptions.VIRTUAL_EPOCH : Instant.now(),
@@ -410,6 +444,10 @@ final class RunCommand implements Callable<Integer> {
         } catch (GuestImageException e) {
           throw new CommandException(ExitCodes.GUEST_FILE, message(e));
         }
+        if (onReset == OnReset.RESTART) {
+          machine.restartWith(
+              () -> image.load(machine.memory(), bootOptions.withAcpiTables(machine.acpiTables())));
+        }
         boot(machine, state);
         try (Session session =
             new Session(
@@ -422,6 +460,45 @@ final class RunCommand implements Callable<Integer> {
           return report(machine, session.run(), console);
         }
       }
+    }
+  }
+
+  private MachineConfig.Chips chips(boolean flat) {
+    if (chips == Chips.SPLIT) {
+      return MachineConfig.Chips.SPLIT;
+    }
+    if (chips == Chips.NONE || (chips == null && flat)) {
+      return flat ? MachineConfig.Chips.NONE : MachineConfig.Chips.USER;
+    }
+    return MachineConfig.Chips.KERNEL;
+  }
+
+  /** Refuses what chips in user space cannot be combined with. */
+  private void checkChips(Kvm kvm, String backendName, boolean flat) {
+    if (chips == Chips.SPLIT) {
+      for (int needed : SPLIT_NEEDS) {
+        if (kvm.checkExtension(needed) <= 0) {
+          throw usage(
+              String.format(
+                  "--irqchip split: the %s backend has no local APICs apart (its %s is 0)",
+                  backendName, KvmCap.nameOf(needed)));
+        }
+      }
+    }
+    MachineConfig.Chips where = chips(flat);
+    if (where.inUserSpace() && clock == Clock.VIRTUAL) {
+      throw usage(
+          "--irqchip "
+              + chips
+              + ": kvm4j's own timer follows the host's clock, and cannot go with --clock virtual;"
+              + " --irqchip kernel can");
+    }
+    if (where == MachineConfig.Chips.USER && cpus.value() > 1) {
+      throw usage(
+          "--irqchip none: a guest starts its processors by local APICs, which are the kernel's;"
+              + " --cpus "
+              + cpus.value()
+              + " needs --irqchip kernel or split");
     }
   }
 

@@ -149,8 +149,8 @@ final class Session implements AutoCloseable {
   }
 
   private void startInput() {
-    VirtioConsole port = machine.console();
-    SerialInput.Receiver guest = port != null ? port::receive : machine.serial()::receive;
+    // The devices are others after a reset.
+    SerialInput.Receiver guest = machine::receive;
     if (!environment.inputTerminal()) {
       SerialInput.fromStream(environment.input(), guest);
       return;
@@ -158,9 +158,9 @@ final class Session implements AutoCloseable {
     EscapeKeys keys = new EscapeKeys(new KeyActions(SerialInput.typed(guest)));
     Signals.beforeStop(terminal::release);
     Signals.afterContinue(() -> takeTerminal(keys));
-    if (port != null) {
+    if (machine.console() != null) {
       Runnable resize =
-          () -> RawTerminal.size(0).ifPresent(size -> port.resize(size.columns(), size.rows()));
+          () -> RawTerminal.size(0).ifPresent(size -> resizeConsole(size.columns(), size.rows()));
       Signals.afterResize(resize);
       resize.run();
     }
@@ -170,6 +170,13 @@ final class Session implements AutoCloseable {
       Thread foreground = new Thread(() -> awaitForeground(keys), "foreground");
       foreground.setDaemon(true);
       foreground.start();
+    }
+  }
+
+  private void resizeConsole(int columns, int rows) {
+    VirtioConsole port = machine.console();
+    if (port != null) {
+      port.resize(columns, rows);
     }
   }
 

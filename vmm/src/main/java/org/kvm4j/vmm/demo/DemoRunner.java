@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.OptionalLong;
+import java.util.Set;
 import org.kvm4j.kvm.KvmException;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.vmm.Ending;
@@ -43,7 +44,8 @@ public final class DemoRunner {
         new MachineConfig(
             MEMORY,
             1,
-            false,
+            MachineConfig.Chips.NONE,
+            Set.of(),
             true,
             false,
             Instant.now(),

@@ -40,6 +40,11 @@ public final class CmosRtc extends ByteDevice {
   private static final int CENTURY = 0x32;
 
   private static final int STATUS_A_UPDATING = 0x80;
+
+  /** The enables of its interrupts, and of its square wave. */
+  private static final int STATUS_B_RESET = 0x78;
+
+  private static final int SHUTDOWN_CODE = 0x0f;
   private static final int STATUS_A_RATE = 0x0f;
   private static final int STATUS_B_24_HOURS = 0x02;
   private static final int STATUS_B_BINARY = 0x04;
@@ -66,7 +71,7 @@ public final class CmosRtc extends ByteDevice {
   private final byte[] memory = new byte[128];
   private final VmClock clock;
   private final Instant bootTime;
-  private final long bootNanos;
+  private long bootNanos;
   private final InterruptLine interrupt;
   private final Timer timer;
   private int index;
@@ -118,6 +123,36 @@ public final class CmosRtc extends ByteDevice {
     checksum();
     secondsSeen = seconds();
     this.timer = timers.apply(this::wake);
+  }
+
+  /**
+   * Takes over what the battery keeps of another: time and memory. A reset switches its interrupts
+   * off. Source: Motorola MC146818 data sheet, "RESET".
+   */
+  public void keep(CmosRtc before) {
+    synchronized (before) {
+      synchronized (this) {
+        System.arraycopy(before.memory, 0, memory, 0, memory.length);
+        memory[STATUS_B] &= (byte) ~STATUS_B_RESET;
+        bootNanos = before.bootNanos;
+        offsetSeconds = before.offsetSeconds;
+        stoppedAt = before.stoppedAt;
+        secondsSeen = seconds();
+        periodsSeen = before.periodsSeen;
+      }
+    }
+  }
+
+  /** The code at 0x0f that tells firmware why the processor was reset; it is 0 from now on. */
+  public synchronized int takeShutdownCode() {
+    int code = memory[SHUTDOWN_CODE] & 0xff;
+    memory[SHUTDOWN_CODE] = 0;
+    return code;
+  }
+
+  /** The same, without a change. */
+  public synchronized int shutdownCode() {
+    return memory[SHUTDOWN_CODE] & 0xff;
   }
 
   private void putShort(int at, long value) {

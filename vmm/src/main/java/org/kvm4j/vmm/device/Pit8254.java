@@ -1,9 +1,12 @@
 package org.kvm4j.vmm.device;
 
+import java.util.function.Function;
+
 /**
  * An 8254 timer, ports 0x40 to 0x43: three counters at 1.193182 MHz that follow the machine's
- * clock. Counter 2's gate and output are at port 0x61 ({@link SystemControlPortB}); counter 0's
- * output is no interrupt here.
+ * clock. Counter 2's gate and output are at port 0x61 ({@link SystemControlPortB}); counter 0
+ * interrupts when its output rises, if it is given a line to do so. Interrupts that are overdue are
+ * one.
  *
  * <p>Source: Intel 8254 Programmable Interval Timer data sheet, order number 231164, "Mode
  * Definitions" and "Read Operations".
@@ -27,7 +30,16 @@ public final class Pit8254 extends ByteDevice {
   private static final int ACCESS_HIGH = 2;
   private static final int ACCESS_BOTH = 3;
 
+  /** How soon an interrupt may follow another: no guest keeps the host busy with them. */
+  private static final long LEAST_DELAY = 200_000;
+
   private final VmClock clock;
+  private final InterruptLine interrupt;
+  private final Timer timer;
+
+  /** When counter 0's output rises next, in ns. */
+  private long due;
+
   private final Counter[] counters = {new Counter(), new Counter(), new Counter()};
 
   private static final class Counter {
@@ -66,7 +78,18 @@ public final class Pit8254 extends ByteDevice {
    * @param clock what the counters follow
    */
   public Pit8254(VmClock clock) {
+    this(clock, InterruptLine.NONE, Timer.NEVER);
+  }
+
+  /**
+   * @param clock what the counters follow
+   * @param interrupt what counter 0's output leads to
+   * @param timers makes the timer for it
+   */
+  public Pit8254(VmClock clock, InterruptLine interrupt, Function<Runnable, Timer> timers) {
     this.clock = clock;
+    this.interrupt = interrupt;
+    this.timer = timers.apply(this::expired);
     long now = clock.nanos();
     for (Counter counter : counters) {
       counter.start = now;
@@ -98,6 +121,41 @@ public final class Pit8254 extends ByteDevice {
     } else {
       c.stoppedTicks = ticks(c);
       c.gate = false;
+    }
+  }
+
+  /** Finds out when counter 0's output rises next. */
+  private void schedule() {
+    Counter c = counters[0];
+    long next; // ticks after the start
+    switch (c.waitingForCount ? -1 : c.mode) {
+      case 0:
+        next = c.reload;
+        break;
+      case 4: // low for one tick
+        next = c.reload + 1L;
+        break;
+      case 2:
+      case 3:
+        next = (ticks(c) / c.reload + 1) * c.reload;
+        break;
+      default: // its gate never rises
+        timer.set(-1);
+        return;
+    }
+    due = c.start + nanos(next) + 1;
+    timer.set(Math.max(due - clock.nanos(), LEAST_DELAY));
+  }
+
+  private synchronized void expired() {
+    Counter c = counters[0];
+    if (c.waitingForCount || clock.nanos() < due) {
+      return; // it was set anew meanwhile
+    }
+    interrupt.set(true);
+    interrupt.set(false);
+    if (c.mode == 2 || c.mode == 3) {
+      schedule();
     }
   }
 
@@ -168,6 +226,9 @@ public final class Pit8254 extends ByteDevice {
     c.readHighNext = false;
     c.latchedCount = -1;
     c.latchedStatus = -1;
+    if (select == 0) {
+      schedule();
+    }
   }
 
   private void readBack(int value) {
@@ -203,6 +264,9 @@ public final class Pit8254 extends ByteDevice {
     c.start = clock.nanos();
     c.stoppedTicks = 0;
     c.waitingForCount = false;
+    if (c == counters[0]) {
+      schedule();
+    }
   }
 
   /** Ticks since the count was loaded. */

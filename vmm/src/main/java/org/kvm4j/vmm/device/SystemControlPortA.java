@@ -24,6 +24,16 @@ public final class SystemControlPortA extends ByteDevice {
     this.reset = reset;
   }
 
+  /** What the guest has written. */
+  public int value() {
+    return value;
+  }
+
+  /** Gives it what another had, without resetting anything. */
+  public void restore(int before) {
+    value = before;
+  }
+
   @Override
   protected int readByte(int offset) {
     return value;

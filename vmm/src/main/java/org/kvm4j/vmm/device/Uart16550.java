@@ -76,6 +76,7 @@ public final class Uart16550 extends ByteDevice {
 
   private final byte[] fifo = new byte[FIFO_SIZE];
   private int fifoHead;
+  private boolean detached;
   private int fifoCount;
 
   private int ier;
@@ -99,14 +100,23 @@ public final class Uart16550 extends ByteDevice {
     this.interrupt = interrupt;
   }
 
+  /** Nobody reads it any more: what comes in is dropped. */
+  public synchronized void detach() {
+    detached = true;
+    notifyAll();
+  }
+
   /**
    * Gives the guest a byte, and waits until there is room for it.
    *
    * @param value 0 to 255
    */
   public synchronized void receive(int value) throws InterruptedException {
-    while (fifoCount >= capacity()) {
+    while (fifoCount >= capacity() && !detached) {
       wait();
+    }
+    if (detached) {
+      return;
     }
     push(value);
     update();

@@ -72,7 +72,9 @@ public final class GuestRam {
     if (range.address() < HOLE_START || range.end() > HOLE_END) {
       throw new IllegalArgumentException(range + " is not in the hole");
     }
-    reserved.add(range);
+    if (!reserved.contains(range)) {
+      reserved.add(range);
+    }
   }
 
   /** The memory map that the guest is given, by address. */

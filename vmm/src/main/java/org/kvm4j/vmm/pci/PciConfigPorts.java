@@ -26,21 +26,25 @@ public final class PciConfigPorts implements PortDevice {
 
   private static final int DATA = 4;
   private static final int RESET_CONTROL = 1;
+  private static final int RESET_SYSTEM = 0x02;
   private static final int RESET_CPU = 0x04;
   private static final int ENABLE = 0x8000_0000;
 
   private final PciBus bus;
-  private final Runnable reset;
+  private final Runnable softReset;
+  private final Runnable hardReset;
   private int address;
   private int resetControl;
 
   /**
    * @param bus bus 0
-   * @param reset what happens when the guest resets the machine through port 0xcf9
+   * @param softReset what happens when the guest resets the processors through port 0xcf9
+   * @param hardReset what happens when it resets the whole machine so
    */
-  public PciConfigPorts(PciBus bus, Runnable reset) {
+  public PciConfigPorts(PciBus bus, Runnable softReset, Runnable hardReset) {
     this.bus = bus;
-    this.reset = reset;
+    this.softReset = softReset;
+    this.hardReset = hardReset;
   }
 
   @Override
@@ -64,7 +68,7 @@ public final class PciConfigPorts implements PortDevice {
       boolean resets = (value & RESET_CPU) != 0 && (resetControl & RESET_CPU) == 0;
       resetControl = value & ~RESET_CPU;
       if (resets) {
-        reset.run();
+        ((value & RESET_SYSTEM) != 0 ? hardReset : softReset).run();
       }
     } else if (offset == 0 && size == 4) {
       // Only a double word sets the address; a lesser access goes past the register.

@@ -34,6 +34,7 @@ public final class VirtioConsole extends VirtioDevice {
   private final Object inputLock = new Object();
   private final byte[] input = new byte[4096];
   private int inputHead;
+  private boolean detached;
   private int inputCount;
 
   /**
@@ -92,6 +93,19 @@ public final class VirtioConsole extends VirtioDevice {
     configChanged();
   }
 
+  /** Nobody reads it any more: what comes in is dropped. */
+  public void detach() {
+    synchronized (inputLock) {
+      detached = true;
+      inputLock.notifyAll();
+    }
+  }
+
+  /** Has the window's size that another knows. */
+  public void keepSize(VirtioConsole before) {
+    resize(before.columns, before.rows);
+  }
+
   /**
    * Gives the guest a byte, and waits until there is room for it.
    *
@@ -99,8 +113,11 @@ public final class VirtioConsole extends VirtioDevice {
    */
   public void receive(int value) throws InterruptedException {
     synchronized (inputLock) {
-      while (inputCount == input.length) {
+      while (inputCount == input.length && !detached) {
         inputLock.wait();
+      }
+      if (detached) {
+        return;
       }
       input[(inputHead + inputCount) % input.length] = (byte) value;
       inputCount++;

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.kvm4j.vmm.memory.GuestRam;
 import org.kvm4j.vmm.memory.HeapUserMemory;
@@ -56,7 +57,7 @@ class AcpiTablesTests {
   }
 
   private static AcpiMachine machine(int cpus, AcpiMachine.VirtioMmio... virtio) {
-    return new AcpiMachine(cpus, 9, 4, 8, PCI, List.of(virtio));
+    return new AcpiMachine(cpus, 9, 4, 8, true, PCI, List.of(virtio));
   }
 
   private String text(long address, int length) {
@@ -115,6 +116,15 @@ class AcpiTablesTests {
     assertEquals(0x0900_0a02, memory.getInt(override));
     assertEquals(9, memory.getInt(override + 4));
     assertEquals(0xd, memory.getShort(override + 8));
+  }
+
+  @Test
+  void without_apics_there_is_no_madt_and_no_message_is_an_interrupt() {
+    Map<String, Long> tables = tables(new AcpiMachine(1, 9, 4, 8, false, PCI, List.of()));
+    assertEquals(Set.of("RSDT", "XSDT", "FACP", "FACS", "MCFG", "DSDT"), tables.keySet());
+    int withoutMsi = 1 << 3;
+    assertEquals(withoutMsi, memory.getShort(at(tables, "FACP") + 109) & withoutMsi);
+    assertEquals(0, memory.getShort(at(tables(machine(1)), "FACP") + 109) & withoutMsi);
   }
 
   @Test

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -499,6 +501,51 @@ class RunCommandTests {
         "real",
         "--irqchip",
         "kernel");
+  }
+
+  /** A multiboot kernel that halts. */
+  private String multiboot() throws IOException {
+    ByteBuffer kernel = ByteBuffer.allocate(33).order(ByteOrder.LITTLE_ENDIAN);
+    kernel.putInt(0x1bad_b002).putInt(0x1_0000).putInt(-(0x1bad_b002 + 0x1_0000));
+    kernel.putInt(0x10_0000).putInt(0x10_0000).putInt(0).putInt(0).putInt(0x10_0020);
+    kernel.put((byte) 0xf4);
+    return Files.write(directory.resolve("kernel"), kernel.array()).toString();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"split", "none"})
+  void chips_of_its_own_need_the_hosts_clock(String where) throws IOException {
+    refused(
+        ExitCodes.USAGE,
+        "--irqchip "
+            + where
+            + ": kvm4j's own timer follows the host's clock, and cannot go with --clock virtual;"
+            + " --irqchip kernel can",
+        "--kernel",
+        multiboot(),
+        "--irqchip",
+        where,
+        "--clock",
+        "virtual");
+  }
+
+  @Test
+  void without_local_apics_there_is_one_processor() throws IOException {
+    refused(
+        ExitCodes.USAGE,
+        "--irqchip none: a guest starts its processors by local APICs, which are the kernel's;"
+            + " --cpus 2 needs --irqchip kernel or split",
+        "--kernel",
+        multiboot(),
+        "--irqchip",
+        "none",
+        "--cpus",
+        "2");
+  }
+
+  @Test
+  void without_local_apics_a_kernel_that_halts_for_good_has_ended() throws IOException {
+    assertEquals(ExitCodes.OK, cli.run("run", "--kernel", multiboot(), "--irqchip", "none"));
   }
 
   @Test

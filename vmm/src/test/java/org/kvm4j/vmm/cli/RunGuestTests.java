@@ -157,6 +157,18 @@ class RunGuestTests {
   }
 
   @Test
+  void a_guest_without_x2apic_cannot_switch_it_on() throws IOException {
+    // mov ecx, 0x1b; rdmsr; or ah, 4; jmp over what #GP leads to (mov al, 13; out 0xf4, al; hlt);
+    // mov dword [13 * 4], 0x7c0d; wrmsr; mov eax, 1; cpuid; shr ecx, 21; and cl, 1; mov al, cl; out
+    // 0xf4, al
+    String code =
+        "66 b9 1b 00 00 00 0f 32 80 cc 04 eb 05 b0 0d e6 f4 f4 66 c7 06 34 00 0d 7c 00 00 0f 30"
+            + " 66 b8 01 00 00 00 0f a2 66 c1 e9 15 80 e1 01 88 c8 e6 f4 f4";
+    assertEquals(64 + 1, guest(code, "--irqchip", "kernel"));
+    assertEquals(64 + 13, guest(code, "--irqchip", "kernel", "--cpu", "kvm4j-v1,-x2apic"));
+  }
+
+  @Test
   void a_flat_guest_in_long_mode_starts_on_a_processor_without_sse() throws IOException {
     assertEquals(
         ExitCodes.OK, guest(HALT, "--mode", "long", "--memory", "2M", "--cpu", "kvm4j-v1,-sse"));

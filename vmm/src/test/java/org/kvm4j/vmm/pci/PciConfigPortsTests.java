@@ -11,8 +11,9 @@ import org.junit.jupiter.api.Test;
 class PciConfigPortsTests {
 
   private int resets;
+  private int softResets;
   private final PciBus bus = new PciBus(0xe000_0000L, 0x100_0000);
-  private final PciConfigPorts pci = new PciConfigPorts(bus, () -> resets++);
+  private final PciConfigPorts pci = new PciConfigPorts(bus, () -> softResets++, () -> resets++);
   private final PciExpressConfig memory = new PciExpressConfig(bus);
 
   @BeforeEach
@@ -58,6 +59,10 @@ class PciConfigPortsTests {
     assertEquals(0, resets);
     assertEquals(0x02, pci.read(1, 1));
     pci.write(1, 1, 0x06);
+    assertEquals(1, resets);
+    pci.write(1, 1, 0x00);
+    pci.write(1, 1, 0x04);
+    assertEquals(1, softResets, "the processors alone");
     assertEquals(1, resets);
   }
 
