@@ -77,6 +77,10 @@ public final class Decoder {
   private int pos;
   private int limit;
   private @Nullable CodeSource source;
+
+  /** What the result is written to, if not to a new object. */
+  private @Nullable Instruction into;
+
   private boolean tooLong;
   private boolean pastLimit;
 
@@ -170,6 +174,31 @@ public final class Decoder {
     return decode(codeSize);
   }
 
+  /**
+   * As {@link #decode(ByteBuffer, int, int, int)}, making no new object.
+   *
+   * @param into is overwritten
+   * @return {@code into}, or {@link Instruction#PAST_LIMIT}
+   */
+  public Instruction decode(
+      ByteBuffer bank, int offset, int limit, int codeSize, Instruction into) {
+    this.into = into;
+    try {
+      return decode(bank, offset, limit, codeSize);
+    } finally {
+      this.into = null;
+    }
+  }
+
+  private Instruction made(Opcode opcode, int length) {
+    Instruction i = into;
+    if (i == null) {
+      return new Instruction(f, opcode, length);
+    }
+    i.set(f, opcode, length);
+    return i;
+  }
+
   private Instruction decode(int mode) {
     tooLong = false;
     pastLimit = false;
@@ -181,16 +210,16 @@ public final class Decoder {
     }
     if (tooLong) {
       clearOperands();
-      return new Instruction(f, Opcode.TOO_LONG, MAXIMUM_LENGTH);
+      return made(Opcode.TOO_LONG, MAXIMUM_LENGTH);
     }
     if (pastLimit) {
       return Instruction.PAST_LIMIT;
     }
     if (form == null || bad) {
       clearOperands();
-      return new Instruction(f, Opcode.INVALID, pos - start);
+      return made(Opcode.INVALID, pos - start);
     }
-    return new Instruction(f, form.opcode, pos - start);
+    return made(form.opcode, pos - start);
   }
 
   private void reset(int codeSize) {

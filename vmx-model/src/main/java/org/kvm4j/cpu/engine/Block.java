@@ -38,8 +38,9 @@ final class Block extends Op {
   /** When the jump cache took it; 0 if it is in no cache, or gone. */
   int epoch;
 
-  /** The branches linked to this block, to be unlinked when it goes. */
-  private final ArrayList<Op> incoming = new ArrayList<>(2);
+  // The branches linked to this block, to be unlinked when it goes: mostly there is one.
+  private @Nullable Op incoming;
+  private @Nullable List<Op> moreIncoming;
 
   /** The next block at the same offset, in another mode. */
   @Nullable Block sibling;
@@ -76,15 +77,28 @@ final class Block extends Op {
 
   /** Remembers that a branch leads here. */
   void addIncoming(Op branch) {
-    incoming.add(branch);
+    if (incoming == null) {
+      incoming = branch;
+      return;
+    }
+    if (moreIncoming == null) {
+      moreIncoming = new ArrayList<>(2);
+    }
+    moreIncoming.add(branch);
   }
 
   /** Makes the branches that lead here ask the dispatcher again. */
   void dropIncoming() {
-    for (Op op : incoming) {
-      op.unlink(this);
+    if (incoming != null) {
+      incoming.unlink(this);
+      incoming = null;
     }
-    incoming.clear();
+    if (moreIncoming != null) {
+      for (Op op : moreIncoming) {
+        op.unlink(this);
+      }
+      moreIncoming = null;
+    }
   }
 
   @Override

@@ -54,7 +54,7 @@ final class FlagOps {
     private final Instruction instruction;
 
     Cli(Instruction i) {
-      instruction = i;
+      instruction = i.copy();
     }
 
     @Override

@@ -12,8 +12,11 @@ final class GenericOp extends Op {
   private final Handler handler;
   private final boolean ends;
 
+  /**
+   * @param i is copied
+   */
   GenericOp(Instruction i) {
-    this.instruction = i;
+    this.instruction = i.copy();
     this.handler = Handlers.of(i.opcode);
     this.ends = i.endsBlock;
   }

@@ -2,7 +2,7 @@ package org.kvm4j.cpu.engine;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
@@ -115,6 +115,7 @@ public final class Interpreter {
     this.factory = new OpFactory(this);
     cpu.mmu.codeWrites = this::ownCodeWritten;
     memory.addCodeWriteListener(foreignListener);
+    Arrays.setAll(decoded, k -> new Instruction());
     Integer after = Integer.getInteger("org.kvm4j.cpu.translate");
     if (after != null) {
       translate(after);
@@ -571,7 +572,7 @@ public final class Interpreter {
     pages.clear();
     lastPage = null;
     leaving = null;
-    java.util.Arrays.fill(jumpBlock, null);
+    Arrays.fill(jumpBlock, null);
   }
 
   // ---- decoding ----
@@ -580,15 +581,21 @@ public final class Interpreter {
     return cpu.codeSize | (cpu.protectedMode ? 0 : Decoder.REAL_MODE);
   }
 
+  /**
+   * What a block is decoded to, again and again: so its operations come one after the other in the
+   * heap, without anything between them, which is what flat code lives by.
+   */
+  private final Instruction[] decoded = new Instruction[BLOCK_LIMIT];
+
   /** Decodes a block; null if its first instruction is not in memory. */
   private @Nullable Block decode(CodePage page, TlbEntry e, int start) {
     Cpu c = cpu;
     ByteBuffer bank = e.bank;
     int base = e.offset;
-    ArrayList<Instruction> instructions = new ArrayList<>();
+    int n = 0;
     int at = start;
-    while (instructions.size() < BLOCK_LIMIT && at < 4096) {
-      Instruction i = decoder.decode(bank, base + at, base + 4096, decodeMode());
+    while (n < BLOCK_LIMIT && at < 4096) {
+      Instruction i = decoder.decode(bank, base + at, base + 4096, decodeMode(), decoded[n]);
       if (i == Instruction.PAST_LIMIT) {
         break;
       }
@@ -598,7 +605,6 @@ public final class Interpreter {
         break;
       }
     }
-    int n = instructions.size();
     if (n == 0) {
       return start < CodePage.SIZE ? decodeCrossing(e, start) : null;
     }
@@ -610,7 +616,7 @@ public final class Interpreter {
     Op last = b;
     int offset = start;
     for (int k = 0; k < n; k++) {
-      Instruction i = instructions.get(k);
+      Instruction i = decoded[k];
       Op op = factory.make(i, offset, c);
       op.offset = (short) offset;
       op.length = (byte) i.length;
