@@ -104,8 +104,8 @@ final class Block extends Op {
   @Override
   @Nullable Op exec(Cpu c) {
     Region r = region;
-    if (r != null) {
-      return r.run(c);
+    if (r != null && r.isReady(c)) {
+      return r.enter(c);
     }
     if ((c.countdown -= count) < 0 || c.attention != 0) {
       c.countdown += count;

@@ -109,38 +109,69 @@ final class ConditionWriter {
   private boolean afterSub(int test, int size, boolean negated, Label to) {
     switch (test) {
       case EQUAL:
-        w.pushA();
-        w.pushB();
-        v.visitInsn(LCMP);
-        v.visitJumpInsn(negated ? IFNE : IFEQ, to);
+        operands(size, false);
+        if (size == 4) {
+          v.visitJumpInsn(negated ? IF_ICMPNE : IF_ICMPEQ, to);
+        } else {
+          v.visitInsn(LCMP);
+          v.visitJumpInsn(negated ? IFNE : IFEQ, to);
+        }
         return true;
       case BELOW:
       case BELOW_OR_EQUAL:
-        w.pushA();
-        unsigned(size);
-        w.pushB();
-        unsigned(size);
-        v.visitInsn(LCMP);
-        compare(test == BELOW_OR_EQUAL, negated, to);
+        operands(size, true);
+        compare(size, test == BELOW_OR_EQUAL, negated, to);
         return true;
       case LESS:
       case LESS_OR_EQUAL:
-        w.pushA();
-        signed(size);
-        w.pushB();
-        signed(size);
-        v.visitInsn(LCMP);
-        compare(test == LESS_OR_EQUAL, negated, to);
+        if (size == 4) {
+          operands(size, false);
+        } else {
+          w.pushA();
+          signed(size);
+          w.pushB();
+          signed(size);
+        }
+        compare(size, test == LESS_OR_EQUAL, negated, to);
         return true;
       case SIGN:
         w.pushA();
         w.pushB();
         v.visitInsn(LSUB);
-        signed(size);
-        negative(negated, to);
-        return true;
+        return result(test, size, negated, to);
       default:
         return false;
+    }
+  }
+
+  /** Pushes A and B: as ints if they are of 32 bits. */
+  private void operands(int size, boolean unsigned) {
+    w.pushA();
+    operand(size, unsigned);
+    w.pushB();
+    operand(size, unsigned);
+  }
+
+  private void operand(int size, boolean unsigned) {
+    if (size == 4) {
+      v.visitInsn(L2I);
+      if (unsigned) {
+        v.visitLdcInsn(Integer.MIN_VALUE);
+        v.visitInsn(IXOR);
+      }
+    } else if (unsigned) {
+      unsigned(size);
+    }
+  }
+
+  private void compare(int size, boolean orEqual, boolean negated, Label to) {
+    if (size != 4) {
+      v.visitInsn(LCMP);
+      compare(orEqual, negated, to);
+    } else if (orEqual) {
+      v.visitJumpInsn(negated ? IF_ICMPGT : IF_ICMPLE, to);
+    } else {
+      v.visitJumpInsn(negated ? IF_ICMPGE : IF_ICMPLT, to);
     }
   }
 
@@ -158,8 +189,7 @@ final class ConditionWriter {
       case EQUAL:
       case BELOW_OR_EQUAL:
         w.pushA();
-        zero(negated, to);
-        return true;
+        return result(EQUAL, size, negated, to);
       case BELOW:
         if (negated) {
           v.visitJumpInsn(GOTO, to);
@@ -168,9 +198,7 @@ final class ConditionWriter {
       case SIGN:
       case LESS:
         w.pushA();
-        signed(size);
-        negative(negated, to);
-        return true;
+        return result(SIGN, size, negated, to);
       case LESS_OR_EQUAL:
         w.pushA();
         signed(size);
@@ -206,6 +234,11 @@ final class ConditionWriter {
 
   /** Tests a result on the stack, of a size, that may have garbage above it. */
   private boolean result(int test, int size, boolean negated, Label to) {
+    if (size == 4) {
+      v.visitInsn(L2I);
+      v.visitJumpInsn(test == EQUAL ? (negated ? IFNE : IFEQ) : (negated ? IFGE : IFLT), to);
+      return true;
+    }
     signed(size);
     if (test == EQUAL) {
       zero(negated, to);

@@ -160,8 +160,11 @@ final class InstructionWriter {
     return true;
   }
 
-  /** Loads from the address on the stack, above which is nothing and below which the MMU. */
-  private void load(int size) {
+  /**
+   * Loads from the address on the stack, above which is nothing and below which the MMU. Above 32
+   * bits the result has the sign, which {@link #load} cuts.
+   */
+  private void loadRaw(int size) {
     switch (size) {
       case 1 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read8", "(J)I", false);
       case 2 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read16", "(J)I", false);
@@ -172,6 +175,10 @@ final class InstructionWriter {
       }
     }
     v.visitInsn(I2L);
+  }
+
+  private void load(int size) {
+    loadRaw(size);
     if (size == 4) {
       cut(4);
     }
@@ -211,6 +218,30 @@ final class InstructionWriter {
         address();
         load(size);
       }
+    }
+  }
+
+  /** As {@link #operand}, but that anything may be above the size. */
+  private void rawOperand(int kind, int reg, int size) {
+    switch (kind) {
+      case OperandKind.GPR -> w.register(reg);
+      case OperandKind.IMMEDIATE -> w.push(i.immediate);
+      case OperandKind.MEMORY -> {
+        w.faulting();
+        w.pushMmu();
+        address();
+        loadRaw(size);
+      }
+      default -> operand(kind, reg, size);
+    }
+  }
+
+  /** As operands of lazy flags are: 32 bits by themselves, others zero-extended. */
+  private void flagOperand(int kind, int reg, int size) {
+    if (size == 4) {
+      rawOperand(kind, reg, size);
+    } else {
+      operand(kind, reg, size);
     }
   }
 
@@ -339,7 +370,7 @@ final class InstructionWriter {
   /** Pushes the first operand; of memory its address is in T2 then, and it can be written. */
   private void destination() {
     if (!toMemory()) {
-      operand0();
+      flagOperand(i.kind0, i.reg0, i.size0);
       return;
     }
     w.faulting();
@@ -351,7 +382,7 @@ final class InstructionWriter {
     v.visitMethodInsn(INVOKEVIRTUAL, MMU, "probeWrite", "(JI)V", false);
     w.pushMmu();
     w.pushT2();
-    load(i.size0);
+    loadRaw(i.size0);
   }
 
   /** Pops the result into T1 and from there to the first operand. */
@@ -371,28 +402,37 @@ final class InstructionWriter {
     int size = i.size0;
     boolean keeps = i.opcode == Opcode.CMP || i.opcode == Opcode.TEST;
     boolean zero = i.opcode == Opcode.XOR && i.kind0 == i.kind1 && i.reg0 == i.reg1 && !toMemory();
+    boolean seen = w.flagsSeen();
     if (zero) {
-      w.push(0L);
-      w.popA();
-      w.setKind(LazyFlags.LOGIC, size);
+      if (seen) {
+        w.push(0L);
+        w.popA();
+        w.setKind(LazyFlags.LOGIC, size);
+      } else {
+        w.setNothing();
+      }
       w.push(0L);
       set0();
       return;
     }
+    if (!seen) {
+      unseen(size, keeps);
+      return;
+    }
     // What may fault comes before the operands of the older flags are lost.
     if (i.kind1 == OperandKind.MEMORY) {
-      operand(i.kind1, i.reg1, size);
+      flagOperand(i.kind1, i.reg1, size);
       w.popB();
-      operand0();
+      flagOperand(i.kind0, i.reg0, size);
       w.popA();
     } else {
       if (keeps) {
-        operand0();
+        flagOperand(i.kind0, i.reg0, size);
       } else {
         destination();
       }
       w.popA();
-      operand(i.kind1, i.reg1, size);
+      flagOperand(i.kind1, i.reg1, size);
       w.popB();
     }
     switch (i.opcode) {
@@ -425,6 +465,34 @@ final class InstructionWriter {
     }
   }
 
+  /** Arithmetic whose flags nobody looks at. */
+  private void unseen(int size, boolean keeps) {
+    if (keeps) {
+      if (i.kind0 == OperandKind.MEMORY || i.kind1 == OperandKind.MEMORY) {
+        rawOperand(OperandKind.MEMORY, 0, size);
+        v.visitInsn(POP2);
+      }
+      w.setNothing();
+      return;
+    }
+    if (toMemory()) {
+      destination();
+    } else {
+      rawOperand(i.kind0, i.reg0, size);
+    }
+    rawOperand(i.kind1, i.reg1, size);
+    w.setNothing();
+    v.visitInsn(
+        switch (i.opcode) {
+          case ADD -> LADD;
+          case SUB -> LSUB;
+          case OR -> LOR;
+          case XOR -> LXOR;
+          default -> LAND;
+        });
+    result();
+  }
+
   private void withCarry() {
     w.settled();
     if (i.kind1 == OperandKind.MEMORY) {
@@ -447,11 +515,16 @@ final class InstructionWriter {
   }
 
   private void increment() {
-    w.settled();
+    boolean seen = w.flagsSeen();
+    if (seen) {
+      w.settledToKeep();
+    }
     destination();
-    w.popA();
-    w.setKind(i.opcode == Opcode.INC ? LazyFlags.INC : LazyFlags.DEC, i.size0);
-    w.pushA();
+    if (seen) {
+      w.popA();
+      w.setKindOfSome(i.opcode == Opcode.INC ? LazyFlags.INC : LazyFlags.DEC, i.size0);
+      w.pushA();
+    }
     w.push(1L);
     v.visitInsn(i.opcode == Opcode.INC ? LADD : LSUB);
     result();
@@ -465,11 +538,15 @@ final class InstructionWriter {
       result();
       return;
     }
-    w.popB();
-    w.push(0L);
-    w.popA();
-    w.setKind(LazyFlags.SUB, i.size0);
-    w.pushB();
+    if (w.flagsSeen()) {
+      w.popB();
+      w.push(0L);
+      w.popA();
+      w.setKind(LazyFlags.SUB, i.size0);
+      w.pushB();
+    } else {
+      w.setNothing();
+    }
     v.visitInsn(LNEG);
     result();
   }
@@ -489,15 +566,19 @@ final class InstructionWriter {
       return true;
     }
     operand0();
-    w.popA();
-    w.push((long) count);
-    w.popB();
-    int operation =
-        i.opcode == Opcode.SHL
-            ? LazyFlags.SHL
-            : i.opcode == Opcode.SHR ? LazyFlags.SHR : LazyFlags.SAR;
-    w.setKind(operation, size);
-    w.pushA();
+    if (w.flagsSeen()) {
+      w.popA();
+      w.push((long) count);
+      w.popB();
+      int operation =
+          i.opcode == Opcode.SHL
+              ? LazyFlags.SHL
+              : i.opcode == Opcode.SHR ? LazyFlags.SHR : LazyFlags.SAR;
+      w.setKind(operation, size);
+      w.pushA();
+    } else {
+      w.setNothing();
+    }
     if (i.opcode == Opcode.SAR) {
       extend(size);
     }
@@ -544,20 +625,31 @@ final class InstructionWriter {
     if (i.kind2 != OperandKind.IMMEDIATE && i.kind2 != OperandKind.NONE) {
       return false;
     }
+    if (!w.flagsSeen()) {
+      rawOperand(i.kind1, i.reg1, size);
+      if (i.kind2 == OperandKind.IMMEDIATE) {
+        w.push(i.immediate);
+      } else {
+        rawOperand(i.kind0, i.reg0, size);
+      }
+      v.visitInsn(LMUL);
+      set0();
+      return true;
+    }
     // It changes CF and OF alone.
-    w.settled();
+    w.settledToKeep();
     if (i.kind2 == OperandKind.IMMEDIATE) {
-      operand(i.kind1, i.reg1, size);
+      flagOperand(i.kind1, i.reg1, size);
       w.popA();
-      w.push(i.immediate & mask(size));
+      w.push(i.immediate);
       w.popB();
     } else {
-      operand(i.kind1, i.reg1, size);
+      flagOperand(i.kind1, i.reg1, size);
       w.popB();
-      operand0();
+      flagOperand(i.kind0, i.reg0, size);
       w.popA();
     }
-    w.setKind(LazyFlags.IMUL, size);
+    w.setKindOfSome(LazyFlags.IMUL, size);
     w.pushA();
     w.pushB();
     v.visitInsn(LMUL);

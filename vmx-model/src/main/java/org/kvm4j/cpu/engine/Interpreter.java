@@ -232,12 +232,14 @@ public final class Interpreter {
   /** The instruction that threw: in a region that is another than what the dispatcher executed. */
   private @Nullable Op culprit(@Nullable Op op) {
     depth = 0;
-    return op instanceof Block ? at : op;
+    Op inRegion = at;
+    at = null;
+    return op instanceof Block && inRegion != null ? inRegion : op;
   }
 
   // ---- regions ----
 
-  /** In a region: the instruction that is executed, or threw. */
+  /** The instruction of a region that threw. */
   @Nullable Op at;
 
   /** Guest calls that are calls of the JVM's now. */
@@ -260,7 +262,16 @@ public final class Interpreter {
    * @param after how many executions; 0 for all code at once
    */
   public void translate(int after) {
-    translator = new Translator(this, decoder, memory);
+    translate(after, HOT_TIER);
+  }
+
+  /**
+   * As above.
+   *
+   * @param optimised for the JVM's optimising compiler
+   */
+  void translate(int after, boolean optimised) {
+    translator = new Translator(this, decoder, memory, optimised);
     heat = after;
   }
 
@@ -268,6 +279,8 @@ public final class Interpreter {
   public long regions() {
     return translator == null ? 0 : translator.regions();
   }
+
+  private static final boolean HOT_TIER = Boolean.getBoolean("org.kvm4j.t2");
 
   /** A block has been executed often. */
   void hot(Block b) {
@@ -291,10 +304,10 @@ public final class Interpreter {
     Op n = next;
     while (n != expected && n instanceof Block b) {
       Region r = b.region;
-      if (r == null) {
+      if (r == null || !r.isReady(c)) {
         break;
       }
-      n = r.run(c);
+      n = r.enter(c);
     }
     depth--;
     return n;
@@ -599,7 +612,7 @@ public final class Interpreter {
       if (i == Instruction.PAST_LIMIT) {
         break;
       }
-      instructions.add(i);
+      n++;
       at += i.length;
       if (i.endsBlock || i.isBranch || i.opcode == Opcode.INVALID || i.opcode == Opcode.TOO_LONG) {
         break;

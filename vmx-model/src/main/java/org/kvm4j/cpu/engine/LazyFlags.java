@@ -47,6 +47,127 @@ final class LazyFlags {
     return 1 << (kind & 3);
   }
 
+  /** The method that puts flags of a kind where all others look for them. */
+  static String method(int kind) {
+    return METHODS[operation(kind)] + size(kind);
+  }
+
+  private static final String[] METHODS = {
+    "", "add", "sub", "logic", "shl", "shr", "sar", "inc", "dec", "imul"
+  };
+
+  static void add1(Cpu c, long a, long b) {
+    Alu.add8(c, (int) a, (int) b);
+  }
+
+  static void sub1(Cpu c, long a, long b) {
+    Alu.sub8(c, (int) a, (int) b);
+  }
+
+  static void logic1(Cpu c, long a, long b) {
+    Alu.logic8(c, (int) a);
+  }
+
+  static void inc1(Cpu c, long a, long b) {
+    Alu.inc8(c, (int) a);
+  }
+
+  static void dec1(Cpu c, long a, long b) {
+    Alu.dec8(c, (int) a);
+  }
+
+  static void add2(Cpu c, long a, long b) {
+    Alu.add16(c, (int) a, (int) b);
+  }
+
+  static void sub2(Cpu c, long a, long b) {
+    Alu.sub16(c, (int) a, (int) b);
+  }
+
+  static void logic2(Cpu c, long a, long b) {
+    Alu.logic16(c, (int) a);
+  }
+
+  static void inc2(Cpu c, long a, long b) {
+    Alu.inc16(c, (int) a);
+  }
+
+  static void dec2(Cpu c, long a, long b) {
+    Alu.dec16(c, (int) a);
+  }
+
+  static void add4(Cpu c, long a, long b) {
+    Alu.add32(c, (int) a, (int) b);
+  }
+
+  static void sub4(Cpu c, long a, long b) {
+    Alu.sub32(c, (int) a, (int) b);
+  }
+
+  static void logic4(Cpu c, long a, long b) {
+    Alu.logic32(c, (int) a);
+  }
+
+  static void inc4(Cpu c, long a, long b) {
+    Alu.inc32(c, (int) a);
+  }
+
+  static void dec4(Cpu c, long a, long b) {
+    Alu.dec32(c, (int) a);
+  }
+
+  static void add8(Cpu c, long a, long b) {
+    Alu.add64(c, a, b);
+  }
+
+  static void sub8(Cpu c, long a, long b) {
+    Alu.sub64(c, a, b);
+  }
+
+  static void logic8(Cpu c, long a, long b) {
+    Alu.logic64(c, a);
+  }
+
+  static void inc8(Cpu c, long a, long b) {
+    Alu.inc64(c, a);
+  }
+
+  static void dec8(Cpu c, long a, long b) {
+    Alu.dec64(c, a);
+  }
+
+  static void shl4(Cpu c, long a, long b) {
+    Alu.shl(c, 4, a, (int) b);
+  }
+
+  static void shr4(Cpu c, long a, long b) {
+    Alu.shr(c, 4, a, (int) b);
+  }
+
+  static void sar4(Cpu c, long a, long b) {
+    Alu.sar(c, 4, a, (int) b);
+  }
+
+  static void imul4(Cpu c, long a, long b) {
+    Alu.imul32(c, (int) a, (int) b);
+  }
+
+  static void shl8(Cpu c, long a, long b) {
+    Alu.shl(c, 8, a, (int) b);
+  }
+
+  static void shr8(Cpu c, long a, long b) {
+    Alu.shr(c, 8, a, (int) b);
+  }
+
+  static void sar8(Cpu c, long a, long b) {
+    Alu.sar(c, 8, a, (int) b);
+  }
+
+  static void imul8(Cpu c, long a, long b) {
+    Alu.imul64(c, a, b);
+  }
+
   /** Puts flags where all others look for them. */
   static void settle(Cpu c, int kind, long a, long b) {
     int size = size(kind);

@@ -2,6 +2,8 @@ package org.kvm4j.cpu.engine;
 
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.CpuException;
+import org.kvm4j.cpu.core.NestedFault;
 
 /**
  * Blocks of one page as one method of the JVM's: what {@link Translator} makes a class of. Entered
@@ -27,7 +29,14 @@ abstract class Region {
   /** The blocks. */
   final Op[] blocks;
 
-  Region(Interpreter engine, Op[] ops, Op[] ends, byte[] kinds, Op[] blocks) {
+  /** Instructions: what one way through it, without loops, can take of the budget at most. */
+  final int count;
+
+  /** Index of the instruction that is executed by the interpreter, or faults. */
+  int at;
+
+  Region(Interpreter engine, Op[] ops, Op[] ends, byte[] kinds, Op[] blocks, int count) {
+    this.count = count;
     this.engine = engine;
     this.blocks = blocks;
     this.ops = ops;
@@ -35,8 +44,37 @@ abstract class Region {
     this.kinds = kinds;
   }
 
+  /**
+   * Whether it may be entered: it looks at the budget and at {@link Cpu#attention} in loops only.
+   */
+  final boolean isReady(Cpu c) {
+    return c.countdown >= count && c.attention == 0;
+  }
+
   /** Runs it: what comes next, as for {@link Op#exec}. */
+  final @Nullable Op enter(Cpu c) {
+    try {
+      return run(c);
+    } catch (CpuException | NestedFault e) {
+      if (engine.at == null) {
+        engine.at = ops[at];
+      }
+      throw e;
+    }
+  }
+
+  /** Its code. Called by {@link #enter} alone. */
   abstract @Nullable Op run(Cpu c);
+
+  /** Whether a loop may go on. */
+  final boolean mayLoop(Cpu c, int block) {
+    return c.countdown >= count && c.attention == 0 && !dead;
+  }
+
+  /** As above, where the budget is in a variable. */
+  static boolean mayLoop(long left, long count, Cpu c) {
+    return left >= count && c.attention == 0;
+  }
 
   /**
    * An instruction faults; registers and the budget are in {@link Cpu} already.
@@ -45,16 +83,15 @@ abstract class Region {
    * @param kind of the lazy flags, where a variable has it
    */
   final void fault(Cpu c, int index, int kind, long a, long b) {
-    engine.at = ops[index];
+    at = index;
     int k = kinds[index];
     LazyFlags.settle(c, k == DYNAMIC ? kind : k, a, b);
   }
 
   /** An instruction as the interpreter does it. */
   final @Nullable Op interpret(Cpu c, int index) {
-    Op op = ops[index];
-    engine.at = op;
-    return op.exec(c);
+    at = index;
+    return ops[index].exec(c);
   }
 
   /**
@@ -65,7 +102,7 @@ abstract class Region {
   final @Nullable Op pass(Cpu c, int index) {
     Op op = ops[index];
     Op following = op.next;
-    engine.at = op;
+    at = index;
     Op next = op.exec(c);
     return next == following && !dead ? null : next == null ? LEAVE : next;
   }
@@ -90,7 +127,7 @@ abstract class Region {
   final @Nullable Op call(Cpu c, int index, int block) {
     Op expected = blocks[block];
     Op next = engine.call(((BranchOps.Direct) ops[index]).take(c), c, expected);
-    return next == expected && !dead ? null : next == null ? LEAVE : next;
+    return next == expected && !dead && isReady(c) ? null : next == null ? LEAVE : next;
   }
 
   /** What the dispatcher goes on with where there is nothing known. */

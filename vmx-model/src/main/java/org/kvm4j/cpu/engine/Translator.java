@@ -11,12 +11,17 @@ import org.kvm4j.ept.memory.PhysicalMemory;
 final class Translator {
   private static final MethodHandles.Lookup LOOKUP = MethodHandles.lookup();
 
+  /** How many times as often a block has to be executed that is within a region already. */
+  private static final int WITHIN = 8;
+
   private final Interpreter engine;
   private final Decoder decoder;
   private final PhysicalMemory memory;
+  private final boolean optimised;
   private long regions;
 
-  Translator(Interpreter engine, Decoder decoder, PhysicalMemory memory) {
+  Translator(Interpreter engine, Decoder decoder, PhysicalMemory memory, boolean optimised) {
+    this.optimised = optimised;
     this.engine = engine;
     this.decoder = decoder;
     this.memory = memory;
@@ -42,7 +47,7 @@ final class Translator {
       if (plan.parts.isEmpty()) {
         return;
       }
-      byte[] code = new RegionWriter(plan).write();
+      byte[] code = new RegionWriter(plan, optimised).write();
       if (code != null) {
         install(first, plan, code);
         return;
@@ -65,19 +70,29 @@ final class Translator {
       region =
           (Region)
               made.getDeclaredConstructor(
-                      Interpreter.class, Op[].class, Op[].class, byte[].class, Op[].class)
+                      Interpreter.class,
+                      Op[].class,
+                      Op[].class,
+                      byte[].class,
+                      Op[].class,
+                      int.class)
                   .newInstance(
                       engine,
                       ops.toArray(new Op[0]),
                       ends.toArray(new Op[0]),
                       plan.kinds,
-                      blocks.toArray(new Op[0]));
+                      blocks.toArray(new Op[0]),
+                      ops.size());
     } catch (ReflectiveOperationException e) {
       throw new IllegalStateException("a region cannot be loaded", e);
     }
     regions++;
     for (RegionPlan.Part p : plan.parts) {
       p.block.addRegion(region);
+      if (p.block.heat > 0) {
+        // It is in a region now: one of its own only if it is often entered otherwise.
+        p.block.heat = engine.heat * WITHIN;
+      }
     }
     first.page.addRegion(region);
     first.region = region;
