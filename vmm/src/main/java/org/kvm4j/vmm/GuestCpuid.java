@@ -21,6 +21,15 @@ final class GuestCpuid {
   private static final int TOPOLOGY = 0xb;
   private static final int TOPOLOGY_V2 = 0x1f;
   private static final int HYPERVISOR = 0x4000_0000;
+  private static final int KVM_FEATURES = 0x4000_0001;
+
+  /**
+   * Of KVM's features those that go by local APICs in the kernel, which refuses their MSRs without:
+   * ASYNC_PF, PV_EOI, PV_UNHALT, ASYNC_PF_VMEXIT, PV_SEND_IPI, ASYNC_PF_INT. Linux 6.1 cpuid.rst.
+   */
+  private static final int KVM_APIC_FEATURES =
+      1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 11 | 1 << 14;
+
   private static final int AMD_SIZES = 0x8000_0008;
   private static final int AMD_CACHES = 0x8000_001d;
   private static final int AMD_TOPOLOGY = 0x8000_001e;
@@ -80,6 +89,11 @@ final class GuestCpuid {
           }
           if (hypervisor) {
             e.ecx |= ECX_HYPERVISOR;
+          }
+          break;
+        case KVM_FEATURES:
+          if (!kernelChips) {
+            e.eax &= ~KVM_APIC_FEATURES;
           }
           break;
         case CACHES:

@@ -97,6 +97,16 @@ class GuestCpuidTests {
   }
 
   @Test
+  void kvms_features_that_need_local_APICs_in_the_kernel_go_with_those() {
+    List<CpuidEntry> supported = List.of(new CpuidEntry(0x4000_0001, 0, 0, 0x0100_ffff, 0, 0, 0));
+    assertEquals(
+        0x0100_ffff, entry(GuestCpuid.of(supported, 0, 1, true, true, Set.of()), 0x4000_0001).eax);
+    assertEquals(
+        0x0100_b32f,
+        entry(GuestCpuid.of(supported, 0, 1, false, false, Set.of()), 0x4000_0001).eax);
+  }
+
+  @Test
   void what_a_model_is_without_is_hidden_though_the_kernel_gives_it() {
     assertEquals(
         Set.of(SoftwareFeature.X2APIC), SoftwareFeature.hiddenBy("kvm4j-v1,-x2apic,+avx2"));
