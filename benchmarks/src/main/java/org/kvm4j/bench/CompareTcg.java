@@ -35,20 +35,22 @@ public final class CompareTcg {
   private final Path guests;
   private final int turns;
   private final double warmUp;
+  private final String engine;
 
-  private CompareTcg(Path home, Path guests, int turns, double warmUp) {
+  private CompareTcg(Path home, Path guests, int turns, double warmUp, String engine) {
     this.home = home;
     this.guests = guests;
     this.turns = turns;
     this.warmUp = warmUp;
+    this.engine = engine;
   }
 
   /**
    * @param args the source tree, the directory with the guests, the number of turns, the seconds of
-   *     CPU time that kvm4j gets before the first; then the guests, if not all
+   *     CPU time that kvm4j gets before the first, its engine; then the guests, if not all
    */
   public static void main(String[] args) throws IOException, InterruptedException {
-    List<String> names = new ArrayList<>(Arrays.asList(args).subList(4, args.length));
+    List<String> names = new ArrayList<>(Arrays.asList(args).subList(5, args.length));
     if (names.isEmpty()) {
       names.addAll(HOT);
       names.add(FLAT);
@@ -57,7 +59,8 @@ public final class CompareTcg {
             Path.of(args[0]),
             Path.of(args[1]),
             Integer.parseInt(args[2]),
-            Double.parseDouble(args[3]))
+            Double.parseDouble(args[3]),
+            args[4])
         .compare(names);
   }
 
@@ -137,6 +140,8 @@ public final class CompareTcg {
             new Runner(
                 home.resolve("kvm4j").toString(),
                 "run",
+                "--engine",
+                engine,
                 "-m",
                 "64M",
                 "--kernel",

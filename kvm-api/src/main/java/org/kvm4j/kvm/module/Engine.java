@@ -9,5 +9,5 @@ public enum Engine {
   TRANSLATOR;
 
   /** The engine where none is asked for. */
-  public static final Engine DEFAULT = INTERPRETER;
+  public static final Engine DEFAULT = TRANSLATOR;
 }

@@ -9,7 +9,6 @@ import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
-import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.kvm.module.emulate.Emulator;
 import org.kvm4j.kvm.module.irqchip.InterruptChips;
@@ -111,7 +110,7 @@ final class VirtualCpu extends FileObject {
         new LogicalProcessor(
             machine.model(), machine.memory(), new GuestPlatform(machine, vm.time, id));
     if (machine.engine() == Engine.TRANSLATOR) {
-      processor.engine.translate(Interpreter.HOT);
+      processor.engine.translate();
     }
     this.vendor = new VmxVcpu(processor, machine.frames(), machine.newVpid());
     this.cpu = vendor.cpu();

@@ -199,9 +199,35 @@ public final class Mmu {
   }
 
   // ---- loads ----
+  //
+  // read8 to read64 and write8 to write64 are for the many who do this here and there: kvm4j's
+  // launcher
+  // tells the JVM to compile each of them once, not into each of its callers. load8 to load64 and
+  // store8 to
+  // store64 are the same, to be compiled into code that is hot.
 
   /** One byte, zero-extended. */
   public int read8(long linear) {
+    return load8(linear);
+  }
+
+  /** Two bytes, zero-extended. */
+  public int read16(long linear) {
+    return load16(linear);
+  }
+
+  /** Four bytes. */
+  public int read32(long linear) {
+    return load32(linear);
+  }
+
+  /** Eight bytes. */
+  public long read64(long linear) {
+    return load64(linear);
+  }
+
+  /** As {@link #read8}. */
+  public int load8(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear & PAGE) == e.readTag) {
       return Ordered.load8(e.bank, e.offset + ((int) linear & 0xfff));
@@ -209,8 +235,8 @@ public final class Mmu {
     return (int) readSlow(linear, 1, data, dataAccess) & 0xff;
   }
 
-  /** Two bytes, zero-extended. */
-  public int read16(long linear) {
+  /** As {@link #read16}. */
+  public int load16(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 1 & PAGE) == e.readTag) {
       return Ordered.load16(e.bank, e.offset + ((int) linear & 0xfff));
@@ -218,7 +244,8 @@ public final class Mmu {
     return (int) readSlow(linear, 2, data, dataAccess) & 0xffff;
   }
 
-  public int read32(long linear) {
+  /** As {@link #read32}. */
+  public int load32(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 3 & PAGE) == e.readTag) {
       return Ordered.load32(e.bank, e.offset + ((int) linear & 0xfff));
@@ -226,7 +253,8 @@ public final class Mmu {
     return (int) readSlow(linear, 4, data, dataAccess);
   }
 
-  public long read64(long linear) {
+  /** As {@link #read64}. */
+  public long load64(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 7 & PAGE) == e.readTag) {
       return Ordered.load64(e.bank, e.offset + ((int) linear & 0xfff));

@@ -311,7 +311,7 @@ final class BranchOps {
   }
 
   /** An indirect transfer: through the jump cache, or with a canonical target to the dispatcher. */
-  private static @Nullable Op indirect(Interpreter engine, Cpu c, long rip) {
+  static @Nullable Op indirect(Interpreter engine, Cpu c, long rip) {
     Op known = engine.jump(rip);
     if (known == null) {
       c.rip = rip;
@@ -319,7 +319,7 @@ final class BranchOps {
     return known;
   }
 
-  private static void checkTarget(Cpu c, long rip) {
+  static void checkTarget(Cpu c, long rip) {
     if (!c.isCanonical(rip)) {
       throw c.gp(0);
     }

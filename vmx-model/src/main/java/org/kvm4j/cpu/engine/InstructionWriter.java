@@ -166,11 +166,11 @@ final class InstructionWriter {
    */
   private void loadRaw(int size) {
     switch (size) {
-      case 1 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read8", "(J)I", false);
-      case 2 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read16", "(J)I", false);
-      case 4 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read32", "(J)I", false);
+      case 1 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load8", "(J)I", false);
+      case 2 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load16", "(J)I", false);
+      case 4 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load32", "(J)I", false);
       default -> {
-        v.visitMethodInsn(INVOKEVIRTUAL, MMU, "read64", "(J)J", false);
+        v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load64", "(J)J", false);
         return;
       }
     }

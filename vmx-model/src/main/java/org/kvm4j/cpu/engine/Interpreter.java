@@ -118,7 +118,7 @@ public final class Interpreter {
     Arrays.setAll(decoded, k -> new Instruction());
     Integer after = Integer.getInteger("org.kvm4j.cpu.translate");
     if (after != null) {
-      translate(after);
+      translate(after, 0);
     }
   }
 
@@ -232,6 +232,7 @@ public final class Interpreter {
   /** The instruction that threw: in a region that is another than what the dispatcher executed. */
   private @Nullable Op culprit(@Nullable Op op) {
     depth = 0;
+    expected = null;
     Op inRegion = at;
     at = null;
     return op instanceof Block && inRegion != null ? inRegion : op;
@@ -247,31 +248,36 @@ public final class Interpreter {
 
   private static final int MOST_CALLS = 100;
 
+  /** The block that the innermost of them returns to. */
+  @Nullable Block expected;
+
   /** The translator, where there is one. */
   private @Nullable Translator translator;
 
   /** How often a block is executed before it is translated. */
   int heat = -1;
 
-  /** What {@link #translate} is given where speed matters. */
-  public static final int HOT = 2000;
+  // Where speed matters: executions of a block until it is translated; instructions for each
+  // region.
+  private static final int HOT = 2000;
+  private static final long PRICE = 20_000_000;
 
-  /**
-   * Has code that is decoded from now on translated to bytecode of the JVM's once it is hot.
-   *
-   * @param after how many executions; 0 for all code at once
-   */
-  public void translate(int after) {
-    translate(after, HOT_TIER);
+  /** Executions of a hot block until it asks again. */
+  private static final int ASK_AGAIN = 500;
+
+  /** Has the hottest code that is decoded from now on translated to bytecode of the JVM's. */
+  public void translate() {
+    translate(HOT, PRICE);
   }
 
   /**
-   * As above.
+   * Has code that is decoded from now on translated to bytecode of the JVM's.
    *
-   * @param optimised for the JVM's optimising compiler
+   * @param after how many executions of a block; 0 for all code at once
+   * @param price instructions that must be executed for each region; 0 for all regions at once
    */
-  void translate(int after, boolean optimised) {
-    translator = new Translator(this, decoder, memory, optimised);
+  void translate(int after, long price) {
+    translator = new Translator(this, decoder, memory, price);
     heat = after;
   }
 
@@ -280,12 +286,15 @@ public final class Interpreter {
     return translator == null ? 0 : translator.regions();
   }
 
-  private static final boolean HOT_TIER = Boolean.getBoolean("org.kvm4j.t2");
-
   /** A block has been executed often. */
   void hot(Block b) {
-    if (translator != null) {
+    if (translator == null) {
+      return;
+    }
+    if (translator.isTimeForOne(cpu.elapsed())) {
       translator.translate(b);
+    } else {
+      b.heat = ASK_AGAIN;
     }
   }
 
@@ -301,6 +310,8 @@ public final class Interpreter {
       return next;
     }
     depth++;
+    Block before = this.expected;
+    this.expected = (Block) expected;
     Op n = next;
     while (n != expected && n instanceof Block b) {
       Region r = b.region;
@@ -310,6 +321,7 @@ public final class Interpreter {
       n = r.enter(c);
     }
     depth--;
+    this.expected = before;
     return n;
   }
 

@@ -67,11 +67,6 @@ abstract class Region {
   abstract @Nullable Op run(Cpu c);
 
   /** Whether a loop may go on. */
-  final boolean mayLoop(Cpu c, int block) {
-    return c.countdown >= count && c.attention == 0 && !dead;
-  }
-
-  /** As above, where the budget is in a variable. */
   static boolean mayLoop(long left, long count, Cpu c) {
     return left >= count && c.attention == 0;
   }
@@ -128,6 +123,28 @@ abstract class Region {
     Op expected = blocks[block];
     Op next = engine.call(((BranchOps.Direct) ops[index]).take(c), c, expected);
     return next == expected && !dead && isReady(c) ? null : next == null ? LEAVE : next;
+  }
+
+  /**
+   * A near call that the interpreter makes.
+   *
+   * @param index of the call
+   * @param block number of the block that the call returns to
+   * @return as {@link #call}
+   */
+  final @Nullable Op callBy(Cpu c, int index, int block) {
+    Op expected = blocks[block];
+    at = index;
+    Op next = engine.call(ops[index].exec(c), c, expected);
+    return next == expected && !dead && isReady(c) ? null : next == null ? LEAVE : next;
+  }
+
+  /** A near return, for which nothing is left to do but to find out what comes next. */
+  final @Nullable Op ret(Cpu c, long rip) {
+    Block expected = engine.expected;
+    return expected != null && engine.isCurrent(expected, rip)
+        ? expected
+        : BranchOps.indirect(engine, c, rip);
   }
 
   /** What the dispatcher goes on with where there is nothing known. */

@@ -97,7 +97,7 @@ final class RegionPlan {
     if (isDirect(i) && i.opcode != Opcode.CALL_NEAR) {
       p.taken = part(p.block, end + i.immediate, most);
     }
-    if (!jump && (isDirect(i) || !(i.endsBlock || i.isBranch))) {
+    if (!jump && (isDirect(i) || isCall(i) || !(i.endsBlock || i.isBranch))) {
       p.after = part(p.block, end, most);
     }
   }
@@ -107,6 +107,11 @@ final class RegionPlan {
     return i.kind0 == OperandKind.RELATIVE
         && i.operandSize == 8
         && (i.opcode == Opcode.JMP_NEAR || i.opcode == Opcode.JCC || i.opcode == Opcode.CALL_NEAR);
+  }
+
+  /** Whether a block ends with a near call that the interpreter has an operation for. */
+  private static boolean isCall(Instruction i) {
+    return i.opcode == Opcode.CALL_NEAR && i.operandSize == 8;
   }
 
   private @Nullable Part part(Block from, long offset, int most) {

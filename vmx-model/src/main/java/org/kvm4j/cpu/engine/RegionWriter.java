@@ -5,6 +5,7 @@ import static org.objectweb.asm.Opcodes.*;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.engine.RegionPlan.Part;
 import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.Label;
@@ -31,7 +32,6 @@ final class RegionWriter {
   private static final int MOST_BYTES = 7900;
 
   private final RegionPlan plan;
-  private final boolean hot;
   private final StateWriter state;
   private final FlagsUse flags;
   private MethodVisitor v = new Silent();
@@ -55,14 +55,10 @@ final class RegionWriter {
     }
   }
 
-  /**
-   * @param hot whether it is for the few regions that are worth the JVM's optimising compiler
-   */
-  RegionWriter(RegionPlan plan, boolean hot) {
+  RegionWriter(RegionPlan plan) {
     this.plan = plan;
-    this.hot = hot;
     int blocks = plan.parts.size();
-    state = hot ? new VariableStateWriter(v, plan.kinds, blocks) : new CpuStateWriter(v);
+    state = new StateWriter(v, plan.kinds, blocks);
     flags = new FlagsUse(plan);
     kindAt = new int[blocks];
     loops = new boolean[blocks];
@@ -91,7 +87,7 @@ final class RegionWriter {
             return "java/lang/Object";
           }
         };
-    w.visit(V17, ACC_FINAL | ACC_SUPER, PACKAGE + (hot ? "T2" : "T1"), null, REGION, null);
+    w.visit(V17, ACC_FINAL | ACC_SUPER, PACKAGE + "Translated", null, REGION, null);
     MethodVisitor make = w.visitMethod(0, "<init>", MAKE, null, null);
     make.visitCode();
     for (int k = 0; k < 6; k++) {
@@ -156,9 +152,6 @@ final class RegionWriter {
   /** From here on the instruction may fault. */
   private void mayFault() {
     flags.wanted(index);
-    if (state.settlesBeforeFault()) {
-      settle();
-    }
     state.mayFault(index, kind);
   }
 
@@ -175,9 +168,9 @@ final class RegionWriter {
     v.visitLabel(starts[p.number]);
     if (loops[p.number]) {
       Label on = new Label();
-      state.mayLoop(p.number, plan.kinds.length);
+      state.mayLoop(plan.kinds.length);
       v.visitJumpInsn(IFNE, on);
-      Object mark = state.mark();
+      int mark = state.mark();
       leave();
       loadOp("blocks", p.number);
       v.visitInsn(ARETURN);
@@ -217,7 +210,7 @@ final class RegionWriter {
     v.visitFieldInsn(GETFIELD, REGION, "dead", "Z");
     v.visitJumpInsn(IFEQ, on);
     int kindHere = kind;
-    Object mark = state.mark();
+    int mark = state.mark();
     flags.wantedAfter(index);
     leave();
     v.visitVarInsn(ALOAD, StateWriter.THIS);
@@ -275,7 +268,7 @@ final class RegionWriter {
           Label taken = new Label();
           new ConditionWriter(this).jump(i.condition, taken);
           int kindHere = kind;
-          Object mark = state.mark();
+          int mark = state.mark();
           after(p);
           v.visitLabel(taken);
           kind = kindHere;
@@ -291,6 +284,14 @@ final class RegionWriter {
         default:
           break;
       }
+    } else if (i.opcode == Opcode.CALL_NEAR && p.after != null) {
+      flags.wanted(index);
+      leave();
+      goOnAfterCall("callBy", p, p.after);
+      return true;
+    } else if (p.ops[p.ops.length - 1] instanceof BranchOps.Ret64) {
+      ret();
+      return true;
     }
     if (i.isBranch || i.endsBlock) {
       flags.wanted(index);
@@ -345,13 +346,9 @@ final class RegionWriter {
       kindAt[n] = kind;
       changed = true;
     } else if (kindAt[n] != kind) {
-      int mixed = state.hasKindVariable() ? Region.DYNAMIC : LazyFlags.SETTLED;
-      if (kindAt[n] != mixed) {
-        kindAt[n] = mixed;
+      if (kindAt[n] != Region.DYNAMIC) {
+        kindAt[n] = Region.DYNAMIC;
         changed = true;
-      }
-      if (mixed == LazyFlags.SETTLED) {
-        settle();
       }
     }
     state.arrive(n, kindAt[n] == Region.DYNAMIC ? kind : Region.DYNAMIC);
@@ -369,19 +366,49 @@ final class RegionWriter {
     pushCodeBase();
     push((long) ((op.offset & 0xffff) + op.length));
     v.visitInsn(LADD);
-    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "write64", "(JJ)V", false);
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store64", "(JJ)Z", false);
+    v.visitInsn(POP);
     pushT1();
     setRegister(Cpu.RSP);
     leave();
+    goOnAfterCall("call", p, after);
+  }
+
+  /**
+   * Calls a method of the region's that makes a guest's call, and goes on where that returns to.
+   */
+  private void goOnAfterCall(String method, Part p, Part after) {
     state.safe();
     v.visitVarInsn(ALOAD, StateWriter.THIS);
     v.visitVarInsn(ALOAD, StateWriter.C);
     push(index);
     push(after.number);
-    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "call", "(L" + CPU + ";II)L" + OP + ";", false);
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, method, "(L" + CPU + ";II)L" + OP + ";", false);
     goOn();
     arrive(p, after);
     v.visitJumpInsn(GOTO, starts[after.number]);
+  }
+
+  private void ret() {
+    mayFault();
+    pushMmu();
+    register(Cpu.RSP);
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load64", "(J)J", false);
+    popT1();
+    pushCpu();
+    pushT1();
+    call(PACKAGE + "BranchOps", "checkTarget", "(L" + CPU + ";J)V");
+    register(Cpu.RSP);
+    push(8L);
+    v.visitInsn(LADD);
+    setRegister(Cpu.RSP);
+    leave();
+    state.safe();
+    v.visitVarInsn(ALOAD, StateWriter.THIS);
+    v.visitVarInsn(ALOAD, StateWriter.C);
+    pushT1();
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "ret", "(L" + CPU + ";J)L" + OP + ";", false);
+    v.visitInsn(ARETURN);
   }
 
   // ---- for those that write instructions and conditions ----

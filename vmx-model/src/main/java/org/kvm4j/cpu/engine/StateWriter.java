@@ -2,14 +2,20 @@ package org.kvm4j.cpu.engine;
 
 import static org.objectweb.asm.Opcodes.*;
 
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
+import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 
 /**
- * Where translated code keeps the processor's state between instructions, and what it does so that
- * the state is right where something else looks at it.
+ * Keeps the processor's state in translated code: the general registers that a region uses and the
+ * budget are local variables, which go back to {@link Cpu} where the region is left. One handler
+ * around all that may fault puts them back exactly as they were before the instruction that
+ * faulted.
  */
-abstract class StateWriter {
+final class StateWriter {
   static final String PACKAGE = "org/kvm4j/cpu/engine/";
   static final String REGION = PACKAGE + "Region";
   static final String CPU = "org/kvm4j/cpu/core/Cpu";
@@ -25,16 +31,41 @@ abstract class StateWriter {
   static final int T1 = 8;
   static final int T2 = 10;
 
-  /** The first local variable that is free. */
-  static final int FREE = 12;
+  /** Index of the instruction that may fault. */
+  private static final int PC = 12;
+
+  /** The kind of the lazy flags where it is dynamic. */
+  private static final int KIND = 13;
+
+  private static final int LEFT = 14;
+  private static final int CODE = 16;
+  private static final int THROWN = 18;
+  private static final int REGISTERS = 20;
+
+  private final byte[] kinds;
+  private final int[] dirtyAt;
+  private int dirty;
+  private int used;
+  private int written;
+
+  private boolean changed;
+
+  private final List<Label[]> guarded = new ArrayList<>();
+  private @Nullable Label guardedFrom;
 
   MethodVisitor v;
 
-  /** Nobody wants the code: the passes that find out what is known at the start of blocks. */
+  /** Nobody wants the code: a pass that finds out what is known at the start of blocks. */
   boolean silent = true;
 
-  StateWriter(MethodVisitor v) {
+  /**
+   * @param kinds is told the kind of the lazy flags before each instruction that may fault
+   * @param blocks of the region
+   */
+  StateWriter(MethodVisitor v, byte[] kinds, int blocks) {
     this.v = v;
+    this.kinds = kinds;
+    this.dirtyAt = new int[blocks];
   }
 
   /** The method begins. */
@@ -49,78 +80,189 @@ abstract class StateWriter {
     v.visitVarInsn(LSTORE, A);
     v.visitInsn(LCONST_0);
     v.visitVarInsn(LSTORE, B);
+    guarded.clear();
+    guardedFrom = null;
+    v.visitInsn(ICONST_0);
+    v.visitVarInsn(ISTORE, PC);
+    v.visitInsn(ICONST_0);
+    v.visitVarInsn(ISTORE, KIND);
+    reload();
+  }
+
+  /** Takes from {@link Cpu} what is a variable here. */
+  void reload() {
+    v.visitVarInsn(ALOAD, C);
+    v.visitFieldInsn(GETFIELD, CPU, "countdown", "J");
+    v.visitVarInsn(LSTORE, LEFT);
+    element(Cpu.CODE_BASE);
+    v.visitVarInsn(LSTORE, CODE);
+    for (int k = 0; k < 16; k++) {
+      if ((used & 1 << k) != 0) {
+        element(k);
+        v.visitVarInsn(LSTORE, REGISTERS + 2 * k);
+      }
+    }
+  }
+
+  private void spill(int registers) {
+    for (int k = 0; k < 16; k++) {
+      if ((registers & 1 << k) != 0) {
+        v.visitVarInsn(ALOAD, R);
+        push(k);
+        v.visitVarInsn(LLOAD, REGISTERS + 2 * k);
+        v.visitInsn(LASTORE);
+      }
+    }
+    v.visitVarInsn(ALOAD, C);
+    v.visitVarInsn(LLOAD, LEFT);
+    v.visitFieldInsn(PUTFIELD, CPU, "countdown", "J");
   }
 
   /** A block begins: forgets what is known of the one written before. */
-  abstract void block(int number);
+  void block(int number) {
+    dirty = dirtyAt[number];
+  }
 
-  /** A branch to a block: what is known here is known there. */
-  abstract void arrive(int number, int kind);
+  /**
+   * A branch to a block: what is known here is known there.
+   *
+   * @param kind of the lazy flags, if the block has a variable for it; else {@link Region#DYNAMIC}
+   */
+  void arrive(int number, int kind) {
+    if ((dirty & ~dirtyAt[number]) != 0) {
+      dirtyAt[number] |= dirty;
+      changed = true;
+    }
+    if (kind != Region.DYNAMIC) {
+      push(kind);
+      v.visitVarInsn(ISTORE, KIND);
+    }
+  }
 
   /** Pushes a general register, all 64 bits. */
-  abstract void register(int k);
+  void register(int k) {
+    used |= 1 << k;
+    v.visitVarInsn(LLOAD, REGISTERS + 2 * k);
+  }
 
   /** Pops a general register, all 64 bits. */
-  abstract void setRegister(int k);
+  void setRegister(int k) {
+    used |= 1 << k;
+    written |= 1 << k;
+    dirty |= 1 << k;
+    v.visitVarInsn(LSTORE, REGISTERS + 2 * k);
+  }
 
   /** Pushes the linear address of the page's begin. */
-  abstract void codeBase();
+  void codeBase() {
+    v.visitVarInsn(LLOAD, CODE);
+  }
 
   /** Charges instructions to the budget. */
-  abstract void charge(int instructions);
+  void charge(int instructions) {
+    v.visitVarInsn(LLOAD, LEFT);
+    push((long) instructions);
+    v.visitInsn(LSUB);
+    v.visitVarInsn(LSTORE, LEFT);
+  }
 
-  /** Pushes whether a loop may go on without the dispatcher. */
-  abstract void mayLoop(int block, int instructions);
+  /** Pushes whether a loop of so many instructions may go on without the dispatcher. */
+  void mayLoop(int instructions) {
+    v.visitVarInsn(LLOAD, LEFT);
+    push((long) instructions);
+    v.visitVarInsn(ALOAD, C);
+    v.visitMethodInsn(INVOKESTATIC, REGION, "mayLoop", "(JJL" + CPU + ";)Z", false);
+  }
 
   /** An instruction may fault from here on. */
-  abstract void mayFault(int index, int kind);
+  void mayFault(int index, int kind) {
+    if (guardedFrom == null) {
+      guardedFrom = new Label();
+      v.visitLabel(guardedFrom);
+    }
+    kinds[index] = (byte) kind;
+    push(index);
+    v.visitVarInsn(ISTORE, PC);
+  }
 
   /** No instruction faults from here on that needs this method's help. */
-  void safe() {}
+  void safe() {
+    Label from = guardedFrom;
+    if (from != null) {
+      Label to = new Label();
+      v.visitLabel(to);
+      guarded.add(new Label[] {from, to});
+      guardedFrom = null;
+    }
+  }
 
   /** Whether what is known at the start of blocks has changed since this was asked last. */
   boolean again() {
-    return false;
+    boolean was = changed;
+    changed = false;
+    return was;
   }
 
-  /** Whether the lazy flags must be settled before an instruction that may fault. */
-  abstract boolean settlesBeforeFault();
-
-  /**
-   * Whether blocks that are reached with several kinds of lazy flags can have a variable for it.
-   */
-  abstract boolean hasKindVariable();
-
-  /** Pushes the variable that has the kind of lazy flags. */
+  /** Pushes the variable that has the kind of the lazy flags. */
   void kindVariable() {
-    throw new IllegalStateException("there is none");
+    v.visitVarInsn(ILOAD, KIND);
   }
 
   /** Gives {@link Cpu} all but the flags. */
-  abstract void leave();
+  void leave() {
+    spill(dirty);
+    dirty = 0;
+  }
 
-  /** Takes from {@link Cpu} what is a variable here. */
-  abstract void reload();
+  /** What is known here, to come back to. */
+  int mark() {
+    return dirty;
+  }
 
-  /** The method ends. */
-  void end() {}
+  /** Goes on with what was known at a mark. */
+  void back(int mark) {
+    dirty = mark;
+  }
 
-  /**
-   * What is written from here on comes after what left the method, where nothing was given back.
-   */
-  abstract Object mark();
-
-  /** Goes back to what was known at a mark. */
-  abstract void back(Object mark);
+  /** One handler around all that may fault puts state back as it was before the instruction. */
+  void end() {
+    safe();
+    if (silent) {
+      return;
+    }
+    Label handler = new Label();
+    boolean any = false;
+    for (Label[] range : guarded) {
+      if (range[0].getOffset() != range[1].getOffset()) {
+        v.visitTryCatchBlock(range[0], range[1], handler, null);
+        any = true;
+      }
+    }
+    if (!any) {
+      return;
+    }
+    v.visitLabel(handler);
+    v.visitVarInsn(ASTORE, THROWN);
+    spill(written);
+    v.visitVarInsn(ALOAD, THIS);
+    v.visitVarInsn(ALOAD, C);
+    v.visitVarInsn(ILOAD, PC);
+    v.visitVarInsn(ILOAD, KIND);
+    v.visitVarInsn(LLOAD, A);
+    v.visitVarInsn(LLOAD, B);
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "fault", "(L" + CPU + ";IIJJ)V", false);
+    v.visitVarInsn(ALOAD, THROWN);
+    v.visitInsn(ATHROW);
+  }
 
   /** Pushes an element of {@link Cpu#r}. */
-  final void element(int k) {
+  void element(int k) {
     v.visitVarInsn(ALOAD, R);
     push(k);
     v.visitInsn(LALOAD);
   }
 
-  final void push(int value) {
+  void push(int value) {
     if (value >= -1 && value <= 5) {
       v.visitInsn(ICONST_0 + value);
     } else if (value == (byte) value) {
@@ -132,7 +274,7 @@ abstract class StateWriter {
     }
   }
 
-  final void push(long value) {
+  void push(long value) {
     if (value == 0 || value == 1) {
       v.visitInsn(value == 0 ? LCONST_0 : LCONST_1);
     } else if (value == (short) value) {

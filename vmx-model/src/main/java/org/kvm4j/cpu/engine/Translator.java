@@ -14,14 +14,23 @@ final class Translator {
   /** How many times as often a block has to be executed that is within a region already. */
   private static final int WITHIN = 8;
 
+  /** For how many regions a processor that had none for long may have them at once. */
+  private static final int SAVED = 8;
+
   private final Interpreter engine;
   private final Decoder decoder;
   private final PhysicalMemory memory;
-  private final boolean optimised;
   private long regions;
 
-  Translator(Interpreter engine, Decoder decoder, PhysicalMemory memory, boolean optimised) {
-    this.optimised = optimised;
+  /** Instructions that must be executed for each region; 0 for all regions at once. */
+  private final long price;
+
+  private long credit;
+  private long lastExecuted;
+
+  Translator(Interpreter engine, Decoder decoder, PhysicalMemory memory, long price) {
+    this.price = price;
+    this.credit = SAVED * price;
     this.engine = engine;
     this.decoder = decoder;
     this.memory = memory;
@@ -30,6 +39,26 @@ final class Translator {
   /** Regions made so far. */
   long regions() {
     return regions;
+  }
+
+  /**
+   * Whether it is time for one more region. The JVM's compilers take some milliseconds for each: so
+   * long a program must have run since, or they drown, and what is translated waits for them in the
+   * JVM's own interpreter.
+   *
+   * @param executed instructions that the processor has executed
+   */
+  boolean isTimeForOne(long executed) {
+    if (price == 0) {
+      return true;
+    }
+    credit = Math.min(credit + executed - lastExecuted, SAVED * price);
+    lastExecuted = executed;
+    if (credit < price) {
+      return false;
+    }
+    credit -= price;
+    return true;
   }
 
   /** Makes a region that starts with a block, and lets the block run it, if that can be done. */
@@ -47,7 +76,7 @@ final class Translator {
       if (plan.parts.isEmpty()) {
         return;
       }
-      byte[] code = new RegionWriter(plan, optimised).write();
+      byte[] code = new RegionWriter(plan).write();
       if (code != null) {
         install(first, plan, code);
         return;
