@@ -90,7 +90,8 @@ abstract class Region {
   }
 
   /**
-   * An instruction as the interpreter does it, after which the region may go on.
+   * An instruction as the interpreter does it, after which the region may go on. A repeated one
+   * takes of the budget what it likes: the region goes on only with enough for all of it.
    *
    * @return null to go on, else what comes next
    */
@@ -99,7 +100,7 @@ abstract class Region {
     Op following = op.next;
     at = index;
     Op next = op.exec(c);
-    return next == following && !dead ? null : next == null ? LEAVE : next;
+    return next == following && !dead && isReady(c) ? null : next == null ? LEAVE : next;
   }
 
   /** What the interpreter goes on with after an instruction. */

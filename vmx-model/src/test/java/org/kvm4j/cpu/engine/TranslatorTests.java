@@ -6,8 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.testing.SystemMachine;
 
@@ -68,8 +70,8 @@ final class TranslatorTests {
     assertEquals(a.cr2, b.cr2, () -> what + ": CR2");
   }
 
-  private void compareMemory(String what) {
-    byte[] a = new byte[0x60000];
+  private void compareMemory(String what, int length) {
+    byte[] a = new byte[length];
     byte[] b = new byte[a.length];
     plain.memory.read(0, a);
     translated.memory.read(0, b);
@@ -95,8 +97,76 @@ final class TranslatorTests {
           start(random, program.start());
         }
       }
-      compareMemory("program " + seed);
+      compareMemory("program " + seed, 0x60000);
     }
     assertTrue(translator.regions() > PROGRAMS);
+  }
+
+  /** Puts both processors at an offset of functions, with what they expect. */
+  private void startCalls(SplittableRandom random, int offset) {
+    start(random, offset);
+    for (SystemMachine m : new SystemMachine[] {plain, translated}) {
+      m.idt(SystemMachine.LONG0, 0x8e);
+      for (int vector = 0; vector < 256; vector++) {
+        m.idt(vector, SystemMachine.LONG0, SystemMachine.handler(vector), 0x8e, 1);
+        Code.put(m, SystemMachine.handler(vector), "f4");
+      }
+      m.page(SystemMachine.PAGES + 0x1000, 0);
+      Cpu c = m.cpu;
+      c.cr4 |= ControlBits.CR4_FSGSBASE;
+      c.r[Cpu.RSP] = 0x3f0000;
+      c.r[12] = 0x380000;
+      c.r[13] = SystemMachine.CODE + offset;
+      c.r[Cpu.RBX] = SystemMachine.DATA + 0x800;
+      for (int k = 0; k < 64; k++) {
+        m.memory.writeLong(0x3f0000 + 8 * k, SystemMachine.CODE + 0x100 * (k % 48));
+        m.memory.writeLong(0x380000 + 8 * k, SystemMachine.CODE + 0x100 * (47 - k % 48));
+      }
+      c.updateMode();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, 2, 5})
+  void random_calls_do_the_same_translated(int after) {
+    translator.translate(after, 0);
+    for (int seed = 0; seed < PROGRAMS; seed++) {
+      SplittableRandom random = new SplittableRandom(seed * 5L + after);
+      RandomCalls program = new RandomCalls(random);
+      put(SystemMachine.CODE, program.bytes);
+      startCalls(random, program.start());
+      for (int slice = 0; slice < SLICES; slice++) {
+        String what = "calls " + seed + ", slice " + slice;
+        long budget = 1 + random.nextInt(random.nextInt(4) == 0 ? 10 : 1500);
+        assertEquals(interpreter.run(budget), translator.run(budget), what);
+        compare(what);
+        if (plain.cpu.activity != Cpu.ACTIVE) {
+          compareMemory(what, 0x60000);
+          startCalls(random, program.start());
+        }
+      }
+      compareMemory("calls " + seed, 0x400000);
+    }
+    assertTrue(translator.regions() > PROGRAMS);
+  }
+
+  @Test
+  void the_budget_ends_exactly_after_a_repeated_instruction() {
+    // mov ecx, 100; repne scasb; jmp next; next: four of inc eax; jmp to the first
+    String code = "b9 64 00 00 00 48 89 df f2 ae eb 00 ff c0 ff c0 ff c0 ff c0 eb ea";
+    Code.put(plain, code);
+    Code.put(translated, code);
+    translator.translate(3, 0);
+    for (int budget = 1000; budget > 0; budget--) {
+      start(new SplittableRandom(1), 0);
+      for (SystemMachine m : new SystemMachine[] {plain, translated}) {
+        m.cpu.r[Cpu.RBX] = SystemMachine.DATA;
+        m.cpu.r[Cpu.RAX] = 1;
+      }
+      assertEquals(interpreter.run(budget), translator.run(budget));
+      assertEquals(0, translated.cpu.countdown, "left of " + budget);
+      compare("a budget of " + budget);
+    }
+    assertTrue(translator.regions() > 0);
   }
 }
