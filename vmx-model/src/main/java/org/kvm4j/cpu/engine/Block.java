@@ -61,15 +61,23 @@ final class Block extends Op {
     if (regions == null) {
       regions = new ArrayList<>(1);
     }
+    regions.removeIf(old -> old.dead);
     regions.add(r);
   }
 
-  /** The block is gone: no region that it is in may be gone on with. */
+  /**
+   * The block is gone: no region that it is in may be gone on with. Where those began there is
+   * another once that is hot again.
+   */
   void dropRegions() {
     if (regions != null) {
       for (Region r : regions) {
-        r.dead = true;
-        ((Block) r.blocks[0]).region = null;
+        if (!r.dead) {
+          r.dead = true;
+          Block head = (Block) r.blocks[0];
+          head.region = null;
+          head.heat = page.engine.heat;
+        }
       }
       regions = null;
     }

@@ -169,4 +169,27 @@ final class TranslatorTests {
     }
     assertTrue(translator.regions() > 0);
   }
+
+  @Test
+  void code_is_translated_again_after_a_part_of_it_was_overwritten() {
+    // loop: dec ecx; jnz loop; mov edx, 1; hlt
+    Code.put(translated, "ff c9 75 fc ba 01 00 00 00 f4");
+    translator.translate(3, 0);
+    for (int rcx : new int[] {1, 1, 100}) {
+      runLoop(rcx);
+      assertEquals(1, translated.cpu.r[Cpu.RDX]);
+    }
+    assertEquals(1, translator.regions());
+    Code.put(translated, SystemMachine.CODE + 5, "02");
+    runLoop(100);
+    assertEquals(2, translated.cpu.r[Cpu.RDX]);
+    assertEquals(2, translator.regions());
+  }
+
+  private void runLoop(int rcx) {
+    start(new SplittableRandom(1), 0);
+    translated.cpu.r[Cpu.RCX] = rcx;
+    translator.run(1000);
+    assertEquals(0, translated.cpu.r[Cpu.RCX]);
+  }
 }
