@@ -40,7 +40,7 @@ final class InstructionWriter {
     }
     switch (i.opcode) {
       case NOP, PREFETCH, PREFETCHW, PREFETCHNTA, PREFETCHT0, PREFETCHT1, PREFETCHT2 -> {
-        return i.kind0 == OperandKind.NONE || i.opcode != Opcode.NOP;
+        // Whatever their operand is, it is not accessed.
       }
       case MOV -> move(false);
       case MOVZX -> move(false);
