@@ -70,7 +70,8 @@ class LinuxBootTests {
       guest.type("uname -a; cat /proc/cpuinfo; echo that is $((6 * 7))\r");
       guest.await("that is 42");
       guest.await("# ");
-      // What Ctrl-C is to end says so itself: the shell before it takes keys, and signals, in its own way.
+      // What Ctrl-C is to end says so itself: the shell before it takes keys, and signals, in its
+      // own way.
       guest.type("sh -c 'echo that is $((5 * 5)); exec sleep 100000'\r");
       guest.await("that is 25");
       guest.type("\3");
