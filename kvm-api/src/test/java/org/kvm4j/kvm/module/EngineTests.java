@@ -12,7 +12,6 @@ import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.GuestMemory;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.Regs;
-import org.kvm4j.kvm.Segment;
 import org.kvm4j.kvm.Sregs;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
@@ -56,17 +55,7 @@ class EngineTests {
       Vcpu vcpu = vm.createVcpu(0);
       vcpu.setCpuid2(kvm.getSupportedCpuid());
       Sregs sregs = vcpu.getSregs();
-      for (Segment s : new Segment[] {sregs.cs, sregs.ds, sregs.es, sregs.ss}) {
-        s.base = 0;
-        s.limit = 0xffff_ffff;
-        s.selector = 16;
-        s.type = 3;
-        s.present = 1;
-        s.s = 1;
-        s.g = 1;
-        s.db = 1;
-      }
-      sregs.cs.type = 11;
+      FlatSegments.set(sregs);
       sregs.cs.l = 1;
       sregs.cs.db = 0;
       sregs.cr3 = 0x4000;

@@ -11,7 +11,6 @@ import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.GuestMemory;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.Regs;
-import org.kvm4j.kvm.Segment;
 import org.kvm4j.kvm.Sregs;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
@@ -76,17 +75,7 @@ class PvTlbFlushTests {
     }
     vcpu.setCpuid2(cpuid);
     Sregs sregs = vcpu.getSregs();
-    for (Segment s : new Segment[] {sregs.cs, sregs.ds, sregs.es, sregs.ss}) {
-      s.base = 0;
-      s.limit = 0xffff_ffff;
-      s.selector = 16;
-      s.type = 3;
-      s.present = 1;
-      s.s = 1;
-      s.g = 1;
-      s.db = 1;
-    }
-    sregs.cs.type = 11;
+    FlatSegments.set(sregs);
     sregs.cr3 = 0x4000;
     sregs.cr0 |= 0x8000_0001L;
     vcpu.setSregs(sregs);
