@@ -235,7 +235,7 @@ public final class Interpreter {
     expected = null;
     Op inRegion = at;
     at = null;
-    return op instanceof Block && inRegion != null ? inRegion : op;
+    return inRegion != null ? inRegion : op;
   }
 
   // ---- regions ----

@@ -98,9 +98,17 @@ abstract class Region {
   final @Nullable Op pass(Cpu c, int index) {
     Op op = ops[index];
     Op following = op.next;
-    at = index;
-    Op next = op.exec(c);
-    return next == following && !dead && isReady(c) ? null : next == null ? LEAVE : next;
+    return goOn(c, interpret(c, index), following);
+  }
+
+  /**
+   * After what may have changed all state.
+   *
+   * @return null if what was expected comes next and the region may go on with it, else what comes
+   *     next
+   */
+  private @Nullable Op goOn(Cpu c, @Nullable Op next, @Nullable Op expected) {
+    return next == expected && !dead && isReady(c) ? null : next == null ? LEAVE : next;
   }
 
   /** What the interpreter goes on with after an instruction. */
@@ -122,8 +130,7 @@ abstract class Region {
    */
   final @Nullable Op call(Cpu c, int index, int block) {
     Op expected = blocks[block];
-    Op next = engine.call(((BranchOps.Direct) ops[index]).take(c), c, expected);
-    return next == expected && !dead && isReady(c) ? null : next == null ? LEAVE : next;
+    return goOn(c, engine.call(take(c, index), c, expected), expected);
   }
 
   /**
@@ -135,9 +142,7 @@ abstract class Region {
    */
   final @Nullable Op callBy(Cpu c, int index, int block) {
     Op expected = blocks[block];
-    at = index;
-    Op next = engine.call(ops[index].exec(c), c, expected);
-    return next == expected && !dead && isReady(c) ? null : next == null ? LEAVE : next;
+    return goOn(c, engine.call(interpret(c, index), c, expected), expected);
   }
 
   /** A near return, for which nothing is left to do but to find out what comes next. */

@@ -134,18 +134,15 @@ final class RegionWriter {
     if (kind == LazyFlags.SETTLED) {
       return;
     }
+    pushCpu();
     if (kind == Region.DYNAMIC) {
-      v.visitVarInsn(ALOAD, StateWriter.C);
       state.kindVariable();
-      pushA();
-      pushB();
-      call(PACKAGE + "LazyFlags", "settle", "(L" + CPU + ";IJJ)V");
     } else {
-      v.visitVarInsn(ALOAD, StateWriter.C);
-      pushA();
-      pushB();
-      call(PACKAGE + "LazyFlags", LazyFlags.method(kind), "(L" + CPU + ";JJ)V");
+      push(kind);
     }
+    pushA();
+    pushB();
+    call(PACKAGE + "LazyFlags", "settle", "(L" + CPU + ";IJJ)V");
     kind = LazyFlags.SETTLED;
   }
 
