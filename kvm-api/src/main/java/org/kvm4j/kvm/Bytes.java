@@ -26,6 +26,19 @@ public final class Bytes {
     return new Bytes(bytes);
   }
 
+  /**
+   * The low bytes of a number, the least significant first.
+   *
+   * @param size how many, 1 to 8
+   */
+  static Bytes littleEndian(long value, int size) {
+    byte[] bytes = new byte[size];
+    for (int i = 0; i < size; i++) {
+      bytes[i] = (byte) (value >>> i * 8);
+    }
+    return new Bytes(bytes);
+  }
+
   /** How many. */
   public int length() {
     return bytes.length;

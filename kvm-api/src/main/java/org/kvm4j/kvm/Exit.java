@@ -29,12 +29,18 @@ public sealed interface Exit {
       case Exits.KVM_EXIT_EXCEPTION:
         return new GuestException(page.exceptionVector(), page.exceptionErrorCode());
       case Exits.KVM_EXIT_IO:
+        int port = page.ioPort();
+        int size = page.ioSize();
+        int count = page.ioCount();
         if (page.ioIsIn()) {
-          return new IoIn(page.ioPort(), page.ioSize(), page.ioCount());
+          return new IoIn(port, size, count);
         }
-        byte[] data = new byte[page.ioSize() * page.ioCount()];
+        if (count == 1) {
+          return new IoOut(port, size, 1, Bytes.littleEndian(page.ioData(), size));
+        }
+        byte[] data = new byte[size * count];
         page.readIoData(data, 0);
-        return new IoOut(page.ioPort(), page.ioSize(), page.ioCount(), Bytes.wrap(data));
+        return new IoOut(port, size, count, Bytes.wrap(data));
       case Exits.KVM_EXIT_HYPERCALL:
         List<Long> arguments = new ArrayList<>(6);
         for (int i = 0; i < 6; i++) {

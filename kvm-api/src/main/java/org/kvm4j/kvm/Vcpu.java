@@ -2,6 +2,7 @@ package org.kvm4j.kvm;
 
 import java.lang.invoke.VarHandle;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.syscall.Errno;
 import org.kvm4j.kvm.syscall.Kernel;
@@ -81,7 +82,7 @@ public final class Vcpu extends Handle {
   private int lastThreadId;
 
   private final Object kickLock = new Object();
-  private volatile int runner = NO_RUNNER;
+  private final AtomicInteger runner = new AtomicInteger(NO_RUNNER);
 
   /** Guarded by kickLock. */
   private boolean kickPending;
@@ -202,13 +203,13 @@ public final class Vcpu extends Handle {
       lastThreadId = kernel.gettid();
       lastThread = thread;
     }
-    // Volatile: a full fence lies between this and the kernel's look at immediate_exit.
-    runner = lastThreadId;
+    // A full fence lies between this and the kernel's look at immediate_exit.
+    runner.set(lastThreadId);
     int result;
     try {
       result = kernel.ioctl(fd, Ioctls.KVM_RUN, 0);
     } finally {
-      runner = NO_RUNNER;
+      runner.setRelease(NO_RUNNER);
     }
     if (result == Errno.EINTR.result()) {
       takeKick();
@@ -237,7 +238,7 @@ public final class Vcpu extends Handle {
       kickPending = true;
       page.setImmediateExit(true);
       VarHandle.fullFence();
-      int target = runner;
+      int target = runner.get();
       if (target != NO_RUNNER) {
         // ESRCH: the thread has ended, and with it its run.
         kernel.kick(target);
@@ -925,7 +926,7 @@ public final class Vcpu extends Handle {
   @Override
   public void close() {
     synchronized (kickLock) {
-      if (runner != NO_RUNNER) {
+      if (runner.get() != NO_RUNNER) {
         throw new IllegalStateException(
             "vCPU " + id + " is running: kick it and wait for its thread before closing it");
       }

@@ -1,6 +1,9 @@
 package org.kvm4j.kvm.module;
 
+import java.lang.invoke.VarHandle;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,27 +17,32 @@ final class HostThread {
   final Thread thread = Thread.currentThread();
 
   /** The vCPU whose KVM_RUN the thread is in. */
-  private volatile @Nullable VirtualCpu running;
+  private final AtomicReference<@Nullable VirtualCpu> running = new AtomicReference<>();
 
-  private volatile boolean signalled;
+  private final AtomicBoolean signalled = new AtomicBoolean();
 
+  /**
+   * The thread's KVM_RUN begins. Who sets {@code immediate_exit} and then finds no one to signal
+   * can rely on its being read after this.
+   */
   void enter(VirtualCpu vcpu) {
-    signalled = false;
-    running = vcpu;
+    signalled.setPlain(false);
+    running.setRelease(vcpu);
+    VarHandle.fullFence();
   }
 
   void leave() {
-    running = null;
+    running.setRelease(null);
   }
 
   boolean signalPending() {
-    return signalled;
+    return signalled.get();
   }
 
   void signal() {
-    VirtualCpu vcpu = running;
+    VirtualCpu vcpu = running.get();
     if (vcpu != null) {
-      signalled = true;
+      signalled.set(true);
       vcpu.kick();
     }
   }

@@ -1,6 +1,7 @@
 package org.kvm4j.kvm.module;
 
 import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.kvm.syscall.UserMemory;
 
@@ -15,11 +16,34 @@ final class MappedView implements UserMemory {
   private final long address;
   private final long size;
 
+  /** The first pages of a file as far as they lie together, to read without looking for them. */
+  private final ByteBuffer front;
+
   MappedView(PhysicalMemory memory, UserSpace.Mapping mapping, long address, long size) {
     this.memory = memory;
     this.mapping = mapping;
     this.address = address;
     this.size = size;
+    this.front = front();
+  }
+
+  private ByteBuffer front() {
+    long hpa = mapping.pages == null ? -1 : mapping.physical(address);
+    if (hpa < 0) {
+      return ByteBuffer.allocate(0);
+    }
+    int length = together(0, size);
+    while (length < size
+        && mapping.physical(address + length) == hpa + length
+        && (hpa + length & PhysicalMemory.BANK_MASK) != 0) {
+      length += together(length, size - length);
+    }
+    return memory.slice(hpa, length);
+  }
+
+  /** Whether bytes are in {@link #front}. */
+  private boolean isFront(long offset, int length) {
+    return offset >= 0 && offset <= front.capacity() - length && mapping.alive;
   }
 
   private void check(long offset, long length) {
@@ -84,21 +108,30 @@ final class MappedView implements UserMemory {
 
   @Override
   public byte getByte(long offset) {
-    return memory.readByte(at(offset, 1));
+    return isFront(offset, 1) ? front.get((int) offset) : memory.readByte(at(offset, 1));
   }
 
   @Override
   public short getShort(long offset) {
+    if (isFront(offset, 2)) {
+      return front.getShort((int) offset);
+    }
     return isSplit(offset, 2) ? (short) gather(offset, 2) : memory.readShort(at(offset, 2));
   }
 
   @Override
   public int getInt(long offset) {
+    if (isFront(offset, 4)) {
+      return front.getInt((int) offset);
+    }
     return isSplit(offset, 4) ? (int) gather(offset, 4) : memory.readInt(at(offset, 4));
   }
 
   @Override
   public long getLong(long offset) {
+    if (isFront(offset, 8)) {
+      return front.getLong((int) offset);
+    }
     return isSplit(offset, 8) ? gather(offset, 8) : memory.readLong(at(offset, 8));
   }
 

@@ -70,24 +70,6 @@ final class VcpuRegisters {
     vcpu.events.exceptionPending = false;
   }
 
-  boolean is64Bit() {
-    if ((vendor.efer() & ControlBits.EFER_LMA) == 0) {
-      return false;
-    }
-    vendor.segment(Cpu.CS, scratch);
-    return (scratch.ar & Segment.L) != 0;
-  }
-
-  /** CS base plus RIP. */
-  long linearRip() {
-    long rip = vendor.rip();
-    vendor.segment(Cpu.CS, scratch);
-    if ((vendor.efer() & ControlBits.EFER_LMA) != 0 && (scratch.ar & Segment.L) != 0) {
-      return rip;
-    }
-    return scratch.base + rip & 0xffffffffL;
-  }
-
   int cpl() {
     if ((vendor.cr0() & ControlBits.CR0_PE) == 0) {
       return 0;

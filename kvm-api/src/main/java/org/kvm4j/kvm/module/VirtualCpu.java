@@ -3,6 +3,7 @@ package org.kvm4j.kvm.module;
 import static org.kvm4j.kvm.uapi.Ioctls.*;
 
 import java.nio.ByteBuffer;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.LogicalProcessor;
@@ -94,9 +95,17 @@ final class VirtualCpu extends FileObject {
   private boolean destroyed;
 
   private volatile boolean flushRequested;
-  private volatile boolean inGuest;
+
+  /**
+   * Whether it uses the nested tables. Set before {@link #flushRequested} is read, which is set
+   * before this is read.
+   */
+  private final AtomicBoolean inGuest = new AtomicBoolean();
+
   private volatile boolean filterChanged;
-  private volatile @Nullable HostThread thread;
+
+  /** The thread in its KVM_RUN, as that thread sees it; others may see anything but themselves. */
+  private @Nullable HostThread thread;
 
   VirtualCpu(VmFile vm, int id) {
     this.vm = vm;
@@ -269,18 +278,18 @@ final class VirtualCpu extends FileObject {
 
   void requestFlush() {
     flushRequested = true;
-    if (inGuest) {
+    if (inGuest.get()) {
       kick();
     }
   }
 
   /** Does something that walks the nested tables, so that whoever changes them waits for it. */
   <T> T usingTables(java.util.function.Supplier<T> work) {
-    inGuest = true;
+    inGuest.set(true);
     try {
       return work.get();
     } finally {
-      inGuest = false;
+      inGuest.setRelease(false);
     }
   }
 
@@ -289,7 +298,7 @@ final class VirtualCpu extends FileObject {
     if (lock.isHeldByCurrentThread()) {
       return;
     }
-    while (flushRequested && inGuest) {
+    while (flushRequested && inGuest.get()) {
       Thread.onSpinWait();
     }
   }
@@ -334,7 +343,9 @@ final class VirtualCpu extends FileObject {
     if (argument != 0) {
       return Results.EINVAL;
     }
-    diagnosis = "";
+    if (!diagnosis.isEmpty()) {
+      diagnosis = "";
+    }
     HostThread t = vm.kernel.currentThread();
     thread = t;
     t.enter(this);
@@ -481,7 +492,7 @@ final class VirtualCpu extends FileObject {
     pv.beforeEntry(seat.waited());
     events.inject(windowWanted() && interrupts.acceptsExternal(), debug.blocksInterrupts());
     apicShare.beforeEntry();
-    inGuest = true;
+    inGuest.set(true);
     if (flushRequested) {
       flushRequested = false;
       vendor.flushNested();
@@ -489,7 +500,7 @@ final class VirtualCpu extends FileObject {
     try {
       vendor.run(budget, exit);
     } finally {
-      inGuest = false;
+      inGuest.setRelease(false);
     }
     apicShare.afterExit();
     stats.count(exit.kind);
@@ -622,13 +633,13 @@ final class VirtualCpu extends FileObject {
   int exit(int reason, Completion then) {
     run.putInt(KvmRun.EXIT_REASON, reason);
     completion = then;
-    completionRip = state.registers.linearRip();
+    completionRip = vendor.linearRip();
     return 0;
   }
 
   /** Whether the guest is still where the last exit to user space left it. */
   boolean atSameInstruction() {
-    return state.registers.linearRip() == completionRip;
+    return vendor.linearRip() == completionRip;
   }
 
   /** Ends the instruction that exited. */
@@ -647,7 +658,7 @@ final class VirtualCpu extends FileObject {
   }
 
   private long truncateRip(long rip) {
-    return state.registers.is64Bit() ? rip : rip & 0xffffffffL;
+    return vendor.is64Bit() ? rip : rip & 0xffffffffL;
   }
 
   /** What the end of an instruction that the module carried out brings: RF cleared, single-step. */
@@ -891,7 +902,7 @@ final class VirtualCpu extends FileObject {
 
   /** The guest's code segment is a 64-bit one. */
   boolean in64BitMode() {
-    return state.registers.is64Bit();
+    return vendor.is64Bit();
   }
 
   int cpl() {
@@ -900,6 +911,6 @@ final class VirtualCpu extends FileObject {
 
   /** CS base plus RIP. */
   long linearRip() {
-    return state.registers.linearRip();
+    return vendor.linearRip();
   }
 }

@@ -13,8 +13,14 @@ public final class FeatureSet {
 
   private final Set<Feature> features;
 
+  /** The same as bits by ordinal: asked by instructions, and at each VM exit. */
+  private final long[] words = new long[(Feature.values().length + 63) / 64];
+
   private FeatureSet(EnumSet<Feature> features) {
     this.features = Collections.unmodifiableSet(features);
+    for (Feature feature : features) {
+      words[feature.ordinal() >> 6] |= 1L << feature.ordinal();
+    }
   }
 
   /** Returns the set without any feature: what the 80386 executes. */
@@ -79,7 +85,7 @@ public final class FeatureSet {
    * @param feature the feature asked for
    */
   public boolean has(Feature feature) {
-    return features.contains(feature);
+    return (words[feature.ordinal() >> 6] & 1L << feature.ordinal()) != 0;
   }
 
   /**

@@ -81,6 +81,12 @@ public final class EntryChecks {
 
   private final long[] due = new long[WORDS];
 
+  // Entries after the same kind of exit mostly find the same fields written: what is due then.
+  private final long[] lastDirty = new long[Vmcs.DIRTY_WORDS];
+  private boolean lastOutside;
+  private int[] lastDue = new int[0];
+  private boolean lastReadsDeferrable;
+
   /** Builds the tables now, and not while a guest waits for its first entry. */
   public static void load() {
     // Being here is enough: the class is initialised.
@@ -102,13 +108,29 @@ public final class EntryChecks {
    * @return the first that fails, or null
    */
   @Nullable EntryCheck run(Vmcs vmcs, EntryContext c) {
+    boolean outside = readsOutside(vmcs, c);
+    if (outside != lastOutside || !Arrays.equals(vmcs.dirty, lastDirty)) {
+      select(vmcs.dirty, outside);
+    }
+    if (lastReadsDeferrable && vmcs.isDeferred()) {
+      vmcs.complete();
+    }
+    for (int k : lastDue) {
+      if (!PREDICATES[k].passes(c)) {
+        return ALL.get(k);
+      }
+    }
+    return null;
+  }
+
+  /** Finds what is due where these fields were written. */
+  private void select(long[] dirty, boolean outside) {
     long[] due = this.due;
-    if (readsOutside(vmcs, c)) {
+    if (outside) {
       System.arraycopy(ALWAYS, 0, due, 0, WORDS);
     } else {
       Arrays.fill(due, 0);
     }
-    long[] dirty = vmcs.dirty;
     for (int w = 0; w < dirty.length; w++) {
       long bits = dirty[w];
       while (bits != 0) {
@@ -119,26 +141,22 @@ public final class EntryChecks {
         }
       }
     }
-    if (vmcs.isDeferred()) {
-      long reads = 0;
-      for (int w = 0; w < WORDS; w++) {
-        reads |= due[w] & READS_DEFERRABLE[w];
-      }
-      if (reads != 0) {
-        vmcs.complete();
-      }
-    }
+    long reads = 0;
+    int n = 0;
     for (int w = 0; w < WORDS; w++) {
-      long bits = due[w];
-      while (bits != 0) {
-        int k = (w << 6) + Long.numberOfTrailingZeros(bits);
-        bits &= bits - 1;
-        if (!PREDICATES[k].passes(c)) {
-          return ALL.get(k);
-        }
+      reads |= due[w] & READS_DEFERRABLE[w];
+      n += Long.bitCount(due[w]);
+    }
+    lastDue = new int[n];
+    n = 0;
+    for (int w = 0; w < WORDS; w++) {
+      for (long bits = due[w]; bits != 0; bits &= bits - 1) {
+        lastDue[n++] = (w << 6) + Long.numberOfTrailingZeros(bits);
       }
     }
-    return null;
+    lastReadsDeferrable = reads != 0;
+    lastOutside = outside;
+    System.arraycopy(dirty, 0, lastDirty, 0, dirty.length);
   }
 
   /** Whether a check of those that always run may find something: memory, or another host mode. */

@@ -927,6 +927,10 @@ public final class NonRootOperation implements GuestMode {
     f[Vmcs.GUEST_CR3] = c.cr3;
     f[Vmcs.GUEST_CR4] = c.cr4;
     f[Vmcs.GUEST_CS_AR_BYTES] = c.seg[Cpu.CS].ar;
+    f[Vmcs.GUEST_CS_BASE] = c.seg[Cpu.CS].base;
+    if ((exitControls & Controls.VM_EXIT_SAVE_IA32_EFER) != 0) {
+      f[Vmcs.GUEST_IA32_EFER] = c.efer;
+    }
     if (debug) {
       f[Vmcs.GUEST_IA32_DEBUGCTL] = c.msr.debugCtl;
     }

@@ -270,6 +270,7 @@ public final class Vmcs {
       DEFERRABLE[GUEST_ES_AR_BYTES + s] = true;
     }
     DEFERRABLE[GUEST_CS_AR_BYTES] = false;
+    DEFERRABLE[GUEST_CS_BASE] = false;
     for (int ordinal :
         new int[] {
           GUEST_GDTR_BASE,
@@ -281,7 +282,6 @@ public final class Vmcs {
           GUEST_SYSENTER_EIP,
           GUEST_DR7,
           GUEST_IA32_PAT,
-          GUEST_IA32_EFER,
           GUEST_IA32_PKRS,
           GUEST_PDPTR0,
           GUEST_PDPTR1,
@@ -292,7 +292,15 @@ public final class Vmcs {
     }
     SAVED_WITH_DEFERRED = DEFERRABLE.clone();
     for (int ordinal :
-        new int[] {GUEST_CR0, GUEST_CR3, GUEST_CR4, GUEST_CS_AR_BYTES, GUEST_IA32_DEBUGCTL}) {
+        new int[] {
+          GUEST_CR0,
+          GUEST_CR3,
+          GUEST_CR4,
+          GUEST_CS_AR_BYTES,
+          GUEST_CS_BASE,
+          GUEST_IA32_EFER,
+          GUEST_IA32_DEBUGCTL
+        }) {
       SAVED_WITH_DEFERRED[ordinal] = true;
     }
   }

@@ -63,6 +63,12 @@ public interface VendorVcpu extends AutoCloseable {
 
   void setSegment(int s, Segment in);
 
+  /** The code segment is a 64-bit one. Takes no more than a look, as {@link #linearRip}. */
+  boolean is64Bit();
+
+  /** CS base plus RIP: below 64-bit mode, its low 32 bits. */
+  long linearRip();
+
   long gdtBase();
 
   int gdtLimit();

@@ -400,6 +400,18 @@ public final class VmxVcpu implements VendorVcpu {
   }
 
   @Override
+  public boolean is64Bit() {
+    return (vmx.get(Vmcs.GUEST_IA32_EFER) & ControlBits.EFER_LMA) != 0
+        && (vmx.get(Vmcs.GUEST_CS_AR_BYTES) & Segment.L) != 0;
+  }
+
+  @Override
+  public long linearRip() {
+    long rip = vmx.get(Vmcs.GUEST_RIP);
+    return is64Bit() ? rip : vmx.get(Vmcs.GUEST_CS_BASE) + rip & 0xffffffffL;
+  }
+
+  @Override
   public long gdtBase() {
     return vmx.get(Vmcs.GUEST_GDTR_BASE);
   }
