@@ -3,17 +3,21 @@ package org.kvm4j.ept.memory;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Up to 1 GiB of host-physical memory that starts at a multiple of 1 GiB. Which of its pages are
  * mapped is told by {@link #solid}, below which all are, and by the bitmap for the rest.
  */
-final class Bank {
+public final class Bank {
   private static final VarHandle CODE = MethodHandles.arrayElementVarHandle(byte[].class);
 
   /** What an access finds; its capacity is the bank's length. */
   final ByteBuffer buffer;
+
+  /** Where that is in the host's memory, if {@link HostMemory} is in use. */
+  final long address;
 
   /** All bytes below this offset are mapped. */
   int solid;
@@ -34,6 +38,7 @@ final class Bank {
 
   private Bank(ByteBuffer buffer, boolean bitmap, boolean shared) {
     this.buffer = buffer;
+    this.address = HostMemory.IN_USE ? HostMemory.address(buffer) : 0;
     this.mapped = bitmap ? new long[buffer.capacity() >>> 12 >>> 6] : null;
     this.solid = bitmap ? 0 : buffer.capacity();
     this.shared = shared;
@@ -60,6 +65,21 @@ final class Bank {
     return bitmap != null
         && (offset & 0xfff) <= 0x1000 - size
         && (bitmap[page >>> 6] >>> page & 1) != 0;
+  }
+
+  /** What an access finds, to be used with absolute positions only. */
+  public ByteBuffer buffer() {
+    return buffer;
+  }
+
+  /**
+   * Where in the host's memory a page is, for {@link HostMemory}. It stays there for as long as
+   * {@link #buffer} can be reached.
+   *
+   * @param offset of the page in the bank
+   */
+  public long hostAddress(int offset) {
+    return address + Objects.checkFromIndexSize(offset, 0x1000, buffer.capacity());
   }
 
   boolean coversPage(int offset) {

@@ -335,8 +335,18 @@ public final class PhysicalMemory {
    * @return null if nothing is mapped there
    */
   public @Nullable ByteBuffer bank(long hpa) {
+    Bank bank = bankOfPage(hpa);
+    return bank == null ? null : bank.buffer;
+  }
+
+  /**
+   * The bank that holds the page of an address, for who keeps a translation to it.
+   *
+   * @return null if nothing is mapped there
+   */
+  public @Nullable Bank bankOfPage(long hpa) {
     Bank bank = bankAt(hpa);
-    return bank != null && bank.coversPage((int) hpa & BANK_MASK) ? bank.buffer : null;
+    return bank != null && bank.coversPage((int) hpa & BANK_MASK) ? bank : null;
   }
 
   /** Whether memory is mapped at all of {@code length} bytes, at least one, from {@code hpa} on. */

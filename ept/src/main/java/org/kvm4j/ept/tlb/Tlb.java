@@ -1,9 +1,10 @@
 package org.kvm4j.ept.tlb;
 
 import java.lang.invoke.VarHandle;
-import java.nio.ByteBuffer;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.ept.memory.Bank;
+import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.nested.GuestPhysicalCache;
 import org.kvm4j.ept.paging.PagingContext;
@@ -211,15 +212,18 @@ public final class Tlb {
       Translation translation,
       PhysicalMemory memory) {
     long hpa = translation.hpa & -0x1000L;
-    ByteBuffer bank = memory.bank(hpa);
+    Bank bank = memory.bankOfPage(hpa);
     if (bank == null) {
       return false;
     }
     long page = linear & -0x1000L;
     TlbEntry entry = space.slots(which).take(TlbSpace.index(linear));
     entry.page = page;
-    entry.bank = bank;
+    entry.bank = bank.buffer();
     entry.offset = (int) hpa & PhysicalMemory.BANK_MASK;
+    if (HostMemory.IN_USE) {
+      entry.toHost = bank.hostAddress(entry.offset) - page;
+    }
     entry.hpa = hpa;
     entry.gpa = translation.gpa & -0x1000L;
     entry.global = translation.global;

@@ -32,6 +32,12 @@ public final class TlbEntry {
   /** Where in the bank the page begins. */
   public int offset;
 
+  /**
+   * What an address of the page lacks to be the host's, if {@link org.kvm4j.ept.memory.HostMemory}
+   * is in use. {@link #bank} keeps the memory there.
+   */
+  public long toHost;
+
   /** Host-physical address of the page. */
   public long hpa;
 

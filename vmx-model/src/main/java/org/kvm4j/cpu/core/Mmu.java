@@ -230,7 +230,7 @@ public final class Mmu {
   public int load8(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear & PAGE) == e.readTag) {
-      return Ordered.load8(e.bank, e.offset + ((int) linear & 0xfff));
+      return Ordered.load8(e, linear);
     }
     return (int) readSlow(linear, 1, data, dataAccess) & 0xff;
   }
@@ -239,7 +239,7 @@ public final class Mmu {
   public int load16(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 1 & PAGE) == e.readTag) {
-      return Ordered.load16(e.bank, e.offset + ((int) linear & 0xfff));
+      return Ordered.load16(e, linear);
     }
     return (int) readSlow(linear, 2, data, dataAccess) & 0xffff;
   }
@@ -248,7 +248,7 @@ public final class Mmu {
   public int load32(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 3 & PAGE) == e.readTag) {
-      return Ordered.load32(e.bank, e.offset + ((int) linear & 0xfff));
+      return Ordered.load32(e, linear);
     }
     return (int) readSlow(linear, 4, data, dataAccess);
   }
@@ -257,7 +257,7 @@ public final class Mmu {
   public long load64(long linear) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 7 & PAGE) == e.readTag) {
-      return Ordered.load64(e.bank, e.offset + ((int) linear & 0xfff));
+      return Ordered.load64(e, linear);
     }
     return readSlow(linear, 8, data, dataAccess);
   }
@@ -282,7 +282,7 @@ public final class Mmu {
   public boolean store8(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear & PAGE) == e.writeTag) {
-      Ordered.store8(e.bank, e.offset + ((int) linear & 0xfff), value);
+      Ordered.store8(e, linear, value);
       return false;
     }
     writeSlow(linear, 1, value, data, dataAccess);
@@ -297,7 +297,7 @@ public final class Mmu {
   public boolean store16(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 1 & PAGE) == e.writeTag) {
-      Ordered.store16(e.bank, e.offset + ((int) linear & 0xfff), value);
+      Ordered.store16(e, linear, value);
       return false;
     }
     writeSlow(linear, 2, value, data, dataAccess);
@@ -312,7 +312,7 @@ public final class Mmu {
   public boolean store32(long linear, int value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 3 & PAGE) == e.writeTag) {
-      Ordered.store32(e.bank, e.offset + ((int) linear & 0xfff), value);
+      Ordered.store32(e, linear, value);
       return false;
     }
     writeSlow(linear, 4, value, data, dataAccess);
@@ -327,7 +327,7 @@ public final class Mmu {
   public boolean store64(long linear, long value) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 7 & PAGE) == e.writeTag) {
-      Ordered.store64(e.bank, e.offset + ((int) linear & 0xfff), value);
+      Ordered.store64(e, linear, value);
       return false;
     }
     writeSlow(linear, 8, value, data, dataAccess);
@@ -354,10 +354,8 @@ public final class Mmu {
   public void readWords(long linear, int size, long[] to) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + size - 1 & PAGE) == e.readTag) {
-      ByteBuffer bank = e.bank;
-      int at = e.offset + ((int) linear & 0xfff);
       for (int k = 0; k < size >> 3; k++) {
-        to[k] = Ordered.load64(bank, at + 8 * k);
+        to[k] = Ordered.load64(e, linear + 8 * k);
       }
       return;
     }
@@ -371,10 +369,8 @@ public final class Mmu {
   public void writeWords(long linear, int size, long[] from) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + size - 1 & PAGE) == e.writeTag) {
-      ByteBuffer bank = e.bank;
-      int at = e.offset + ((int) linear & 0xfff);
       for (int k = 0; k < size >> 3; k++) {
-        Ordered.store64(bank, at + 8 * k, from[k]);
+        Ordered.store64(e, linear + 8 * k, from[k]);
       }
       return;
     }

@@ -2,6 +2,8 @@ package org.kvm4j.cpu.core;
 
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
+import org.kvm4j.ept.memory.HostMemory;
+import org.kvm4j.ept.tlb.TlbEntry;
 
 /**
  * Loads and stores of memory in the order that guests may count on: SDM Vol. 3, "Memory Ordering in
@@ -92,6 +94,87 @@ public final class Ordered {
           store8(bank, at + k, (int) (value >>> k * 8));
         }
       }
+    }
+  }
+
+  // ---- by a translation ----
+  //
+  // A tag of the entry has been compared with the page of the access' last byte, so the access is
+  // within the page, which was checked when the entry was filled.
+
+  private static int offset(TlbEntry e, long linear) {
+    return e.offset + ((int) linear & 0xfff);
+  }
+
+  static int load8(TlbEntry e, long linear) {
+    if (!HostMemory.IN_USE) {
+      return load8(e.bank, offset(e, linear));
+    }
+    int value = HostMemory.getByte(linear + e.toHost) & 0xff;
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  static int load16(TlbEntry e, long linear) {
+    if (!HostMemory.IN_USE) {
+      return load16(e.bank, offset(e, linear));
+    }
+    int value = HostMemory.getShort(linear + e.toHost) & 0xffff;
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  static int load32(TlbEntry e, long linear) {
+    if (!HostMemory.IN_USE) {
+      return load32(e.bank, offset(e, linear));
+    }
+    int value = HostMemory.getInt(linear + e.toHost);
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  static long load64(TlbEntry e, long linear) {
+    if (!HostMemory.IN_USE) {
+      return load64(e.bank, offset(e, linear));
+    }
+    long value = HostMemory.getLong(linear + e.toHost);
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  static void store8(TlbEntry e, long linear, int value) {
+    VarHandle.releaseFence();
+    if (HostMemory.IN_USE) {
+      HostMemory.putByte(linear + e.toHost, (byte) value);
+    } else {
+      store8(e.bank, offset(e, linear), value);
+    }
+  }
+
+  static void store16(TlbEntry e, long linear, int value) {
+    VarHandle.releaseFence();
+    if (HostMemory.IN_USE) {
+      HostMemory.putShort(linear + e.toHost, (short) value);
+    } else {
+      store16(e.bank, offset(e, linear), value);
+    }
+  }
+
+  static void store32(TlbEntry e, long linear, int value) {
+    VarHandle.releaseFence();
+    if (HostMemory.IN_USE) {
+      HostMemory.putInt(linear + e.toHost, value);
+    } else {
+      store32(e.bank, offset(e, linear), value);
+    }
+  }
+
+  static void store64(TlbEntry e, long linear, long value) {
+    VarHandle.releaseFence();
+    if (HostMemory.IN_USE) {
+      HostMemory.putLong(linear + e.toHost, value);
+    } else {
+      store64(e.bank, offset(e, linear), value);
     }
   }
 }
