@@ -113,7 +113,7 @@ final class Block extends Op {
   @Nullable Op exec(Cpu c) {
     Region r = region;
     if (r != null && r.isReady(c)) {
-      return r.enter(c);
+      return r.enter(c, null, 0);
     }
     if ((c.countdown -= count) < 0 || c.attention != 0) {
       c.countdown += count;

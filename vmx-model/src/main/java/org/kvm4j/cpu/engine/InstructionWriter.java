@@ -95,6 +95,22 @@ final class InstructionWriter {
     return true;
   }
 
+  /**
+   * Pushes the target of an indirect branch of 64 bits.
+   *
+   * @return false if it cannot be written; nothing is written then
+   */
+  boolean target() {
+    if (i.codeSize != 8 || i.operandSize != 8 || i.size0 != 8 || !simpleOperands()) {
+      return false;
+    }
+    if (i.kind0 != OperandKind.GPR && i.kind0 != OperandKind.MEMORY) {
+      return false;
+    }
+    operand0();
+    return true;
+  }
+
   /** Whether operands are general registers, immediates, and memory by 64-bit addresses. */
   private boolean simpleOperands() {
     return simple(i.kind0) && simple(i.kind1) && simple(i.kind2) && i.kind3 == OperandKind.NONE;

@@ -231,8 +231,6 @@ public final class Interpreter {
 
   /** The instruction that threw: in a region that is another than what the dispatcher executed. */
   private @Nullable Op culprit(@Nullable Op op) {
-    depth = 0;
-    expected = null;
     Op inRegion = at;
     at = null;
     return inRegion != null ? inRegion : op;
@@ -242,14 +240,6 @@ public final class Interpreter {
 
   /** The instruction of a region that threw. */
   @Nullable Op at;
-
-  /** Guest calls that are calls of the JVM's now. */
-  private int depth;
-
-  private static final int MOST_CALLS = 100;
-
-  /** The block that the innermost of them returns to. */
-  @Nullable Block expected;
 
   /** The translator, where there is one. */
   private @Nullable Translator translator;
@@ -296,33 +286,6 @@ public final class Interpreter {
     } else {
       b.heat = ASK_AGAIN;
     }
-  }
-
-  /**
-   * Runs a guest's call as one of the JVM's: regions one after the other, until it returns.
-   *
-   * @param next the block that was called, or null
-   * @param expected the block that it should return to
-   * @return what comes next
-   */
-  @Nullable Op call(@Nullable Op next, Cpu c, Op expected) {
-    if (depth >= MOST_CALLS) {
-      return next;
-    }
-    depth++;
-    Block before = this.expected;
-    this.expected = (Block) expected;
-    Op n = next;
-    while (n != expected && n instanceof Block b) {
-      Region r = b.region;
-      if (r == null || !r.isReady(c)) {
-        break;
-      }
-      n = r.enter(c);
-    }
-    depth--;
-    this.expected = before;
-    return n;
   }
 
   /** Whether instructions have to run one at a time. */

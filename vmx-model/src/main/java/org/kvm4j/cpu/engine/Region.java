@@ -27,7 +27,7 @@ abstract class Region {
   boolean dead;
 
   /** The blocks. */
-  final Op[] blocks;
+  final Block[] blocks;
 
   /** Instructions: what one way through it, without loops, can take of the budget at most. */
   final int count;
@@ -35,7 +35,7 @@ abstract class Region {
   /** Index of the instruction that is executed by the interpreter, or faults. */
   int at;
 
-  Region(Interpreter engine, Op[] ops, Op[] ends, byte[] kinds, Op[] blocks, int count) {
+  Region(Interpreter engine, Op[] ops, Op[] ends, byte[] kinds, Block[] blocks, int count) {
     this.count = count;
     this.engine = engine;
     this.blocks = blocks;
@@ -51,10 +51,16 @@ abstract class Region {
     return c.countdown >= count && c.attention == 0;
   }
 
-  /** Runs it: what comes next, as for {@link Op#exec}. */
-  final @Nullable Op enter(Cpu c) {
+  /**
+   * Runs it.
+   *
+   * @param expected the block that the guest's call returns to that this is in, or null
+   * @param depth how many of the guest's calls are calls of the JVM's now
+   * @return what comes next, as for {@link Op#exec}
+   */
+  final @Nullable Op enter(Cpu c, @Nullable Block expected, int depth) {
     try {
-      return run(c);
+      return run(c, expected, depth);
     } catch (CpuException | NestedFault e) {
       if (engine.at == null) {
         engine.at = ops[at];
@@ -64,7 +70,7 @@ abstract class Region {
   }
 
   /** Its code. Called by {@link #enter} alone. */
-  abstract @Nullable Op run(Cpu c);
+  abstract @Nullable Op run(Cpu c, @Nullable Block expected, int depth);
 
   /** Whether a loop may go on. */
   static boolean mayLoop(long left, long count, Cpu c) {
@@ -121,36 +127,75 @@ abstract class Region {
     return ((BranchOps.Direct) ops[index]).take(c);
   }
 
+  private static final int MOST_CALLS = 100;
+
   /**
-   * A near call whose return address is on the stack already.
+   * A direct near call whose return address is on the stack already.
    *
    * @param index of the call
    * @param block number of the block that the call returns to
    * @return what comes next; null if that is this block, and the region may go on with it
    */
-  final @Nullable Op call(Cpu c, int index, int block) {
-    Op expected = blocks[block];
-    return goOn(c, engine.call(take(c, index), c, expected), expected);
+  final @Nullable Op call(Cpu c, int index, int block, int depth) {
+    return call(c, take(c, index), blocks[block], depth);
   }
 
   /**
-   * A near call that the interpreter makes.
+   * An indirect near call whose return address is on the stack already.
    *
-   * @param index of the call
+   * @param rip the target, which is canonical
    * @param block number of the block that the call returns to
    * @return as {@link #call}
    */
-  final @Nullable Op callBy(Cpu c, int index, int block) {
-    Op expected = blocks[block];
-    return goOn(c, engine.call(interpret(c, index), c, expected), expected);
+  final @Nullable Op callTo(Cpu c, long rip, int block, int depth) {
+    return call(c, BranchOps.indirect(engine, c, rip), blocks[block], depth);
   }
 
-  /** A near return, for which nothing is left to do but to find out what comes next. */
-  final @Nullable Op ret(Cpu c, long rip) {
-    Block expected = engine.expected;
-    return expected != null && engine.isCurrent(expected, rip)
-        ? expected
-        : BranchOps.indirect(engine, c, rip);
+  /**
+   * A guest's call as one of the JVM's: regions one after the other, until it returns.
+   *
+   * @param next the block that was called, or null
+   */
+  private @Nullable Op call(Cpu c, @Nullable Op next, Block expected, int depth) {
+    if (depth < MOST_CALLS) {
+      while (next != expected && next instanceof Block b) {
+        Region r = b.region;
+        if (r == null || !r.isReady(c)) {
+          break;
+        }
+        next = r.enter(c, expected, depth + 1);
+      }
+    }
+    return goOn(c, next, expected);
+  }
+
+  /**
+   * An indirect near jump.
+   *
+   * @param rip the target, which is canonical
+   */
+  final @Nullable Op jump(Cpu c, long rip) {
+    return BranchOps.indirect(engine, c, rip);
+  }
+
+  /**
+   * A near return, for which nothing is left to do but to find out what comes next.
+   *
+   * @param index of the return
+   * @param rip what was on the stack
+   * @param expected the block that is returned to if nobody has changed that, or null
+   */
+  final @Nullable Op ret(Cpu c, int index, long rip, @Nullable Block expected) {
+    if (expected != null && engine.isCurrent(expected, rip)) {
+      return expected;
+    }
+    if (!c.isCanonical(rip)) {
+      // As if nothing had happened.
+      at = index;
+      c.r[Cpu.RSP] -= 8;
+      throw c.gp(0);
+    }
+    return BranchOps.indirect(engine, c, rip);
   }
 
   /** What the dispatcher goes on with where there is nothing known. */

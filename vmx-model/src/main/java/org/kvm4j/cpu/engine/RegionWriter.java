@@ -6,6 +6,7 @@ import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.engine.RegionPlan.Part;
 import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.Label;
@@ -24,9 +25,10 @@ final class RegionWriter {
   private static final String OP = PACKAGE + "Op";
   private static final String CPU = StateWriter.CPU;
   private static final String MMU = StateWriter.MMU;
-  private static final String RUN = "(L" + CPU + ";)L" + OP + ";";
+  private static final String BLOCK = PACKAGE + "Block";
+  private static final String RUN = "(L" + CPU + ";L" + BLOCK + ";I)L" + OP + ";";
   private static final String MAKE =
-      "(L" + PACKAGE + "Interpreter;[L" + OP + ";[L" + OP + ";[B[L" + OP + ";I)V";
+      "(L" + PACKAGE + "Interpreter;[L" + OP + ";[L" + OP + ";[B[L" + BLOCK + ";I)V";
 
   /** HotSpot compiles no method with more bytecode than 8000 bytes. */
   private static final int MOST_BYTES = 7900;
@@ -169,7 +171,7 @@ final class RegionWriter {
       v.visitJumpInsn(IFNE, on);
       int mark = state.mark();
       leave();
-      loadOp("blocks", p.number);
+      load("blocks", BLOCK, p.number);
       v.visitInsn(ARETURN);
       state.back(mark);
       kind = kindAt[p.number];
@@ -247,9 +249,9 @@ final class RegionWriter {
     state.reload();
   }
 
-  private void loadOp(String table, int at) {
+  private void load(String table, String type, int at) {
     v.visitVarInsn(ALOAD, StateWriter.THIS);
-    v.visitFieldInsn(GETFIELD, REGION, table, "[L" + OP + ";");
+    v.visitFieldInsn(GETFIELD, REGION, table, "[L" + type + ";");
     push(at);
     v.visitInsn(AALOAD);
   }
@@ -274,17 +276,41 @@ final class RegionWriter {
           return true;
         case CALL_NEAR:
           if (p.after != null) {
-            call(p, p.after);
+            mayFault();
+            pushReturn(p.ops[p.ops.length - 1]);
+            leave();
+            beginCall();
+            push(index);
+            endCall("call", "I", p, p.after);
             return true;
           }
           break;
         default:
           break;
       }
-    } else if (i.opcode == Opcode.CALL_NEAR && p.after != null) {
-      flags.wanted(index);
+    } else if (i.opcode == Opcode.CALL_NEAR && p.after != null && target(p, i)) {
+      if (i.kind0 == OperandKind.MEMORY) {
+        // The operand's segment is not the stack's, which the fault of a wrong address names.
+        pushCpu();
+        register(Cpu.RSP);
+        push(8L);
+        v.visitInsn(LSUB);
+        call(PACKAGE + "MoveOps", "checkStack", "(L" + CPU + ";J)V");
+      }
+      pushReturn(p.ops[p.ops.length - 1]);
       leave();
-      goOnAfterCall("callBy", p, p.after);
+      beginCall();
+      pushT2();
+      endCall("callTo", "J", p, p.after);
+      return true;
+    } else if (i.opcode == Opcode.JMP_NEAR && target(p, i)) {
+      leave();
+      state.safe();
+      v.visitVarInsn(ALOAD, StateWriter.THIS);
+      v.visitVarInsn(ALOAD, StateWriter.C);
+      pushT2();
+      v.visitMethodInsn(INVOKEVIRTUAL, REGION, "jump", "(L" + CPU + ";J)L" + OP + ";", false);
+      v.visitInsn(ARETURN);
       return true;
     } else if (p.ops[p.ops.length - 1] instanceof BranchOps.Ret64) {
       ret();
@@ -317,7 +343,7 @@ final class RegionWriter {
     if (taken) {
       invoke("take");
     } else {
-      loadOp("ends", from.number);
+      load("ends", OP, from.number);
     }
     v.visitInsn(ARETURN);
   }
@@ -351,9 +377,25 @@ final class RegionWriter {
     state.arrive(n, kindAt[n] == Region.DYNAMIC ? kind : Region.DYNAMIC);
   }
 
-  private void call(Part p, Part after) {
-    Op op = p.ops[p.ops.length - 1];
+  /**
+   * Finds the target of an indirect branch, to T2, if it is canonical; it may fault.
+   *
+   * @return false if the interpreter has to do it
+   */
+  private boolean target(Part p, Instruction i) {
     mayFault();
+    if (!new InstructionWriter(this, i, p.ops[p.ops.length - 1].offset & 0xffff).target()) {
+      return false;
+    }
+    popT2();
+    pushCpu();
+    pushT2();
+    call(PACKAGE + "BranchOps", "checkTarget", "(L" + CPU + ";J)V");
+    return true;
+  }
+
+  /** Pushes the return address of a call on the guest's stack. */
+  private void pushReturn(Op op) {
     pushMmu();
     register(Cpu.RSP);
     push(8L);
@@ -367,20 +409,20 @@ final class RegionWriter {
     v.visitInsn(POP);
     pushT1();
     setRegister(Cpu.RSP);
-    leave();
-    goOnAfterCall("call", p, after);
   }
 
-  /**
-   * Calls a method of the region's that makes a guest's call, and goes on where that returns to.
-   */
-  private void goOnAfterCall(String method, Part p, Part after) {
+  private void beginCall() {
     state.safe();
     v.visitVarInsn(ALOAD, StateWriter.THIS);
     v.visitVarInsn(ALOAD, StateWriter.C);
-    push(index);
+  }
+
+  /** Makes a guest's call by a method of the region's, and goes on where that returns to. */
+  private void endCall(String method, String argument, Part p, Part after) {
     push(after.number);
-    v.visitMethodInsn(INVOKEVIRTUAL, REGION, method, "(L" + CPU + ";II)L" + OP + ";", false);
+    v.visitVarInsn(ILOAD, StateWriter.DEPTH);
+    String descriptor = "(L" + CPU + ";" + argument + "II)L" + OP + ";";
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, method, descriptor, false);
     goOn();
     arrive(p, after);
     v.visitJumpInsn(GOTO, starts[after.number]);
@@ -392,19 +434,20 @@ final class RegionWriter {
     register(Cpu.RSP);
     v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load64", "(J)J", false);
     popT1();
-    pushCpu();
-    pushT1();
-    call(PACKAGE + "BranchOps", "checkTarget", "(L" + CPU + ";J)V");
     register(Cpu.RSP);
     push(8L);
     v.visitInsn(LADD);
     setRegister(Cpu.RSP);
+    flags.wanted(index);
     leave();
     state.safe();
     v.visitVarInsn(ALOAD, StateWriter.THIS);
     v.visitVarInsn(ALOAD, StateWriter.C);
+    push(index);
     pushT1();
-    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "ret", "(L" + CPU + ";J)L" + OP + ";", false);
+    v.visitVarInsn(ALOAD, StateWriter.EXPECTED);
+    String descriptor = "(L" + CPU + ";IJL" + BLOCK + ";)L" + OP + ";";
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "ret", descriptor, false);
     v.visitInsn(ARETURN);
   }
 

@@ -24,23 +24,30 @@ final class StateWriter {
   // Local variables.
   static final int THIS = 0;
   static final int C = 1;
-  static final int R = 2;
-  static final int M = 3;
-  static final int A = 4;
-  static final int B = 6;
-  static final int T1 = 8;
-  static final int T2 = 10;
+
+  /** The block that the guest's call returns to that the region is in. */
+  static final int EXPECTED = 2;
+
+  /** How many of the guest's calls are the JVM's now. */
+  static final int DEPTH = 3;
+
+  static final int R = 4;
+  static final int M = 5;
+  static final int A = 6;
+  static final int B = 8;
+  static final int T1 = 10;
+  static final int T2 = 12;
 
   /** Index of the instruction that may fault. */
-  private static final int PC = 12;
+  private static final int PC = 14;
 
   /** The kind of the lazy flags where it is dynamic. */
-  private static final int KIND = 13;
+  private static final int KIND = 15;
 
-  private static final int LEFT = 14;
-  private static final int CODE = 16;
-  private static final int THROWN = 18;
-  private static final int REGISTERS = 20;
+  private static final int LEFT = 16;
+  private static final int CODE = 18;
+  private static final int THROWN = 20;
+  private static final int REGISTERS = 22;
 
   private final byte[] kinds;
   private final int[] dirtyAt;

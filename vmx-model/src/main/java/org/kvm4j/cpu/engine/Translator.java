@@ -87,7 +87,7 @@ final class Translator {
   private void install(Block first, RegionPlan plan, byte[] code) {
     List<Op> ops = new ArrayList<>();
     List<Op> ends = new ArrayList<>();
-    List<Op> blocks = new ArrayList<>();
+    List<Block> blocks = new ArrayList<>();
     for (RegionPlan.Part p : plan.parts) {
       ops.addAll(List.of(p.ops));
       ends.add(p.end);
@@ -103,14 +103,14 @@ final class Translator {
                       Op[].class,
                       Op[].class,
                       byte[].class,
-                      Op[].class,
+                      Block[].class,
                       int.class)
                   .newInstance(
                       engine,
                       ops.toArray(new Op[0]),
                       ends.toArray(new Op[0]),
                       plan.kinds,
-                      blocks.toArray(new Op[0]),
+                      blocks.toArray(new Block[0]),
                       ops.size());
     } catch (ReflectiveOperationException e) {
       throw new IllegalStateException("a region cannot be loaded", e);

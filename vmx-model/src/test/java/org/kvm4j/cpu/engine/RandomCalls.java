@@ -70,6 +70,7 @@ final class RandomCalls {
       case 0 -> put(0xc2, 8 * random.nextInt(2), 0);
       case 1 -> branch(0xe9);
       case 2 -> put(0x41, 0xff, 0xe5); // jmp r13
+      case 3 -> put(0x4c, 0x89, 0x6b, 0x40, 0xff, 0x63, 0x40); // mov [rbx+64], r13; jmp [rbx+64]
       default -> put(0xc3);
     }
     byte[] body = code.toByteArray();
@@ -172,6 +173,9 @@ final class RandomCalls {
       case 15, 16 -> {
         put(0x4c, 0x8d, 0x2d); // lea r13, [rip+]
         relative(random.nextInt(40) == 0 ? 0x40000000 : start());
+        if (random.nextInt(60) == 0) {
+          put(0x49, 0x0f, 0xba, 0xed, 0x37); // bts r13, 55: no address any more
+        }
         put(0x41, 0xff, 0xd5); // call r13
       }
       case 17 -> {
