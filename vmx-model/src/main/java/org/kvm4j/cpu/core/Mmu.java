@@ -203,31 +203,39 @@ public final class Mmu {
   // read8 to read64 and write8 to write64 are for the many who do this here and there: kvm4j's
   // launcher
   // tells the JVM to compile each of them once, not into each of its callers. load8 to load64 and
-  // store8 to
-  // store64 are the same, to be compiled into code that is hot.
+  // store8 to store64 are the same for code that is hot, to be compiled into it; they are given
+  // data().
+
+  /**
+   * The translations of data accesses, for those who make many: they stay these until the processor
+   * does anything else than loads and stores, or an access faults.
+   */
+  public TlbEntry[] data() {
+    return data;
+  }
 
   /** One byte, zero-extended. */
   public int read8(long linear) {
-    return load8(linear);
+    return load8(linear, data);
   }
 
   /** Two bytes, zero-extended. */
   public int read16(long linear) {
-    return load16(linear);
+    return load16(linear, data);
   }
 
   /** Four bytes. */
   public int read32(long linear) {
-    return load32(linear);
+    return load32(linear, data);
   }
 
   /** Eight bytes. */
   public long read64(long linear) {
-    return load64(linear);
+    return load64(linear, data);
   }
 
   /** As {@link #read8}. */
-  public int load8(long linear) {
+  public int load8(long linear, TlbEntry[] data) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear & PAGE) == e.readTag) {
       return Ordered.load8(e, linear);
@@ -236,7 +244,7 @@ public final class Mmu {
   }
 
   /** As {@link #read16}. */
-  public int load16(long linear) {
+  public int load16(long linear, TlbEntry[] data) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 1 & PAGE) == e.readTag) {
       return Ordered.load16(e, linear);
@@ -245,7 +253,7 @@ public final class Mmu {
   }
 
   /** As {@link #read32}. */
-  public int load32(long linear) {
+  public int load32(long linear, TlbEntry[] data) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 3 & PAGE) == e.readTag) {
       return Ordered.load32(e, linear);
@@ -254,7 +262,7 @@ public final class Mmu {
   }
 
   /** As {@link #read64}. */
-  public long load64(long linear) {
+  public long load64(long linear, TlbEntry[] data) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 7 & PAGE) == e.readTag) {
       return Ordered.load64(e, linear);
@@ -275,11 +283,11 @@ public final class Mmu {
   // ---- stores ----
 
   public void write8(long linear, int value) {
-    store8(linear, value);
+    store8(linear, value, data);
   }
 
   /** As {@link #write8}; says whether the slow path was taken, which may have dropped code. */
-  public boolean store8(long linear, int value) {
+  public boolean store8(long linear, int value, TlbEntry[] data) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear & PAGE) == e.writeTag) {
       Ordered.store8(e, linear, value);
@@ -290,11 +298,11 @@ public final class Mmu {
   }
 
   public void write16(long linear, int value) {
-    store16(linear, value);
+    store16(linear, value, data);
   }
 
   /** As {@link #write16}; says whether the slow path was taken, which may have dropped code. */
-  public boolean store16(long linear, int value) {
+  public boolean store16(long linear, int value, TlbEntry[] data) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 1 & PAGE) == e.writeTag) {
       Ordered.store16(e, linear, value);
@@ -305,11 +313,11 @@ public final class Mmu {
   }
 
   public void write32(long linear, int value) {
-    store32(linear, value);
+    store32(linear, value, data);
   }
 
   /** As {@link #write32}; says whether the slow path was taken, which may have dropped code. */
-  public boolean store32(long linear, int value) {
+  public boolean store32(long linear, int value, TlbEntry[] data) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 3 & PAGE) == e.writeTag) {
       Ordered.store32(e, linear, value);
@@ -320,11 +328,11 @@ public final class Mmu {
   }
 
   public void write64(long linear, long value) {
-    store64(linear, value);
+    store64(linear, value, data);
   }
 
   /** As {@link #write64}; says whether the slow path was taken, which may have dropped code. */
-  public boolean store64(long linear, long value) {
+  public boolean store64(long linear, long value, TlbEntry[] data) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + 7 & PAGE) == e.writeTag) {
       Ordered.store64(e, linear, value);

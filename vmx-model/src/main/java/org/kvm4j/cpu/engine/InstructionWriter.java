@@ -181,14 +181,9 @@ final class InstructionWriter {
    * bits the result has the sign, which {@link #load} cuts.
    */
   private void loadRaw(int size) {
-    switch (size) {
-      case 1 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load8", "(J)I", false);
-      case 2 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load16", "(J)I", false);
-      case 4 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load32", "(J)I", false);
-      default -> {
-        v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load64", "(J)J", false);
-        return;
-      }
+    w.load(size);
+    if (size == 8) {
+      return;
     }
     v.visitInsn(I2L);
   }
@@ -205,12 +200,7 @@ final class InstructionWriter {
     if (size < 8) {
       v.visitInsn(L2I);
     }
-    switch (size) {
-      case 1 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store8", "(JI)Z", false);
-      case 2 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store16", "(JI)Z", false);
-      case 4 -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store32", "(JI)Z", false);
-      default -> v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store64", "(JJ)Z", false);
-    }
+    w.store(size);
     w.stored = true;
   }
 

@@ -405,7 +405,7 @@ final class RegionWriter {
     pushCodeBase();
     push((long) ((op.offset & 0xffff) + op.length));
     v.visitInsn(LADD);
-    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store64", "(JJ)Z", false);
+    store(8);
     v.visitInsn(POP);
     pushT1();
     setRegister(Cpu.RSP);
@@ -432,7 +432,7 @@ final class RegionWriter {
     mayFault();
     pushMmu();
     register(Cpu.RSP);
-    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load64", "(J)J", false);
+    load(8);
     popT1();
     register(Cpu.RSP);
     push(8L);
@@ -519,6 +519,27 @@ final class RegionWriter {
 
   void pushMmu() {
     v.visitVarInsn(ALOAD, StateWriter.M);
+  }
+
+  /**
+   * Loads from the address on the stack, below which is the MMU: 8 bytes to a long, less to an int.
+   */
+  void load(int size) {
+    v.visitVarInsn(ALOAD, StateWriter.DATA);
+    String type = size == 8 ? "J" : "I";
+    v.visitMethodInsn(
+        INVOKEVIRTUAL, MMU, "load" + 8 * size, "(J" + StateWriter.ENTRIES + ")" + type, false);
+  }
+
+  /**
+   * Stores the long, or int of less than 8 bytes, on the stack to the address below it, below which
+   * is the MMU; leaves whether the slow path was taken.
+   */
+  void store(int size) {
+    v.visitVarInsn(ALOAD, StateWriter.DATA);
+    String type = size == 8 ? "J" : "I";
+    v.visitMethodInsn(
+        INVOKEVIRTUAL, MMU, "store" + 8 * size, "(J" + type + StateWriter.ENTRIES + ")Z", false);
   }
 
   void pushCpu() {

@@ -20,6 +20,7 @@ final class StateWriter {
   static final String REGION = PACKAGE + "Region";
   static final String CPU = "org/kvm4j/cpu/core/Cpu";
   static final String MMU = "org/kvm4j/cpu/core/Mmu";
+  static final String ENTRIES = "[Lorg/kvm4j/ept/tlb/TlbEntry;";
 
   // Local variables.
   static final int THIS = 0;
@@ -47,6 +48,10 @@ final class StateWriter {
   private static final int LEFT = 16;
   private static final int CODE = 18;
   private static final int THROWN = 20;
+
+  /** What the MMU looks for translations in. */
+  static final int DATA = 21;
+
   private static final int REGISTERS = 22;
 
   private final byte[] kinds;
@@ -103,6 +108,9 @@ final class StateWriter {
     v.visitVarInsn(LSTORE, LEFT);
     element(Cpu.CODE_BASE);
     v.visitVarInsn(LSTORE, CODE);
+    v.visitVarInsn(ALOAD, M);
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "data", "()" + ENTRIES, false);
+    v.visitVarInsn(ASTORE, DATA);
     for (int k = 0; k < 16; k++) {
       if ((used & 1 << k) != 0) {
         element(k);
