@@ -30,7 +30,7 @@ _start:
         jne     1b
 
         movl    %cr4, %eax
-        orl     $0x20, %eax                     # PAE
+        orl     $0x620, %eax                    # PAE, OSFXSR, OSXMMEXCPT
         movl    %eax, %cr4
         movl    $pml4, %eax
         movl    %eax, %cr3

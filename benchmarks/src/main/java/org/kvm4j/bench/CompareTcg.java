@@ -29,7 +29,8 @@ import java.util.stream.Stream;
  */
 public final class CompareTcg {
   private static final List<String> HOT = List.of("sieve", "crc32", "list", "fib", "qsort", "vm");
-  private static final String FLAT = "flat";
+  private static final List<String> OTHERS =
+      List.of("flat", "nbody", "mandel", "matmul", "strings", "vectors", "crypto");
 
   private final Path home;
   private final Path guests;
@@ -53,7 +54,7 @@ public final class CompareTcg {
     List<String> names = new ArrayList<>(Arrays.asList(args).subList(5, args.length));
     if (names.isEmpty()) {
       names.addAll(HOT);
-      names.add(FLAT);
+      names.addAll(OTHERS);
     }
     new CompareTcg(
             Path.of(args[0]),
@@ -123,6 +124,8 @@ public final class CompareTcg {
                 "qemu-system-x86_64",
                 "-accel",
                 "tcg",
+                "-cpu",
+                "max",
                 "-m",
                 "64",
                 "-display",
@@ -144,6 +147,8 @@ public final class CompareTcg {
                 engine,
                 "-m",
                 "64M",
+                "--cpu",
+                "kvm4j-v1,+aes",
                 "--kernel",
                 image,
                 "--append",
@@ -190,6 +195,8 @@ public final class CompareTcg {
                 "--stats",
                 "-m",
                 "64M",
+                "--cpu",
+                "kvm4j-v1,+aes",
                 "--kernel",
                 image,
                 "--append",

@@ -35,7 +35,17 @@ final class InstructionWriter {
    * @return false if it is not one of those; nothing is written then
    */
   boolean write() {
-    if (i.lock || i.codeSize != 8 || !simpleOperands()) {
+    if (i.lock || i.codeSize != 8) {
+      return false;
+    }
+    if (VectorWriter.isVector(i)) {
+      if (hasMemory() && !simple(OperandKind.MEMORY)) {
+        return false;
+      }
+      new VectorWriter(w, i, this).write();
+      return true;
+    }
+    if (!simpleOperands()) {
       return false;
     }
     switch (i.opcode) {
@@ -116,6 +126,13 @@ final class InstructionWriter {
     return simple(i.kind0) && simple(i.kind1) && simple(i.kind2) && i.kind3 == OperandKind.NONE;
   }
 
+  private boolean hasMemory() {
+    return i.kind0 == OperandKind.MEMORY
+        || i.kind1 == OperandKind.MEMORY
+        || i.kind2 == OperandKind.MEMORY
+        || i.kind3 == OperandKind.MEMORY;
+  }
+
   private boolean simple(int kind) {
     return switch (kind) {
       case OperandKind.NONE, OperandKind.GPR, OperandKind.GPR_HIGH, OperandKind.IMMEDIATE -> true;
@@ -140,7 +157,7 @@ final class InstructionWriter {
   }
 
   /** Pushes the linear address of the memory operand; for LEA without the segment. */
-  private void address() {
+  void address() {
     boolean any = false;
     if (i.base == Instruction.RIP) {
       w.pushCodeBase();
@@ -196,7 +213,7 @@ final class InstructionWriter {
   }
 
   /** Stores the long on the stack to the address below it, below which is the MMU. */
-  private void store(int size) {
+  void store(int size) {
     if (size < 8) {
       v.visitInsn(L2I);
     }
@@ -289,6 +306,46 @@ final class InstructionWriter {
     return i.kind0 == OperandKind.MEMORY;
   }
 
+  // ---- for instructions with other operands, too ----
+
+  /** Pushes the memory operand, zero-extended from a size. */
+  void pushMemory(int size) {
+    w.pushMmu();
+    address();
+    load(size);
+  }
+
+  /** Pushes a general register, zero-extended from a size. */
+  void pushGeneral(int register, int size) {
+    operand(OperandKind.GPR, register, size);
+  }
+
+  /** Pops a general register of 4 or 8 bytes. */
+  void setGeneral(int register, int size) {
+    setRegister(OperandKind.GPR, register, size);
+  }
+
+  /** Gives the general registers that the operands name to the interpreter. */
+  void giveRegisters() {
+    if (hasMemory()) {
+      give(i.base);
+      give(i.index);
+    }
+    int[] kinds = {i.kind0, i.kind1, i.kind2, i.kind3};
+    int[] registers = {i.reg0, i.reg1, i.reg2, i.reg3};
+    for (int k = 0; k < kinds.length; k++) {
+      if (kinds[k] == OperandKind.GPR) {
+        give(registers[k]);
+      }
+    }
+  }
+
+  private void give(int register) {
+    if (register >= 0 && register < 16) {
+      w.giveRegister(register);
+    }
+  }
+
   // ---- moves ----
 
   private void move(boolean sign) {
@@ -312,7 +369,7 @@ final class InstructionWriter {
   }
 
   /** Sign-extends the long on the stack from a size. */
-  private void extend(int size) {
+  void extend(int size) {
     if (size < 8) {
       v.visitInsn(L2I);
       if (size == 1) {

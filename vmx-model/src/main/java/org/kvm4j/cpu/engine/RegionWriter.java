@@ -494,8 +494,34 @@ final class RegionWriter {
     kind = LazyFlags.kind(operation, size);
   }
 
+  /** The instruction has set all flags in {@link Cpu} itself. */
+  void setSettled() {
+    flags.set(index);
+    kind = LazyFlags.SETTLED;
+  }
+
   void faulting() {
     mayFault();
+  }
+
+  /** The interpreter does an instruction that changes no variable of the region's. */
+  void interpretInPlace() {
+    v.visitVarInsn(ALOAD, StateWriter.THIS);
+    v.visitVarInsn(ALOAD, StateWriter.C);
+    push(index);
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "interpret", "(L" + CPU + ";I)L" + OP + ";", false);
+    v.visitInsn(POP);
+  }
+
+  /** Has the interpreter see a general register. */
+  void giveRegister(int k) {
+    state.give(k);
+  }
+
+  /** Takes a general register that the interpreter has set. */
+  void takeRegister(int k) {
+    state.element(k);
+    state.setRegister(k);
   }
 
   /** Pushes a general register, all 64 bits. */

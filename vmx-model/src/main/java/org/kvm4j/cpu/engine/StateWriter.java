@@ -168,6 +168,16 @@ final class StateWriter {
     v.visitVarInsn(LSTORE, REGISTERS + 2 * k);
   }
 
+  /** Stores a general register to {@link Cpu}, where it may be older. */
+  void give(int k) {
+    if ((dirty & 1 << k) != 0) {
+      v.visitVarInsn(ALOAD, R);
+      push(k);
+      v.visitVarInsn(LLOAD, REGISTERS + 2 * k);
+      v.visitInsn(LASTORE);
+    }
+  }
+
   /** Pushes the linear address of the page's begin. */
   void codeBase() {
     v.visitVarInsn(LLOAD, CODE);

@@ -1,7 +1,6 @@
 package org.kvm4j.cpu.semantics;
 
 import org.kvm4j.cpu.core.Cpu;
-import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
@@ -273,12 +272,6 @@ final class SimdArithmetic {
             ? f.compare((int) v.a[0], (int) v.b[0], signals)
             : f.compare(v.a[0], v.b[0], signals);
     SimdControl.settle(cpu, i, f);
-    cpu.setLazyFlags(
-        switch (outcome) {
-          case Comparison.LESS -> Flags.CF;
-          case Comparison.EQUAL -> Flags.ZF;
-          case Comparison.GREATER -> 0;
-          default -> Flags.ZF | Flags.PF | Flags.CF;
-        });
+    cpu.setLazyFlags(SseOperations.flags(outcome));
   }
 }

@@ -49,15 +49,20 @@ final class SimdControl {
    * processors).
    */
   static void settle(Cpu cpu, Instruction i, SimdFloat f) {
+    if (f.isUnmasked() && (i.kind0 == OperandKind.MMX || i.kind1 == OperandKind.MMX)) {
+      VectorState.enterMmx(cpu);
+    }
+    settle(cpu, f);
+  }
+
+  /** The same for an instruction without MMX registers. */
+  static void settle(Cpu cpu, SimdFloat f) {
     int flags = f.flags();
     if (flags == 0) {
       return;
     }
     VectorState.setMxcsr(cpu, VectorState.mxcsr(cpu) | flags);
     if (f.isUnmasked()) {
-      if (i.kind0 == OperandKind.MMX || i.kind1 == OperandKind.MMX) {
-        VectorState.enterMmx(cpu);
-      }
       throw (cpu.cr4 & ControlBits.CR4_OSXMMEXCPT) != 0 ? cpu.exception(Vector.XM) : cpu.ud();
     }
   }
