@@ -1,8 +1,11 @@
 package org.kvm4j.vmm;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.DebugRegs;
 import org.kvm4j.kvm.Fpu;
@@ -16,6 +19,9 @@ import org.kvm4j.kvm.Sregs;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.VcpuEvents;
 import org.kvm4j.kvm.Vm;
+import org.kvm4j.kvm.Xcrs;
+import org.kvm4j.kvm.Xsave;
+import org.kvm4j.kvm.uapi.Caps;
 import org.kvm4j.kvm.uapi.Uapi;
 
 /**
@@ -44,8 +50,10 @@ final class PowerOnState {
       chips.add(vm.getIrqchip(Uapi.KVM_IRQCHIP_IOAPIC));
     }
     timer = hasTimer ? vm.getPit2() : null;
+    boolean hasXsave = vm.checkExtension(Caps.KVM_CAP_XSAVE) > 0;
+    boolean hasXcrs = vm.checkExtension(Caps.KVM_CAP_XCRS) > 0;
     for (Vcpu vcpu : vcpus) {
-      processors.add(new Processor(vcpu, hasApics));
+      processors.add(new Processor(vcpu, hasApics, hasXsave, hasXcrs));
     }
   }
 
@@ -55,21 +63,23 @@ final class PowerOnState {
    * @param indices which there are
    */
   void rememberMsrs(int[] indices) {
-    processors.forEach(p -> p.rememberMsrs(indices));
+    int[] all = IntStream.concat(Arrays.stream(indices), Arrays.stream(UNLISTED)).toArray();
+    processors.forEach(p -> p.rememberMsrs(all));
   }
 
   /**
-   * Gives back what INIT would set: the processors' registers and local APICs. No processor may be
-   * running.
+   * Does what INIT does: to the processors' registers and local APICs, but not to FPU, XCR0 and
+   * MSRs (SDM volume 3, "Processor State After Reset"). No processor may be running.
    */
   void initialize() {
-    processors.forEach(Processor::restore);
+    processors.forEach(Processor::initialize);
   }
 
   /** Gives all back, and the processors' MSRs too, which S3 leaves to the guest. */
   void reset() {
-    processors.forEach(Processor::restoreMsrs);
     restore();
+    processors.forEach(Processor::restoreMsrs);
+    processors.forEach(Processor::matchTime);
   }
 
   /** Gives it back. No processor may be running. */
@@ -82,8 +92,27 @@ final class PowerOnState {
     processors.forEach(Processor::restore);
   }
 
-  /** Counters of time, which go on. */
-  private static final Set<Integer> TIME = Set.of(0x10, 0x3b, 0x6e0);
+  private static final int TSC = 0x10;
+  private static final int TSC_ADJUST = 0x3b;
+
+  /** Of the counter of time, which goes on; the local APIC's state has its deadline. */
+  private static final Set<Integer> TIME = Set.of(TSC, TSC_ADJUST, 0x6e0);
+
+  /**
+   * What the kernel keeps and does not list: MTRRs, what machine checks are enabled, AMD's HWCR.
+   */
+  private static final int[] UNLISTED =
+      Stream.of(
+              IntStream.range(0x200, 0x220), // variable MTRRs
+              IntStream.of(0x250, 0x258, 0x259),
+              IntStream.range(0x268, 0x270),
+              IntStream.range(0, 32).map(bank -> 0x400 + 4 * bank),
+              IntStream.of(0xc001_0015))
+          .flatMapToInt(part -> part)
+          .toArray();
+
+  /** CR0's CD and NW, which INIT leaves. */
+  private static final long CR0_CACHES = 3L << 29;
 
   private static final class Processor {
     private final List<MsrEntry> msrs = new ArrayList<>();
@@ -91,16 +120,20 @@ final class PowerOnState {
     private final Regs regs;
     private final Sregs sregs;
     private final Fpu fpu;
+    private final @Nullable Xsave extended;
+    private final @Nullable Xcrs xcrs;
     private final DebugRegs debug;
     private final VcpuEvents events;
     private final @Nullable LapicState apic;
     private final @Nullable MpState state;
 
-    Processor(Vcpu vcpu, boolean hasApics) {
+    Processor(Vcpu vcpu, boolean hasApics, boolean hasXsave, boolean hasXcrs) {
       this.vcpu = vcpu;
       regs = vcpu.getRegs();
       sregs = vcpu.getSregs();
       fpu = vcpu.getFpu();
+      extended = hasXsave ? vcpu.getXsave() : null;
+      xcrs = hasXcrs ? vcpu.getXcrs() : null;
       debug = vcpu.getDebugRegs();
       events = vcpu.getVcpuEvents();
       apic = hasApics ? vcpu.getLapic() : null;
@@ -126,10 +159,39 @@ final class PowerOnState {
       }
     }
 
+    /** Counters that the guest moved are together with the others again. */
+    void matchTime() {
+      vcpu.setMsrs(List.of(new MsrEntry(TSC_ADJUST, 0)));
+      vcpu.setMsrs(List.of(new MsrEntry(TSC, 0))); // which Linux takes for: as the others
+    }
+
+    void initialize() {
+      Sregs now = vcpu.getSregs();
+      long cr0 = sregs.cr0;
+      long apicBase = sregs.apicBase;
+      sregs.cr0 = cr0 & ~CR0_CACHES | now.cr0 & CR0_CACHES;
+      sregs.apicBase = now.apicBase;
+      restoreInitialized();
+      sregs.cr0 = cr0;
+      sregs.apicBase = apicBase;
+    }
+
     void restore() {
+      restoreInitialized();
+      vcpu.setFpu(fpu);
+      Xcrs x = xcrs;
+      if (x != null) {
+        vcpu.setXcrs(x);
+      }
+      Xsave e = extended;
+      if (e != null) {
+        vcpu.setXsave(e);
+      }
+    }
+
+    private void restoreInitialized() {
       vcpu.setSregs(sregs);
       vcpu.setRegs(regs);
-      vcpu.setFpu(fpu);
       vcpu.setDebugRegs(debug);
       vcpu.setVcpuEvents(events);
       LapicState a = apic;

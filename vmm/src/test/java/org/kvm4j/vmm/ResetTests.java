@@ -221,4 +221,26 @@ class ResetTests {
       assertEquals(0, ending.code());
     }
   }
+
+  @Test
+  void the_state_that_XSAVE_saves_is_chosen_anew_after_a_reset()
+      throws GuestImageException, InterruptedException {
+    try (Machine machine = machine(1, MachineConfig.Chips.KERNEL)) {
+      // mov eax, cr4; or eax, OSXSAVE; mov cr4, eax; xor ecx, ecx
+      int[] enables = {
+        0x0f, 0x20, 0xe0, 0x66, 0x0d, 0, 0, 0x04, 0, 0x0f, 0x22, 0xe0, 0x66, 0x31, 0xc9
+      };
+      // inc byte [0x600]; cmp byte [0x600], 2; je to the end
+      int[] counts = {0xfe, 0x06, 0x00, 0x06, 0x80, 0x3e, 0x00, 0x06, 0x02, 0x74, 0};
+      // mov eax, 3; xor edx, edx; xsetbv
+      int[] chooses = {0x66, 0xb8, 3, 0, 0, 0, 0x66, 0x31, 0xd2, 0x0f, 0x01, 0xd1};
+      int[] reset = Way.RESET_CONTROL_HARD.code;
+      int[] spins = {0xeb, 0xfe};
+      counts[10] = chooses.length + reset.length + spins.length;
+      int[] ends = {0x0f, 0x01, 0xd0, 0xe6, 0xf4, 0xf4}; // xgetbv; out 0xf4, al
+      Ending ending = run(machine, true, enables, counts, chooses, reset, spins, ends);
+      assertEquals(Ending.Kind.DEBUG_EXIT, ending.kind(), ending.message());
+      assertEquals(1, ending.code());
+    }
+  }
 }
