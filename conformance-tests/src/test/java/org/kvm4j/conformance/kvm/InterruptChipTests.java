@@ -728,6 +728,53 @@ class InterruptChipTests extends KvmContract {
     }
   }
 
+  /** They share the level, and the end of the interrupt is told to each. */
+  @EachBackend
+  void resampledEventfdsOfOneInterruptAllHearOfTheEnd() throws Exception {
+    needsInterruptsTaken();
+    // sti; hlt; cli; out; jmp: an interrupt that came between OUT and HLT would leave it halted
+    RealModeGuest guest = guest(0xfb, 0xf4, 0xfa, 0xe6, DONE_PORT, 0xeb, 0xf9);
+    apicHandler(guest, 0x44);
+    apicPage(guest);
+    enable(guest.vcpu);
+    guest.vm.setIrqchip(ioapic(guest.vm, 20, 0x44 | LEVEL));
+    try (EventFd first = EventFd.create(kernel);
+        EventFd firstOver = EventFd.create(kernel);
+        EventFd second = EventFd.create(kernel);
+        EventFd secondOver = EventFd.create(kernel)) {
+      guest.vm.irqfd(first, 20, Uapi.KVM_IRQFD_FLAG_RESAMPLE, firstOver);
+      guest.vm.irqfd(second, 20, Uapi.KVM_IRQFD_FLAG_RESAMPLE, secondOver);
+      for (List<EventFd> raised :
+          List.of(List.of(first), List.of(second), List.of(first, second))) {
+        for (EventFd event : raised) {
+          event.write(1);
+        }
+        assertEquals(0x44, out(await(runAside(guest.vcpu)), HANDLER_PORT));
+        assertFalse(firstOver.await(0));
+        assertFalse(secondOver.await(0));
+        out(await(runAside(guest.vcpu)), DONE_PORT);
+        assertEquals(1, once(firstOver));
+        assertEquals(1, once(secondOver));
+      }
+      second.write(1);
+      guest.vm.irqfd(second, 20, Uapi.KVM_IRQFD_FLAG_DEASSIGN, null);
+      assertEquals(0x44, out(await(runAside(guest.vcpu)), HANDLER_PORT));
+      out(await(runAside(guest.vcpu)), DONE_PORT);
+      assertEquals(1, once(firstOver));
+      assertFalse(secondOver.await(0));
+      first.write(1);
+      guest.vm.irqfd(first, 20, Uapi.KVM_IRQFD_FLAG_DEASSIGN, null);
+      assertFalse(firstOver.await(0));
+      assertEquals(0, guest.vm.getIrqchip(Uapi.KVM_IRQCHIP_IOAPIC).ioapic().irr >> 20 & 1);
+    }
+  }
+
+  /** What an eventfd has counted, which is to have come: a read alone would wait for ever. */
+  private static long once(EventFd event) {
+    assertTrue(event.await(5000));
+    return event.read();
+  }
+
   // --- The split chip
 
   private RealModeGuest split(int... code) {
