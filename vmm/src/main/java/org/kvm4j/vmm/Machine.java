@@ -64,12 +64,6 @@ public final class Machine implements AutoCloseable {
   /** The slot of the page of the reset vector; those before are RAM. */
   private static final int RESET_SLOT = 2;
 
-  /** Where firmware finds where to go on, in the BIOS data area, and the codes that say so. */
-  private static final long RESUME_VECTOR = 0x467;
-
-  private static final int RESUME_WITH_EOI = 0x05;
-  private static final int RESUME = 0x0a;
-
   private final MachineConfig config;
   private final boolean kernelTimer;
 
@@ -88,10 +82,7 @@ public final class Machine implements AutoCloseable {
   private boolean sse;
   private volatile Board board;
   private final @Nullable GuestClock guestClock;
-  private final PowerOnState powerOnState;
-
-  /** The MSRs that the kernel keeps for a guest. */
-  private final int[] msrs;
+  private final Firmware firmware;
 
   private final List<ExitStatistics> statistics = new ArrayList<>();
 
@@ -113,9 +104,6 @@ public final class Machine implements AutoCloseable {
             }
           });
   private final CountDownLatch ended = new CountDownLatch(1);
-
-  /** Loads the guest anew after a reset; null if a reset ends the machine. */
-  private volatile @Nullable Loader loader;
 
   /** That the vCPUs' threads are to end for the machine to go on otherwise. */
   private final AtomicReference<@Nullable Restart> restart = new AtomicReference<>();
@@ -177,8 +165,13 @@ public final class Machine implements AutoCloseable {
       }
       makeVcpus(kvm);
       userChips = chips.inUserSpace() ? new UserChips(vm, vcpus.get(0), localApics()) : null;
-      msrs = kvm.getMsrIndexList();
-      powerOnState = new PowerOnState(vm, vcpus, kernelChips, localApics(), kernelTimer);
+      firmware =
+          new Firmware(
+              memory,
+              vcpus,
+              kvm.getMsrIndexList(),
+              new PowerOnState(vm, vcpus, kernelChips, localApics(), kernelTimer),
+              userChips);
       guestClock = config.virtualClock() ? new GuestClock(vm, vcpus) : null;
       this.kernelTimer = kernelTimer;
       board = opened(makeBoard());
@@ -418,14 +411,12 @@ public final class Machine implements AutoCloseable {
 
   /** Has a reset load the guest anew, and not end the machine. To be said before {@link #boot}. */
   public void restartWith(Loader again) {
-    powerOnState.rememberMsrs(msrs);
-    loader = again;
+    firmware.restartWith(again);
   }
 
   /** The guest resets the machine. */
   private void reset(Restart how) {
-    boolean resumes = how != Restart.HARD && resumeVector() >= 0;
-    if (loader == null && !resumes) {
+    if (!firmware.restarts(how, board.realTimeClock())) {
       end(Ending.of(Ending.Kind.RESET, "the guest reset the machine"));
     } else if (restart.compareAndSet(null, how)) {
       kickAll();
@@ -433,35 +424,16 @@ public final class Machine implements AutoCloseable {
     }
   }
 
-  /**
-   * Where firmware goes on instead of starting the guest anew, as a far pointer: segment and
-   * offset, 16 bits each; -1 if it does start it. So guests of the 80286 came back from protected
-   * mode, and processors are started that have no startup interrupt. Source: Intel MultiProcessor
-   * Specification 1.4, B.4 "Application Processor Startup", "Using INIT IPI".
-   */
-  private long resumeVector() {
-    int code = board.realTimeClock().shutdownCode();
-    boolean byVector = code == RESUME_WITH_EOI || code == RESUME;
-    return byVector && memory.contains(RESUME_VECTOR, 4)
-        ? memory.getInt(RESUME_VECTOR) & 0xffff_ffffL
-        : -1;
-  }
-
   /** Does what firmware does after a reset. No vCPU's thread runs. */
   private void restart() {
     Restart how = restart.get();
     suspension.cancel();
-    long vector = how == Restart.HARD ? -1 : resumeVector();
-    board.realTimeClock().takeShutdownCode();
-    try {
-      if (vector >= 0) {
-        powerOnState.initialize();
-        startInRealMode((int) (vector >>> 16), (int) vector & 0xffff);
-      } else {
+    if (how == null || !firmware.resumesAfterReset(how, board.realTimeClock())) {
+      try {
         startAnew(how == Restart.HARD);
+      } catch (GuestImageException e) {
+        end(Ending.of(Ending.Kind.FAILURE, "after the reset: " + e.getMessage()));
       }
-    } catch (GuestImageException e) {
-      end(Ending.of(Ending.Kind.FAILURE, "after the reset: " + e.getMessage()));
     }
     stop = new CountDownLatch(1);
     restart.set(null);
@@ -471,33 +443,15 @@ public final class Machine implements AutoCloseable {
   }
 
   private void startAnew(boolean all) throws GuestImageException {
-    Loader again = loader;
-    if (again == null) {
-      throw new IllegalStateException("a reset ends this machine");
-    }
     Board before = board;
     before.close();
     before.lowerLines();
-    powerOnState.reset();
-    UserChips mine = userChips;
-    if (mine != null) {
-      mine.reset();
-    }
+    firmware.reset();
     Board after = makeBoard();
     after.keep(before, all);
     open.remove(before);
     board = opened(after);
-    boot(again.load());
-  }
-
-  private void startInRealMode(int segment, int offset) {
-    Vcpu first = vcpus.get(0);
-    Sregs sregs = first.getSregs();
-    sregs.cs.setRealMode(segment);
-    first.setSregs(sregs);
-    Regs regs = first.getRegs();
-    regs.rip = offset;
-    first.setRegs(regs);
+    boot(firmware.load());
   }
 
   /** Waits for the vCPUs' threads, and kicks them again should they not come. */
@@ -627,23 +581,15 @@ public final class Machine implements AutoCloseable {
    * What firmware does: processors as after a reset, and the first goes on where the guest said.
    */
   private void resume() {
-    long vector = board.acpiTables() == 0 ? 0 : AcpiTables.wakingVector(memory);
-    if (vector == 0 || vector >= 1 << 20) {
+    if (!firmware.resumesAfterSleep(board.acpiTables() != 0)) {
       end(Ending.of(Ending.Kind.RESET, "the guest woke from S3 without a waking vector"));
-      return;
     }
-    powerOnState.restore();
-    UserChips mine = userChips;
-    if (mine != null) {
-      mine.reset();
-    }
-    startInRealMode((int) (vector >> 4), (int) vector & 15);
   }
 
   /** What a vCPU's exit says ends the machine; a triple fault resets it as others do. */
   void exited(Ending reason) {
     boolean resets = reason.kind() == Ending.Kind.SHUTDOWN || reason.kind() == Ending.Kind.RESET;
-    if (resets && loader != null) {
+    if (resets && firmware.startsAnew()) {
       reset(Restart.HARD);
     } else {
       end(reason);
