@@ -28,7 +28,6 @@ import org.kvm4j.kvm.Vm;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.uapi.Caps;
 import org.kvm4j.kvm.uapi.Uapi;
-import org.kvm4j.vmm.acpi.AcpiTables;
 import org.kvm4j.vmm.boot.BootState;
 import org.kvm4j.vmm.boot.GuestImageException;
 import org.kvm4j.vmm.device.MmioBus;
@@ -417,8 +416,9 @@ public final class Machine implements AutoCloseable {
   /** The guest resets the machine. */
   private void reset(Restart how) {
     if (!firmware.restarts(how, board.realTimeClock())) {
-      end(Ending.of(Ending.Kind.RESET, "the guest reset the machine"));
+      endByReset();
     } else if (restart.compareAndSet(null, how)) {
+      suspension.ended(); // a processor may wait there for this one, whose thread ends now
       kickAll();
       stop.countDown();
     }
@@ -429,10 +429,10 @@ public final class Machine implements AutoCloseable {
     Restart how = restart.get();
     suspension.cancel();
     if (how == null || !firmware.resumesAfterReset(how, board.realTimeClock())) {
-      try {
+      if (firmware.startsAnew()) {
         startAnew(how == Restart.HARD);
-      } catch (GuestImageException e) {
-        end(Ending.of(Ending.Kind.FAILURE, "after the reset: " + e.getMessage()));
+      } else { // another processor has changed the shutdown code since
+        endByReset();
       }
     }
     stop = new CountDownLatch(1);
@@ -442,7 +442,11 @@ public final class Machine implements AutoCloseable {
     }
   }
 
-  private void startAnew(boolean all) throws GuestImageException {
+  private void endByReset() {
+    end(Ending.of(Ending.Kind.RESET, "the guest reset the machine"));
+  }
+
+  private void startAnew(boolean all) {
     Board before = board;
     before.close();
     before.lowerLines();
@@ -451,7 +455,11 @@ public final class Machine implements AutoCloseable {
     after.keep(before, all);
     open.remove(before);
     board = opened(after);
-    boot(firmware.load());
+    try {
+      boot(firmware.load());
+    } catch (GuestImageException e) {
+      end(Ending.of(Ending.Kind.FAILURE, "after the reset: " + e.getMessage()));
+    }
   }
 
   /** Waits for the vCPUs' threads, and kicks them again should they not come. */

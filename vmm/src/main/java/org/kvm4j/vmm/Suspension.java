@@ -30,7 +30,7 @@ final class Suspension {
 
   /**
    * @param threads how many threads run vCPUs
-   * @param running whether the machine has not ended
+   * @param running whether the machine has neither ended nor been reset
    */
   Suspension(IntSupplier threads, BooleanSupplier running, Steps steps) {
     this.threads = threads;
@@ -62,7 +62,7 @@ final class Suspension {
     arrived = 0;
   }
 
-  /** The machine has ended: nobody waits any more. */
+  /** The machine has ended, or is reset: nobody waits any more. */
   synchronized void ended() {
     notifyAll();
   }
