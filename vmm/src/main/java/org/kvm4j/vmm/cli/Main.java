@@ -69,6 +69,7 @@ public final class Main implements Callable<Integer> {
             RunCommand.Backend.class,
             RunCommand.Clock.class,
             RunCommand.Chips.class,
+            RunCommand.OnReset.class,
             DeviceOptions.Transport.class,
             DemoCommand.Backend.class)) {
       register(commandLine, words);

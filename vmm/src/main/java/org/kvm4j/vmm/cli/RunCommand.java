@@ -13,6 +13,7 @@ import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.CpuidEntry;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.KvmException;
 import org.kvm4j.kvm.doctor.Doctor;
@@ -39,6 +40,7 @@ import org.kvm4j.vmm.boot.GuestImageException;
 import org.kvm4j.vmm.boot.GuestImages;
 import org.kvm4j.vmm.boot.LinuxImage;
 import org.kvm4j.vmm.boot.Sizes;
+import org.kvm4j.vmm.memory.GuestRam;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -363,6 +365,7 @@ final class RunCommand implements Callable<Integer> {
                 + " backend has no interrupt chips (its KVM_CAP_IRQCHIP is 0)");
       }
       checkChips(kvm, opened.name(), image instanceof FlatImage);
+      checkReach(kvm);
       int most = kvm.checkExtension(Caps.KVM_CAP_MAX_VCPUS);
       if (most > 0 && cpus.value() > most) {
         throw usage(
@@ -499,6 +502,28 @@ final class RunCommand implements Callable<Integer> {
               + " --cpus "
               + cpus.value()
               + " needs --irqchip kernel or split");
+    }
+  }
+
+  /** Refuses memory that a processor's physical addresses do not reach. */
+  private void checkReach(Kvm kvm) {
+    long high = GuestRam.highSize(memory.bytes());
+    if (high == 0) {
+      return;
+    }
+    for (CpuidEntry e : kvm.getSupportedCpuid()) {
+      int bits = e.eax & 0xff;
+      if (e.function == 0x8000_0008 && GuestRam.HOLE_END + high > 1L << bits) {
+        throw usage(
+            String.format(
+                "--memory %s: a processor with %d physical address bits has %s of addresses, and"
+                    + " memory has a hole from %s to %s",
+                Sizes.format(memory.bytes()),
+                bits,
+                Sizes.format(1L << bits),
+                Sizes.format(GuestRam.HOLE_START),
+                Sizes.format(GuestRam.HOLE_END)));
+      }
     }
   }
 

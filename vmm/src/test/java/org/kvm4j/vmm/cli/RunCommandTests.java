@@ -433,7 +433,8 @@ class RunCommandTests {
         "--backend=qemu",
         "--backend=native_",
         "--clock=sun",
-        "--irqchip=no"
+        "--irqchip=no",
+        "--on-reset=restart_"
       })
   void values_that_an_option_does_not_have(String option) {
     String name = option.substring(0, option.indexOf('='));
@@ -501,6 +502,22 @@ class RunCommandTests {
         "real",
         "--irqchip",
         "kernel");
+  }
+
+  @Test
+  void memory_that_the_processors_addresses_do_not_reach() {
+    refused(
+        ExitCodes.USAGE,
+        "--memory 64G: a processor with 36 physical address bits has 64G of addresses, and memory"
+            + " has a hole from 3G to 4G",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "kvm4j-v1,phys-bits=36",
+        "--memory",
+        "64G");
   }
 
   /** A multiboot kernel that halts. */
