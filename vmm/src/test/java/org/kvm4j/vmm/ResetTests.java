@@ -1,9 +1,12 @@
 package org.kvm4j.vmm;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -16,6 +19,7 @@ import org.kvm4j.vmm.boot.CpuMode;
 import org.kvm4j.vmm.boot.FlatImage;
 import org.kvm4j.vmm.boot.GuestFile;
 import org.kvm4j.vmm.boot.GuestImageException;
+import org.kvm4j.vmm.device.PortBus;
 
 /** Guests in real mode that reset their machine. */
 @Timeout(60)
@@ -49,6 +53,10 @@ class ResetTests {
   };
 
   private Machine machine(int cpus, MachineConfig.Chips chips) {
+    return machine(cpus, chips, MachineConfig.Devices.NONE);
+  }
+
+  private Machine machine(int cpus, MachineConfig.Chips chips, MachineConfig.Devices devices) {
     return new Machine(
         kernel,
         new MachineConfig(
@@ -60,7 +68,7 @@ class ResetTests {
             false,
             Instant.EPOCH,
             b -> {},
-            MachineConfig.Devices.NONE,
+            devices,
             false,
             null));
   }
@@ -241,6 +249,117 @@ class ResetTests {
       Ending ending = run(machine, true, enables, counts, chooses, reset, spins, ends);
       assertEquals(Ending.Kind.DEBUG_EXIT, ending.kind(), ending.message());
       assertEquals(1, ending.code());
+    }
+  }
+
+  /** What a guest can read of devices without changing it, where the chips are. */
+  private static List<Long> registers(Machine machine, MachineConfig.Chips chips) {
+    List<Long> values = new ArrayList<>();
+    int[] ports = {0x3f9, 0x3fb, 0x3fc, 0x3fd, 0x3ff, 0x64, 0x92, 0x602, 0x604};
+    for (int port : ports) {
+      values.add((long) machine.ports().in(port, port >= 0x600 ? 2 : 1));
+    }
+    values.add((long) machine.ports().in(0xcf8, 4));
+    for (int device = 0; device < 3; device++) {
+      for (int register = 0; register < 256; register += 4) {
+        values.add((long) config(machine, device, register));
+      }
+    }
+    machine.ports().out(0xcf8, 4, 0);
+    for (int device = 1; device < 3; device++) {
+      long common = bar(machine, device);
+      values.add(common);
+      values.add(machine.mmio().read(common, 4)); // which features are shown
+      values.add(machine.mmio().read(common + 0x14, 1)); // the device's status
+      values.add(machine.mmio().read(common + 0x16, 2)); // which queue is
+      values.add(machine.mmio().read(common + 0x18, 2)); // its size
+    }
+    machine.ports().out(0xcf8, 4, 0);
+    if (chips.inUserSpace()) {
+      for (int port : new int[] {0x21, 0xa1, 0x4d0, 0x4d1}) {
+        values.add((long) machine.ports().in(port, 1));
+      }
+    }
+    if (chips == MachineConfig.Chips.SPLIT) {
+      machine.mmio().write(IO_APIC, 4, 0x12);
+      values.add(machine.mmio().read(IO_APIC + 0x10, 4));
+      machine.mmio().write(IO_APIC, 4, 0);
+      values.add(machine.mmio().read(IO_APIC + 0x10, 4));
+    }
+    return values;
+  }
+
+  private static final long IO_APIC = 0xfec0_0000L;
+
+  private static int config(Machine machine, int device, int register) {
+    machine.ports().out(0xcf8, 4, 1 << 31 | device << 11 | register);
+    return machine.ports().in(0xcfc, 4);
+  }
+
+  private static void setConfig(Machine machine, int device, int register, int value) {
+    machine.ports().out(0xcf8, 4, 1 << 31 | device << 11 | register);
+    machine.ports().out(0xcfc, 4, value);
+  }
+
+  /** Where a virtio device's registers are: its first base address in memory. */
+  private static long bar(Machine machine, int device) {
+    for (int register = 0x10; register < 0x28; register += 4) {
+      int value = config(machine, device, register);
+      if (value != 0) {
+        return value & 0xffff_fff0L;
+      }
+    }
+    throw new AssertionError("device " + device + " has no base address");
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"KERNEL", "SPLIT", "USER"})
+  void devices_are_as_at_power_on_after_a_reset(MachineConfig.Chips chips)
+      throws GuestImageException, InterruptedException {
+    MachineConfig.Devices devices =
+        new MachineConfig.Devices(MachineConfig.Virtio.PCI, List.of(), b -> {}, true, false);
+    try (Machine machine = machine(1, chips, devices)) {
+      final List<Long> before = registers(machine, chips);
+      PortBus ports = machine.ports();
+      ports.out(0x3f9, 1, 0x05);
+      ports.out(0x3fb, 1, 0x1b);
+      ports.out(0x3fc, 1, 0x0b);
+      ports.out(0x3ff, 1, 0x55);
+      ports.out(0x602, 2, 0x0100);
+      if (chips.inUserSpace()) {
+        ports.out(0x21, 1, 0x5a);
+        ports.out(0xa1, 1, 0xa5);
+        ports.out(0x4d0, 1, 0x20);
+        ports.out(0x4d1, 1, 0x0c);
+      }
+      if (chips == MachineConfig.Chips.SPLIT) {
+        machine.mmio().write(IO_APIC, 4, 0x12);
+        machine.mmio().write(IO_APIC + 0x10, 4, 0x31);
+      }
+      for (int device = 1; device < 3; device++) {
+        long common = bar(machine, device);
+        machine.mmio().write(common, 4, 1);
+        machine.mmio().write(common + 0x14, 1, 3); // ACKNOWLEDGE, DRIVER
+        machine.mmio().write(common + 0x18, 2, 8);
+        machine.mmio().write(common + 0x16, 2, 1);
+        for (int register = 0x10; register < 0x28; register += 4) {
+          if (config(machine, device, register) != 0) {
+            setConfig(machine, device, register, 0xe800_0000 + (device << 20));
+          }
+        }
+        setConfig(machine, device, 4, 0x406); // bus master, memory, no INTx
+        setConfig(machine, device, 0x3c, 7);
+      }
+      assertNotEquals(before, registers(machine, chips));
+      int[] ends = {0xe6, 0xf4, 0xf4}; // out 0xf4, al
+      int[] counts = {0xfe, 0x06, 0x00, 0x06, 0x80, 0x3e, 0x00, 0x06, 0x02, 0x74, 0};
+      int[] reset = Way.RESET_CONTROL_HARD.code;
+      int[] spins = {0xeb, 0xfe};
+      counts[10] = reset.length + spins.length;
+      Ending ending = run(machine, true, counts, reset, spins, ends);
+      assertEquals(Ending.Kind.DEBUG_EXIT, ending.kind(), ending.message());
+      assertEquals(2, machine.memory().getByte(0x600));
+      assertEquals(before, registers(machine, chips));
     }
   }
 }
