@@ -21,8 +21,16 @@ final class RandomProgram {
 
   final byte[] bytes;
 
+  /** Of a hundred instructions, how many are of SSE. */
+  private final int vectors;
+
   RandomProgram(SplittableRandom random, int instructions) {
+    this(random, instructions, 0);
+  }
+
+  RandomProgram(SplittableRandom random, int instructions, int vectors) {
     this.random = random;
+    this.vectors = vectors;
     for (int k = 0; k < instructions && code.size() < SIZE; k++) {
       starts.add(code.size());
       instruction();
@@ -116,7 +124,50 @@ final class RandomProgram {
     put(0, 0, 0, 0);
   }
 
+  // Opcodes after 0F: those that have all of no prefix, 66, F3 and F2 first, then those with an
+  // immediate byte, then those with no prefix and 66.
+  private static final int[] WITH_EACH = {
+    0x10, 0x11, 0x2a, 0x2c, 0x2d, 0x51, 0x58, 0x59, 0x5a, 0x5c, 0x5d, 0x5e, 0x5f
+  };
+  private static final int[] WITH_IMMEDIATE = {0xc2, 0xc6, 0x70};
+  private static final int[] WITH_66 = {
+    0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x28, 0x29, 0x2e, 0x2f, 0x50, 0x54, 0x55, 0x56, 0x57, 0x60,
+    0x61, 0x62, 0x66, 0x6c, 0x6e, 0x6f, 0x74, 0x76, 0x7e, 0x7f, 0xd6, 0xd7, 0xdb, 0xdf, 0xe6, 0xeb,
+    0xef, 0xf4, 0xfb, 0xfe
+  };
+
+  private int any(int[] of) {
+    return of[random.nextInt(of.length)];
+  }
+
+  /** An instruction with XMM registers, most of them valid. */
+  private void vector() {
+    int way = random.nextInt(10);
+    if (way < 4) {
+      int prefix = random.nextInt(4);
+      if (prefix > 0) {
+        put(prefix == 1 ? 0x66 : 0xf1 + prefix);
+      }
+    } else if (way < 9 || random.nextBoolean()) {
+      put(0x66);
+    } else if (random.nextBoolean()) {
+      put(0xf3);
+    }
+    if (chance(2)) {
+      put(0x40 | random.nextInt(16));
+    }
+    put(0x0f, way < 4 ? any(WITH_EACH) : way == 4 ? any(WITH_IMMEDIATE) : any(WITH_66));
+    modrm(random.nextInt(8));
+    if (way == 4) {
+      put(random.nextInt(256));
+    }
+  }
+
   private void instruction() {
+    if (random.nextInt(100) < vectors) {
+      vector();
+      return;
+    }
     switch (random.nextInt(24)) {
       case 0, 1, 2, 3 -> {
         prefixes();

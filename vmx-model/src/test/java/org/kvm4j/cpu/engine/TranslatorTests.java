@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -48,6 +50,20 @@ final class TranslatorTests {
       c.r[14] = SystemMachine.PAGES + 0x1000 - r.nextInt(8);
       c.rip = SystemMachine.CODE + offset;
       c.setRflags(r.nextInt() & 0x8d5 | 2);
+      c.cr4 |= ControlBits.CR4_OSFXSR | ControlBits.CR4_OSXMMEXCPT;
+      int[] controls = {0x1fa0, 0x1fa0, 0x1fa0, 0x1f80, 0x9fc0, 0x7fa0, 0x1f00, 0x1e80};
+      int mxcsr = controls[r.nextInt(controls.length)];
+      c.xsaveArea[24] = (byte) mxcsr;
+      c.xsaveArea[25] = (byte) (mxcsr >> 8);
+      ByteBuffer registers = ByteBuffer.wrap(c.xsaveArea).order(ByteOrder.LITTLE_ENDIAN);
+      for (int at = 160; at < 416; at += 8) {
+        switch (r.nextInt(4)) {
+          case 0 -> registers.putLong(at, r.nextLong());
+          case 1 -> registers.putLong(at, r.nextInt(3) - 1);
+          case 2 -> registers.putFloat(at, r.nextInt(2000) / 16f).putFloat(at + 4, -r.nextInt(9));
+          default -> registers.putDouble(at, r.nextInt(100_000) / 64.0 - 500);
+        }
+      }
       c.updateMode();
     }
   }
@@ -68,6 +84,7 @@ final class TranslatorTests {
     assertEquals(a.elapsed(), b.elapsed(), () -> what + ": budget");
     assertEquals(a.retired(), b.retired(), () -> what + ": instructions");
     assertEquals(a.cr2, b.cr2, () -> what + ": CR2");
+    assertArrayEquals(a.xsaveArea, b.xsaveArea, () -> what + ": vector state");
   }
 
   private void compareMemory(String what, int length) {
@@ -82,10 +99,20 @@ final class TranslatorTests {
   @ParameterizedTest
   @ValueSource(ints = {0, 1, 3})
   void random_programs_do_the_same_translated(int after) {
+    programsDoTheSame(after, 0);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 2})
+  void random_vector_programs_do_the_same_translated(int after) {
+    programsDoTheSame(after, 70);
+  }
+
+  private void programsDoTheSame(int after, int vectors) {
     translator.translate(after, 0);
     for (int seed = 0; seed < PROGRAMS; seed++) {
       SplittableRandom random = new SplittableRandom(seed * 3L + after);
-      RandomProgram program = new RandomProgram(random, 20 + random.nextInt(150));
+      RandomProgram program = new RandomProgram(random, 20 + random.nextInt(150), vectors);
       put(SystemMachine.CODE, program.bytes);
       start(random, 0);
       for (int slice = 0; slice < SLICES; slice++) {
