@@ -261,6 +261,12 @@ public final class Cpu {
    */
   public long pendingDebug;
 
+  /**
+   * An event is being delivered that no instruction raises, which cannot be begun again: devices
+   * that answer later are not asked.
+   */
+  public boolean delivering;
+
   /** The event that is being delivered and those met in its delivery. */
   public final EventTrail trail = new EventTrail();
 

@@ -887,9 +887,15 @@ public final class Mmu {
 
   private void probe(long pointer, int size, int access) {
     long linear = masked(pointer, access);
-    translate(wrap(linear), access);
+    probeWithin(wrap(linear), access);
     if ((linear & 0xfff) + size > 0x1000) {
-      translate(wrap((linear | 0xfff) + 1), access);
+      probeWithin(wrap((linear | 0xfff) + 1), access);
+    }
+  }
+
+  private void probeWithin(long linear, int access) {
+    if (translate(linear, access) && memory.bank(translation.hpa) == null) {
+      cpu.platform.probeDevice(translation.hpa);
     }
   }
 

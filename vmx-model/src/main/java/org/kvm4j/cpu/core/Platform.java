@@ -31,6 +31,73 @@ public interface Platform {
   /** The vector of the highest-priority interrupt, taken from the controller (INTA); -1 if none. */
   int acknowledgeInterrupt();
 
+  /**
+   * Whether an interrupt is there to be acknowledged now, as {@link Cpu#REQUEST_INTERRUPT} said.
+   * One that finds none takes the request back.
+   */
+  default boolean interruptDue() {
+    return true;
+  }
+
+  /** INIT was carried out outside of VMX operation. */
+  default void initialized() {}
+
+  // ---- devices that answer later
+
+  /** An instruction begins that runs by itself: until it ends, devices can be accessed. */
+  default void beginInstruction() {}
+
+  /**
+   * It is over.
+   *
+   * @param done false if it has thrown {@link DeviceAccess} and nothing of it has happened
+   * @return whether the engine has to be left: devices are asked for answers, or told of writes
+   */
+  default boolean endInstruction(boolean done) {
+    return false;
+  }
+
+  /**
+   * An instruction makes sure that it can access physical memory that no RAM backs.
+   *
+   * @throws DeviceAccess if it cannot now
+   */
+  default void probeDevice(long hpa) {}
+
+  // ---- what the processor has of it
+
+  /** Whether a model-specific register is outside: the local APIC's, for one. */
+  default boolean hasMsr(int index) {
+    return false;
+  }
+
+  /** RDMSR of such a register; false for #GP(0). */
+  default boolean readMsr(int index, long[] out) {
+    return false;
+  }
+
+  /** WRMSR of such a register; false for #GP(0). */
+  default boolean writeMsr(int index, long value) {
+    return false;
+  }
+
+  /**
+   * CPUID, where it is not the model's alone: what depends on the machine, as the processor's
+   * number.
+   *
+   * @return whether the registers have it
+   */
+  default boolean cpuid(Cpu cpu) {
+    return false;
+  }
+
+  /**
+   * VM entry has started the VMX-preemption timer.
+   *
+   * @param ticks of the time-stamp counter until it expires, unsigned
+   */
+  default void preemptionTimerStarted(long ticks) {}
+
   /** A value was written to CR8, and the local APIC outside of the processor wants to know. */
   void taskPriorityChanged(int cr8);
 

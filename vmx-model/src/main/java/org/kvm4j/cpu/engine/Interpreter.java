@@ -7,8 +7,10 @@ import java.util.HashMap;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
+import org.kvm4j.cpu.core.DeviceAccess;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.core.NestedFault;
+import org.kvm4j.cpu.core.Platform;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
@@ -60,7 +62,9 @@ public final class Interpreter {
     /** {@link Cpu#activity} is not active, and nothing is pending that would change it. */
     INACTIVE,
     /** {@link Cpu#REQUEST_KICK} was pending. */
-    KICKED
+    KICKED,
+    /** Devices have accesses to carry out or to answer: {@link Platform#endInstruction}. */
+    DEVICE
   }
 
   private final Cpu cpu;
@@ -172,7 +176,18 @@ public final class Interpreter {
 
   private Stop loop() {
     Cpu c = cpu;
+    if (again) {
+      // Answers are there, or the budget had been used up: before anything else happens.
+      stepOne();
+      if (c.left) {
+        return Stop.LEFT;
+      }
+    }
     while (true) {
+      if (device) {
+        device = false;
+        return Stop.DEVICE;
+      }
       if (c.attention != 0
           || c.requests() != 0
           || c.pendingDebug != 0
@@ -222,6 +237,9 @@ public final class Interpreter {
         fault(culprit(op), e);
       } catch (NestedFault e) {
         nestedFault(culprit(op), e);
+      } catch (DeviceAccess e) {
+        rewind(culprit(op));
+        stepOne();
       }
       if (c.left) {
         return Stop.LEFT;
@@ -300,6 +318,9 @@ public final class Interpreter {
     int shadow = c.shadow;
     GuestMode g = c.guest;
     GenericOp op = null;
+    boolean done = true;
+    again = false;
+    c.platform.beginInstruction();
     try {
       if (DebugUnit.instructionBreakpoint(c)) {
         c.charge(1);
@@ -312,14 +333,14 @@ public final class Interpreter {
       op = single();
       c.countdown--;
       Op after = op.exec(c);
-      if (c.left) {
+      if (c.left || c.guest != g) {
+        // After VM entry everything is the guest's.
         return;
       }
       if (after != null) {
         c.rip = op.ripAfter(c);
       }
       DebugUnit.retired(c, op.instruction, flags, shadow);
-      g = c.guest;
       if (g != null) {
         g.monitorTrap();
       }
@@ -327,7 +348,38 @@ public final class Interpreter {
       fault(op, e);
     } catch (NestedFault e) {
       nestedFault(op, e);
+    } catch (DeviceAccess e) {
+      done = false;
+      again = true;
+      rewind(op);
+    } finally {
+      device |= c.platform.endInstruction(done);
     }
+  }
+
+  /** The instruction is to be carried out by itself, and again once devices have answered. */
+  private boolean again;
+
+  /** Devices have something to do before the next instruction. */
+  private boolean device;
+
+  /** Has an instruction be taken up again that could not access a device. */
+  private void rewind(@Nullable Op op) {
+    Cpu c = cpu;
+    if (op != null) {
+      c.instructionRip = op.rip(c);
+      c.rip = c.instructionRip;
+      if (!(op instanceof Block)) {
+        c.countdown += op.remaining + 1;
+      }
+    }
+    leaving = null;
+  }
+
+  /** Forgets that an instruction waits for devices: what is at RIP now is another. */
+  public void forgetWaiting() {
+    again = false;
+    device = false;
   }
 
   /**
@@ -343,12 +395,17 @@ public final class Interpreter {
       c.clearRequest(Cpu.REQUEST_CODE);
       drainForeignWrites();
     }
+    // It is for the look that follows.
+    c.clearRequest(Cpu.REQUEST_TIMER);
+    c.delivering = true;
     try {
       PendingEvents.serve(c);
     } catch (CpuException e) {
       fault(null, e);
     } catch (NestedFault e) {
       nestedFault(null, e);
+    } finally {
+      c.delivering = false;
     }
     if (c.left) {
       return Stop.LEFT;
@@ -380,10 +437,14 @@ public final class Interpreter {
     }
     leaving = null;
     c.charge(1);
+    boolean before = c.delivering;
+    c.delivering = true;
     try {
       EventDelivery.exception(c, e);
     } catch (NestedFault n) {
       nestedFault(null, n);
+    } finally {
+      c.delivering = before;
     }
   }
 

@@ -3,6 +3,7 @@ package org.kvm4j.cpu.engine;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
+import org.kvm4j.cpu.core.DeviceAccess;
 import org.kvm4j.cpu.core.NestedFault;
 
 /**
@@ -61,7 +62,7 @@ abstract class Region {
   final @Nullable Op enter(Cpu c, @Nullable Block expected, int depth) {
     try {
       return run(c, expected, depth);
-    } catch (CpuException | NestedFault e) {
+    } catch (CpuException | NestedFault | DeviceAccess e) {
       if (engine.at == null) {
         engine.at = ops[at];
       }

@@ -28,6 +28,29 @@ public final class PendingEvents {
   }
 
   /**
+   * Whether something is pending that a processor which is not active would look at. Where it does
+   * not end its inactivity, nothing comes of it.
+   */
+  public static boolean wakes(Cpu c) {
+    int requests = c.requests();
+    int always = Cpu.REQUEST_INIT | Cpu.REQUEST_SIPI | Cpu.REQUEST_KICK;
+    GuestMode g = c.guest;
+    if (c.activity == Cpu.ACTIVE || (requests & always) != 0 || c.pendingDebug != 0) {
+      return true;
+    }
+    if ((requests & Cpu.REQUEST_NMI) != 0
+        && c.activity != Cpu.WAIT_FOR_SIPI
+        && (!c.nmiBlocked || g != null)) {
+      return true;
+    }
+    return g != null && g.windowPending()
+        || (requests & Cpu.REQUEST_INTERRUPT) != 0
+            && c.activity <= Cpu.HALTED
+            && ((c.flagsRest & Flags.IF) != 0 || g != null && g.interruptExits())
+            && c.platform.interruptDue();
+  }
+
+  /**
    * INIT and start-up IPIs. SDM Vol. 3, "MP Initialization"; "Other Causes of VM Exits" for
    * non-root operation; in VMX root operation INIT stays pending.
    */
@@ -41,6 +64,7 @@ public final class PendingEvents {
       } else if (c.virtualization == null || !c.virtualization.inVmxOperation()) {
         c.clearRequest(Cpu.REQUEST_INIT);
         c.init();
+        c.platform.initialized();
         c.charge(1);
       }
     }
@@ -87,7 +111,7 @@ public final class PendingEvents {
     if (g != null && g.interruptWindow()) {
       return;
     }
-    if ((requests & Cpu.REQUEST_INTERRUPT) != 0) {
+    if ((requests & Cpu.REQUEST_INTERRUPT) != 0 && c.platform.interruptDue()) {
       if (g != null && g.interruptExits()) {
         g.externalInterrupt();
       } else if ((c.flagsRest & Flags.IF) != 0 && c.shadow == 0 && c.activity <= Cpu.HALTED) {

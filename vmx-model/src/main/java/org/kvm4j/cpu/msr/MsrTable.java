@@ -151,6 +151,9 @@ public final class MsrTable {
    * @return false for #GP(0)
    */
   public static boolean read(Cpu cpu, int index, long[] out) {
+    if (cpu.platform.hasMsr(index)) {
+      return cpu.platform.readMsr(index, out);
+    }
     if (isVirtualization(index)) {
       VirtualizationUnit unit = cpu.virtualization;
       return unit != null && unit.readMsr(index, out);
@@ -169,6 +172,9 @@ public final class MsrTable {
    * @return false for #GP(0)
    */
   public static boolean write(Cpu cpu, int index, long value) {
+    if (cpu.platform.hasMsr(index)) {
+      return cpu.platform.writeMsr(index, value);
+    }
     if (isVirtualization(index)) {
       VirtualizationUnit unit = cpu.virtualization;
       return unit != null && unit.writeMsr(index, value);

@@ -100,6 +100,9 @@ final class ProcessorInstructions {
     if (exit(cpu, i)) {
       return;
     }
+    if (cpu.platform.cpuid(cpu)) {
+      return;
+    }
     int[] out = new int[4];
     cpuid(cpu, (int) cpu.r[Cpu.RAX], (int) cpu.r[Cpu.RCX], out);
     cpu.r[Cpu.RAX] = out[0] & LOW32;

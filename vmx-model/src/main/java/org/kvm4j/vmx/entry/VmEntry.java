@@ -235,6 +235,7 @@ public final class VmEntry {
     if (type == InterruptionInfo.NMI) {
       cpu.nmiBlocked = true;
     }
+    cpu.delivering = true;
     try {
       EventDelivery.inject(
           cpu,
@@ -245,6 +246,8 @@ public final class VmEntry {
           (int) v[Vmcs.VM_ENTRY_INSTRUCTION_LEN]);
     } catch (NestedFault fault) {
       nonRoot.nestedFault(fault);
+    } finally {
+      cpu.delivering = false;
     }
   }
 }

@@ -169,7 +169,9 @@ public final class NonRootOperation implements GuestMode {
     }
     if ((pin & Controls.PIN_BASED_VMX_PREEMPTION_TIMER) != 0) {
       w |= WATCH_TIMER;
-      timerEnd = (cpu.platform.tsc() >>> timerShift) + v[Vmcs.VMX_PREEMPTION_TIMER_VALUE];
+      long now = cpu.platform.tsc();
+      timerEnd = (now >>> timerShift) + v[Vmcs.VMX_PREEMPTION_TIMER_VALUE];
+      cpu.platform.preemptionTimerStarted((timerEnd << timerShift) - now);
     }
     watch = w;
     pauseFirst = 0;
