@@ -39,11 +39,13 @@ public final class EmulatedKernelProvider implements KernelProvider {
     CpuModel model = CpuProfiles.defaultProfile();
     MachineClock clock = MachineClock.HOST;
     Engine engine = Engine.DEFAULT;
+    boolean bare = false;
     for (Map.Entry<String, String> option : options.asMap().entrySet()) {
       String value = option.getValue();
       switch (option.getKey()) {
         case KernelOptions.CPU -> model = CpuProfiles.named(value);
         case KernelOptions.CLOCK -> clock = named(MachineClock.values(), "clock", value);
+        case KernelOptions.BARE_METAL -> bare = Boolean.parseBoolean(value);
         case KernelOptions.ENGINE -> engine = named(Engine.values(), "engine", value);
         default ->
             throw new IllegalArgumentException(
@@ -52,7 +54,7 @@ public final class EmulatedKernelProvider implements KernelProvider {
     }
     try {
       PhysicalMemory.prepare();
-      return new EmulatedKernel(new HostMachine(model, clock, engine));
+      return new EmulatedKernel(new HostMachine(model, clock, engine, bare));
     } catch (UncheckedIOException | OutOfPhysicalMemoryException e) {
       throw new IllegalStateException(e.getMessage(), e);
     }
@@ -86,6 +88,7 @@ public final class EmulatedKernelProvider implements KernelProvider {
       case KernelOptions.CPU_FEATURE -> names(Feature.values());
       case KernelOptions.CLOCK -> names(MachineClock.values());
       case KernelOptions.ENGINE -> names(Engine.values());
+      case KernelOptions.BARE_METAL -> List.of("false", "true");
       default -> List.of();
     };
   }

@@ -2,6 +2,7 @@ package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
 import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.kvm.module.emulate.DeviceAccesses;
 import org.kvm4j.kvm.module.emulate.Emulator;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.module.vendor.VmExit;
@@ -22,14 +23,14 @@ final class Emulation {
   private final Emulator emulator;
   private final VmExit exit;
   private final ByteBuffer run;
+  private final DeviceAccesses accesses;
+  private final DeviceExits devices;
   private final long nested;
   private final Completion afterDeviceRead = this::completeDeviceRead;
   private final Completion afterStringIn = this::completeStringIn;
-  private final Completion moreWrites = this::writeDevices;
 
   private int size;
   private int count;
-  private int writeIndex;
 
   Emulation(VirtualCpu vcpu, Emulator emulator, VmExit exit) {
     this.vcpu = vcpu;
@@ -38,6 +39,8 @@ final class Emulation {
     this.emulator = emulator;
     this.exit = exit;
     this.run = vcpu.run();
+    this.accesses = emulator.accesses();
+    this.devices = new DeviceExits(vcpu, accesses);
     this.nested = vcpu.nestedPointer();
   }
 
@@ -80,8 +83,7 @@ final class Emulation {
       switch (vcpu.usingTables(() -> emulator.emulate(vendor, nested))) {
         case DONE:
           vcpu.steppedByEmulation();
-          writeIndex = 0;
-          return writeDevices();
+          return devices.write();
         case NOT_MAPPED:
           {
             NestedMemory.Fault f = vm.memory.fault(emulator.accessAddress, emulator.accessWrite);
@@ -96,10 +98,10 @@ final class Emulation {
         case DEVICE_READ:
           size = emulator.accessSize;
           if (vcpu.devices.read(false, emulator.accessAddress, size)) {
-            emulator.answer(low(vcpu.devices.value(), size));
+            accesses.answer(DeviceExits.low(vcpu.devices.value(), size));
             break;
           }
-          return mmioExit(emulator.accessAddress, size, false, afterDeviceRead);
+          return devices.read(emulator.accessAddress, size, afterDeviceRead);
         case PORT_IN:
           size = emulator.accessSize;
           count = emulator.accessCount;
@@ -109,7 +111,7 @@ final class Emulation {
           return vcpu.ports.exit(
               Uapi.KVM_EXIT_IO_IN, (int) emulator.accessAddress, size, count, afterStringIn);
         case EXCEPTION:
-          emulator.clearReplay();
+          accesses.clear();
           raise();
           return 1;
         default:
@@ -125,7 +127,7 @@ final class Emulation {
    * @param slots those when it began
    */
   private int failed(MemorySlot[] slots) {
-    emulator.clearReplay();
+    accesses.clear();
     return vm.slots.snapshot() == slots ? failed() : 1;
   }
 
@@ -134,8 +136,7 @@ final class Emulation {
     while (true) {
       switch (vcpu.usingTables(() -> emulator.putHypercall(vendor, nested, last))) {
         case DONE:
-          writeIndex = 0;
-          return writeDevices();
+          return devices.write();
         case EXCEPTION:
           raise();
           return 1;
@@ -164,44 +165,12 @@ final class Emulation {
   private boolean readPorts() {
     int done = 0;
     while (done < count
-        && emulator.room() > 0
+        && accesses.room() > 0
         && vcpu.devices.read(true, emulator.accessAddress, size)) {
-      emulator.answer(low(vcpu.devices.value(), size));
+      accesses.answer(DeviceExits.low(vcpu.devices.value(), size));
       done++;
     }
     return done > 0;
-  }
-
-  private int mmioExit(long address, int length, boolean write, Completion then) {
-    run.putLong(KvmRun.MMIO_PHYS_ADDR, address);
-    run.putInt(KvmRun.MMIO_LEN, length);
-    run.put(KvmRun.MMIO_IS_WRITE, (byte) (write ? 1 : 0));
-    return vcpu.exit(Exits.KVM_EXIT_MMIO, then);
-  }
-
-  /** Carries out what the emulated instruction wrote to devices, one exit each. */
-  private int writeDevices() {
-    while (writeIndex < emulator.writes()) {
-      int k = writeIndex++;
-      long address = emulator.writeAddress(k);
-      int length = emulator.writeSize(k);
-      long value = emulator.writeValue(k);
-      boolean port = emulator.writeIsPort(k);
-      if (vcpu.devices.write(port, address, length, value)) {
-        continue;
-      }
-      if (port) {
-        vcpu.ports.put(4, value);
-        return vcpu.ports.exit(Uapi.KVM_EXIT_IO_OUT, (int) address, length, 1, moreWrites);
-      }
-      run.putLong(KvmRun.MMIO_DATA, low(value, length));
-      return mmioExit(address, length, true, moreWrites);
-    }
-    return 1;
-  }
-
-  private static long low(long value, int bytes) {
-    return bytes == 8 ? value : value & (1L << bytes * 8) - 1;
   }
 
   // ---- user space's answers ----
@@ -214,7 +183,7 @@ final class Emulation {
     if (vcpu.atSameInstruction()) {
       return true;
     }
-    emulator.clearReplay();
+    accesses.clear();
     return false;
   }
 
@@ -222,7 +191,7 @@ final class Emulation {
     if (!stillWanted()) {
       return 1;
     }
-    emulator.answer(low(run.getLong(KvmRun.MMIO_DATA), size));
+    accesses.answer(devices.answer(size));
     return emulate();
   }
 
@@ -230,8 +199,8 @@ final class Emulation {
     if (!stillWanted()) {
       return 1;
     }
-    for (int i = 0; i < count && emulator.room() > 0; i++) {
-      emulator.answer(vcpu.ports.get(size, i));
+    for (int i = 0; i < count && accesses.room() > 0; i++) {
+      accesses.answer(vcpu.ports.get(size, i));
     }
     return emulate();
   }

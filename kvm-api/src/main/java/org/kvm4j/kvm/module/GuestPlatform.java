@@ -7,7 +7,7 @@ import org.kvm4j.cpu.core.Platform;
  * What the logical processor of a virtual CPU has around it. Its ports and devices are never
  * reached: the guest's accesses exit. Time is the VM's.
  */
-final class GuestPlatform implements Platform {
+class GuestPlatform implements Platform {
   private final VmTime time;
   private final SplittableRandom random;
 

@@ -17,6 +17,7 @@ public final class HostMachine {
   private final CpuModel model;
   private final MachineClock clock;
   private final Engine engine;
+  private final boolean bare;
   private final long epoch = System.nanoTime();
   private final AtomicInteger nextVpid = new AtomicInteger();
 
@@ -30,6 +31,14 @@ public final class HostMachine {
   }
 
   public HostMachine(CpuModel model, MachineClock clock, Engine engine) {
+    this(model, clock, engine, false);
+  }
+
+  /**
+   * @param bare whether what runs on the virtual CPUs is on bare metal, with no hypervisor beneath
+   */
+  public HostMachine(CpuModel model, MachineClock clock, Engine engine, boolean bare) {
+    this.bare = bare;
     this.model = model;
     this.clock = clock;
     this.engine = engine;
@@ -52,7 +61,17 @@ public final class HostMachine {
 
   /** Whether guests can have other frequencies of the time-stamp counter than the host's. */
   boolean scalesTsc() {
-    return VmxVcpu.canScaleTsc(model);
+    return !bare && VmxVcpu.canScaleTsc(model);
+  }
+
+  /** Whether what runs on the virtual CPUs is on bare metal: they are the processors themselves. */
+  boolean isBare() {
+    return bare;
+  }
+
+  /** KVM_GET_SUPPORTED_CPUID. */
+  VcpuCpuid.Entry[] supportedCpuid() {
+    return bare ? VcpuCpuid.ofProcessor(model) : VcpuCpuid.supported(model);
   }
 
   public MachineClock clock() {

@@ -65,6 +65,11 @@ final class MappedView implements UserMemory {
     return hpa;
   }
 
+  /** The memory that a byte is in. */
+  private PhysicalMemory memory(long offset) {
+    return mapping.memory(address + offset, memory);
+  }
+
   private long at(long offset, int length) {
     check(offset, length);
     return physical(offset);
@@ -72,8 +77,7 @@ final class MappedView implements UserMemory {
 
   /** How many of some bytes lie together from an offset on. */
   private int together(long offset, long length) {
-    long most = mapping.pages == null ? Integer.MAX_VALUE : 4096 - (address + offset & 0xfff);
-    return (int) Math.min(most, length);
+    return mapping.together(address + offset, length);
   }
 
   private boolean isSplit(long offset, int length) {
@@ -84,7 +88,7 @@ final class MappedView implements UserMemory {
     check(offset, length);
     long value = 0;
     for (int i = 0; i < length; i++) {
-      value |= (memory.readByte(physical(offset + i)) & 0xffL) << i * 8;
+      value |= (memory(offset + i).readByte(physical(offset + i)) & 0xffL) << i * 8;
     }
     return value;
   }
@@ -92,7 +96,7 @@ final class MappedView implements UserMemory {
   private void scatter(long offset, int length, long value) {
     check(offset, length);
     for (int i = 0; i < length; i++) {
-      memory.deviceWriteByte(physical(offset + i), (byte) (value >>> i * 8));
+      memory(offset + i).deviceWriteByte(physical(offset + i), (byte) (value >>> i * 8));
     }
   }
 
@@ -108,7 +112,7 @@ final class MappedView implements UserMemory {
 
   @Override
   public byte getByte(long offset) {
-    return isFront(offset, 1) ? front.get((int) offset) : memory.readByte(at(offset, 1));
+    return isFront(offset, 1) ? front.get((int) offset) : memory(offset).readByte(at(offset, 1));
   }
 
   @Override
@@ -116,7 +120,7 @@ final class MappedView implements UserMemory {
     if (isFront(offset, 2)) {
       return front.getShort((int) offset);
     }
-    return isSplit(offset, 2) ? (short) gather(offset, 2) : memory.readShort(at(offset, 2));
+    return isSplit(offset, 2) ? (short) gather(offset, 2) : memory(offset).readShort(at(offset, 2));
   }
 
   @Override
@@ -124,7 +128,7 @@ final class MappedView implements UserMemory {
     if (isFront(offset, 4)) {
       return front.getInt((int) offset);
     }
-    return isSplit(offset, 4) ? (int) gather(offset, 4) : memory.readInt(at(offset, 4));
+    return isSplit(offset, 4) ? (int) gather(offset, 4) : memory(offset).readInt(at(offset, 4));
   }
 
   @Override
@@ -132,12 +136,12 @@ final class MappedView implements UserMemory {
     if (isFront(offset, 8)) {
       return front.getLong((int) offset);
     }
-    return isSplit(offset, 8) ? gather(offset, 8) : memory.readLong(at(offset, 8));
+    return isSplit(offset, 8) ? gather(offset, 8) : memory(offset).readLong(at(offset, 8));
   }
 
   @Override
   public void putByte(long offset, byte value) {
-    memory.deviceWriteByte(at(offset, 1), value);
+    memory(offset).deviceWriteByte(at(offset, 1), value);
   }
 
   @Override
@@ -145,7 +149,7 @@ final class MappedView implements UserMemory {
     if (isSplit(offset, 2)) {
       scatter(offset, 2, value);
     } else {
-      memory.deviceWriteShort(at(offset, 2), value);
+      memory(offset).deviceWriteShort(at(offset, 2), value);
     }
   }
 
@@ -154,7 +158,7 @@ final class MappedView implements UserMemory {
     if (isSplit(offset, 4)) {
       scatter(offset, 4, value);
     } else {
-      memory.deviceWriteInt(at(offset, 4), value);
+      memory(offset).deviceWriteInt(at(offset, 4), value);
     }
   }
 
@@ -163,7 +167,7 @@ final class MappedView implements UserMemory {
     if (isSplit(offset, 8)) {
       scatter(offset, 8, value);
     } else {
-      memory.deviceWriteLong(at(offset, 8), value);
+      memory(offset).deviceWriteLong(at(offset, 8), value);
     }
   }
 
@@ -185,7 +189,7 @@ final class MappedView implements UserMemory {
     check(offset, length);
     for (int done = 0; done < length; ) {
       int n = together(offset + done, length - done);
-      memory.read(physical(offset + done), target, targetOffset + done, n);
+      memory(offset + done).read(physical(offset + done), target, targetOffset + done, n);
       done += n;
     }
   }
@@ -195,7 +199,7 @@ final class MappedView implements UserMemory {
     check(offset, length);
     for (int done = 0; done < length; ) {
       int n = together(offset + done, length - done);
-      memory.deviceWrite(physical(offset + done), source, sourceOffset + done, n);
+      memory(offset + done).deviceWrite(physical(offset + done), source, sourceOffset + done, n);
       done += n;
     }
   }
@@ -205,7 +209,7 @@ final class MappedView implements UserMemory {
     check(offset, length);
     for (long done = 0; done < length; ) {
       int n = together(offset + done, length - done);
-      memory.deviceFill(physical(offset + done), n, value);
+      memory(offset + done).deviceFill(physical(offset + done), n, value);
       done += n;
     }
   }

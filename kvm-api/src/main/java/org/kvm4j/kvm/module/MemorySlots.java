@@ -14,6 +14,7 @@ final class MemorySlots {
   static final int COUNT = 32764;
 
   private final long guestPhysicalLimit;
+  private volatile String refusal = "";
   private volatile MemorySlot[] sorted = new MemorySlot[0];
 
   /**
@@ -25,6 +26,11 @@ final class MemorySlots {
 
   /** What a change asks of the nested page tables. */
   interface Change {
+    /** Why a slot cannot be, or cannot take the place of its old one; "" if it can. */
+    default String refuses(@Nullable MemorySlot old, MemorySlot slot) {
+      return "";
+    }
+
     /** The old slot is gone, or moved: nothing of it may stay mapped. */
     void removed(MemorySlot old);
 
@@ -33,6 +39,11 @@ final class MemorySlots {
 
     /** Same place, other flags: dirty logging was switched. */
     void flagsChanged(MemorySlot old, MemorySlot slot);
+  }
+
+  /** Why the last change was refused, in words; "" if there are none. */
+  String refusal() {
+    return refusal;
   }
 
   MemorySlot[] snapshot() {
@@ -121,6 +132,10 @@ final class MemorySlots {
       }
     }
     MemorySlot slotNow = new MemorySlot(id, flags, gpa, size, hva);
+    refusal = change.refuses(old, slotNow);
+    if (!refusal.isEmpty()) {
+      return Results.EINVAL;
+    }
     if (old != null && !moved) {
       replace(old, slotNow);
       change.flagsChanged(old, slotNow);

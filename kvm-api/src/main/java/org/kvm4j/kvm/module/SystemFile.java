@@ -41,7 +41,7 @@ final class SystemFile extends FileObject {
         return VcpuMsrs.copyMsrs(
             user, argument, (index, out) -> VcpuMsrs.readFeature(kernel.machine(), index, out));
       case KVM_GET_SUPPORTED_CPUID:
-        return cpuid(argument, VcpuCpuid.supported(kernel.machine().model()), false);
+        return cpuid(argument, kernel.machine().supportedCpuid(), false);
       case KVM_GET_EMULATED_CPUID:
         return cpuid(argument, VcpuCpuid.emulated(), true);
       case KVM_X86_GET_MCE_CAP_SUPPORTED:

@@ -219,9 +219,9 @@ final class SystemRegisters {
   private void loadPdptes() {
     long table = vendor.cr3() & 0xffffffe0L;
     MemorySlot s = vcpu.vm.slots.at(table);
-    long hpa = s == null ? -1 : user.physical(s.hva(table), 32);
+    ByteBuffer entries = s == null ? null : user.copyIn(s.hva(table), 32);
     for (int i = 0; i < 4; i++) {
-      vendor.setPdpte(i, hpa < 0 ? 0 : user.memory().readLong(hpa + i * 8));
+      vendor.setPdpte(i, entries == null ? 0 : entries.getLong(i * 8));
     }
   }
 

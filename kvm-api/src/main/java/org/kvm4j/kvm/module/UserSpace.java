@@ -3,7 +3,9 @@ package org.kvm4j.kvm.module;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
@@ -30,6 +32,13 @@ final class UserSpace {
     void unmapped(long address, long length);
   }
 
+  /**
+   * A part of a mapping whose bytes are in another memory.
+   *
+   * @param hpa where in that memory they begin
+   */
+  record Moved(long address, long length, PhysicalMemory memory, long hpa) {}
+
   /** One mmap. */
   static final class Mapping {
     final long address;
@@ -46,6 +55,9 @@ final class UserSpace {
     /** What the mapping keeps of its file. */
     private final FilePages[] files;
 
+    /** Parts whose bytes are elsewhere; they do not overlap. */
+    private volatile Moved[] moved = {};
+
     Mapping(long address, long length, boolean owned, long @Nullable [] pages, FilePages... files) {
       this.address = address;
       this.length = length;
@@ -54,10 +66,44 @@ final class UserSpace {
       this.files = files;
     }
 
-    /** The host-physical address, or -1 if the page is past the end of the file. */
+    /** The part that has been moved and has the address in it; null if none has. */
+    @Nullable Moved moved(long at) {
+      for (Moved m : moved) {
+        if (at >= m.address && at - m.address < m.length) {
+          return m;
+        }
+      }
+      return null;
+    }
+
+    /** How many bytes from an address on are in one place, of so many. */
+    int together(long at, long length) {
+      long most = pages == null ? Integer.MAX_VALUE : PAGE - (at & PAGE - 1);
+      for (Moved m : moved) {
+        long end = at < m.address ? m.address : m.address + m.length;
+        if (end > at) {
+          most = Math.min(most, end - at);
+        }
+      }
+      return (int) Math.min(most, length);
+    }
+
+    /** Whether parts of it are elsewhere. */
+    boolean hasMoved() {
+      return moved.length > 0;
+    }
+
+    /** The memory that an address is in, where it is not the host's. */
+    PhysicalMemory memory(long at, PhysicalMemory host) {
+      Moved m = moved(at);
+      return m == null ? host : m.memory;
+    }
+
+    /** The physical address, or -1 if the page is past the end of the file. */
     long physical(long at) {
       if (pages == null) {
-        return at - BASE;
+        Moved m = moved(at);
+        return m == null ? at - BASE : m.hpa + (at - m.address);
       }
       int page = (int) (at - address >>> 12);
       boolean there = page < pages.length && pages[page] != FilePages.NONE;
@@ -205,7 +251,10 @@ final class UserSpace {
       return -1;
     }
     if (m.pages == null) {
-      return address - BASE;
+      return m.hasMoved() && m.together(address, length) < length
+              || m.memory(address, memory) != memory
+          ? -1
+          : m.physical(address);
     }
     long first = m.physical(address);
     for (long at = (address & -PAGE) + PAGE; at < address + length; at += PAGE) {
@@ -216,15 +265,77 @@ final class UserSpace {
     return first;
   }
 
+  // ---- moving ----
+
+  /** Whether {@link #move} can be done. */
+  boolean canMove(long address, long length) {
+    Mapping m = find(address);
+    if (m == null || m.pages != null || length > m.length - (address - m.address)) {
+      return false;
+    }
+    for (Moved part : m.moved) {
+      if (part.address < address + length && address < part.address + part.length) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /**
+   * Moves bytes of anonymous memory to another memory, of which a part is mapped for them and holds
+   * zeros. From now on the user addresses lead there.
+   */
+  synchronized void move(long address, long length, PhysicalMemory to, long hpa) {
+    Mapping m = Objects.requireNonNull(find(address));
+    copy(memory, address - BASE, to, hpa, length);
+    Moved[] more = Arrays.copyOf(m.moved, m.moved.length + 1);
+    more[m.moved.length] = new Moved(address, length, to, hpa);
+    m.moved = more;
+  }
+
+  /** Takes back what {@link #move} moved from an address, if it is mapped still. */
+  synchronized void moveBack(long address) {
+    Mapping m = find(address);
+    Moved part = m == null ? null : m.moved(address);
+    if (m == null || part == null) {
+      return;
+    }
+    copy(part.memory, part.hpa, memory, part.address - BASE, part.length);
+    m.moved = Arrays.stream(m.moved).filter(p -> p != part).toArray(Moved[]::new);
+  }
+
+  /** Pages that hold nothing but zeros are not touched where there are zeros already. */
+  private static void copy(
+      PhysicalMemory from, long source, PhysicalMemory to, long target, long length) {
+    byte[] zero = new byte[PAGE];
+    byte[] page = new byte[PAGE];
+    byte[] there = new byte[PAGE];
+    for (long at = 0; at < length; at += PAGE) {
+      from.read(source + at, page);
+      to.read(target + at, there);
+      if (!Arrays.equals(page, there)) {
+        to.deviceWrite(target + at, page, 0, PAGE);
+      }
+      if (!Arrays.equals(page, zero)) {
+        from.fill(source + at, PAGE, (byte) 0);
+      }
+    }
+  }
+
   // ---- copies ----
 
   /** Copies a struct in; null if it cannot be read. */
   @Nullable ByteBuffer copyIn(long address, int length) {
+    byte[] bytes = new byte[length];
+    Mapping m = find(address);
+    if (m != null && m.hasMoved() && length <= m.length - (address - m.address)) {
+      new MappedView(memory, m, address, length).read(0, bytes, 0, length);
+      return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+    }
     long hpa = physical(address, length);
     if (hpa < 0) {
       return null;
     }
-    byte[] bytes = new byte[length];
     memory.read(hpa, bytes);
     return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }
@@ -235,6 +346,11 @@ final class UserSpace {
   }
 
   boolean copyOut(long address, byte[] source, int length) {
+    Mapping m = find(address);
+    if (m != null && m.hasMoved() && length <= m.length - (address - m.address)) {
+      new MappedView(memory, m, address, length).write(0, source, 0, length);
+      return true;
+    }
     long hpa = physical(address, length);
     if (hpa < 0) {
       return false;

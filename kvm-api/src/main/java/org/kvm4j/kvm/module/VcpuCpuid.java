@@ -254,8 +254,64 @@ final class VcpuCpuid {
     return !isSet ? CR4_NEVER : CR4_NEVER | CR4_BY_CPUID & ~ControlRegisters.cr4Defined(this::has);
   }
 
+  /** The model's own leaves, and the local APIC's features. */
+  static Entry[] ofProcessor(CpuModel model) {
+    List<Entry> list = leaves(model, List.of());
+    for (Entry e : list) {
+      if (e.function == 1) {
+        e.edx |= Feature.APIC.mask();
+        e.ecx |= Feature.X2APIC.mask();
+      }
+    }
+    return list.toArray(new Entry[0]);
+  }
+
   /** KVM_GET_SUPPORTED_CPUID: the model's own leaves but what is withheld, and those of KVM. */
   static Entry[] supported(CpuModel model) {
+    Entry kvm = new Entry();
+    kvm.function = KVM_FIRST;
+    kvm.eax = KVM_FIRST + 1;
+    kvm.ebx = KVM_EBX;
+    kvm.ecx = KVM_ECX;
+    kvm.edx = KVM_EDX;
+    Entry features = new Entry();
+    features.function = KVM_FIRST + 1;
+    features.eax = KvmFeature.all();
+    List<Entry> list = leaves(model, List.of(kvm, features));
+    for (Entry e : list) {
+      if (e.function == 1) {
+        // The local APIC is software's, and so is its x2APIC mode.
+        e.edx |= Feature.APIC.mask();
+        e.ecx |= Feature.HYPERVISOR.mask() | Feature.X2APIC.mask();
+      } else if (e.function == 7 && e.index == 0) {
+        // So is IA32_TSC_ADJUST, by which Linux knows that it may trust the time-stamp counter.
+        e.ebx |= Feature.TSC_ADJUST.mask();
+      } else if (e.function == 5) {
+        // Of MONITOR, which is withheld.
+        e.eax = 0;
+        e.ebx = 0;
+        e.ecx = 0;
+      }
+      for (Feature f : WITHHELD) {
+        if (f.leaf == e.function && f.subleaf == e.index) {
+          switch (f.register) {
+            case EAX -> e.eax &= ~f.mask();
+            case EBX -> e.ebx &= ~f.mask();
+            case ECX -> e.ecx &= ~f.mask();
+            case EDX -> e.edx &= ~f.mask();
+          }
+        }
+      }
+    }
+    return list.toArray(new Entry[0]);
+  }
+
+  /**
+   * The model's leaves.
+   *
+   * @param between those that come between the basic and the extended ones
+   */
+  private static List<Entry> leaves(CpuModel model, List<Entry> between) {
     List<Entry> list = new ArrayList<>();
     int maxBasic = leaf(list, model, 0, 0, 0).eax;
     for (int f = 1; f <= maxBasic; f++) {
@@ -291,17 +347,7 @@ final class VcpuCpuid {
         default -> leaf(list, model, f, 0, 0);
       }
     }
-    Entry kvm = new Entry();
-    kvm.function = KVM_FIRST;
-    kvm.eax = KVM_FIRST + 1;
-    kvm.ebx = KVM_EBX;
-    kvm.ecx = KVM_ECX;
-    kvm.edx = KVM_EDX;
-    list.add(kvm);
-    Entry features = new Entry();
-    features.function = KVM_FIRST + 1;
-    features.eax = KvmFeature.all();
-    list.add(features);
+    list.addAll(between);
     int maxExtended = leaf(list, model, 0x80000000, 0, 0).eax;
     for (int f = 0x80000001; Integer.compareUnsigned(f, maxExtended) <= 0; f++) {
       if (f == 0x8000001d) {
@@ -310,32 +356,7 @@ final class VcpuCpuid {
         leaf(list, model, f, 0, 0);
       }
     }
-    for (Entry e : list) {
-      if (e.function == 1) {
-        // The local APIC is software's, and so is its x2APIC mode.
-        e.edx |= Feature.APIC.mask();
-        e.ecx |= Feature.HYPERVISOR.mask() | Feature.X2APIC.mask();
-      } else if (e.function == 7 && e.index == 0) {
-        // So is IA32_TSC_ADJUST, by which Linux knows that it may trust the time-stamp counter.
-        e.ebx |= Feature.TSC_ADJUST.mask();
-      } else if (e.function == 5) {
-        // Of MONITOR, which is withheld.
-        e.eax = 0;
-        e.ebx = 0;
-        e.ecx = 0;
-      }
-      for (Feature f : WITHHELD) {
-        if (f.leaf == e.function && f.subleaf == e.index) {
-          switch (f.register) {
-            case EAX -> e.eax &= ~f.mask();
-            case EBX -> e.ebx &= ~f.mask();
-            case ECX -> e.ecx &= ~f.mask();
-            case EDX -> e.edx &= ~f.mask();
-          }
-        }
-      }
-    }
-    return list.toArray(new Entry[0]);
+    return list;
   }
 
   /** The caches of leaf 4 or 8000_001DH, up to the one that there is not. */

@@ -29,7 +29,7 @@ import org.kvm4j.kvm.uapi.Uapi;
  * enter the guest, and handle the exit, until one is user space's. Source: Linux 6.1
  * kvm_arch_vcpu_ioctl_run, vcpu_run, vcpu_enter_guest, vmx_handle_exit.
  */
-final class VirtualCpu extends FileObject {
+class VirtualCpu extends FileObject {
 
   final VmFile vm;
   private final int id;
@@ -44,7 +44,7 @@ final class VirtualCpu extends FileObject {
   private final VendorVcpu vendor;
   private final Cpu cpu;
   private final Emulator emulator;
-  private final VmExit exit = new VmExit();
+  final VmExit exit = new VmExit();
   private final VcpuState state;
   private final ReentrantLock lock = new ReentrantLock();
   private final long nested;
@@ -63,7 +63,7 @@ final class VirtualCpu extends FileObject {
   final GuestTsc tsc;
   final MachineCheck machineCheck;
   final KernelDevices devices;
-  private final VmTime.Seat seat;
+  final VmTime.Seat seat;
 
   final PortIo ports;
   private final MsrExits msrs;
@@ -107,7 +107,28 @@ final class VirtualCpu extends FileObject {
   /** The thread in its KVM_RUN, as that thread sees it; others may see anything but themselves. */
   private @Nullable HostThread thread;
 
-  VirtualCpu(VmFile vm, int id) {
+  /** A virtual CPU of the machine's virtualization hardware. */
+  static VirtualCpu create(VmFile vm, int id) {
+    HostMachine machine = vm.kernel.machine();
+    LogicalProcessor processor =
+        new LogicalProcessor(
+            machine.model(), vm.processorMemory(), new GuestPlatform(machine, vm.time, id));
+    if (machine.engine() == Engine.TRANSLATOR) {
+      processor.engine.translate();
+    }
+    VmxVcpu vmx = new VmxVcpu(processor, machine.frames(), machine.newVpid());
+    return new VirtualCpu(vm, id, vmx).poweredUp();
+  }
+
+  /** With local APICs only the bootstrap processor runs by itself. */
+  final VirtualCpu poweredUp() {
+    if (interrupts.hasApic() && vm.bootCpu() != id) {
+      setMpState(Uapi.KVM_MP_STATE_UNINITIALIZED);
+    }
+    return this;
+  }
+
+  VirtualCpu(VmFile vm, int id, VendorVcpu vendor) {
     this.vm = vm;
     this.id = id;
     this.user = vm.user;
@@ -115,13 +136,7 @@ final class VirtualCpu extends FileObject {
     this.dirtyRing = vm.dirtyPages.newRing(machine.memory());
     this.pages = new VcpuPages(machine.memory(), vm.ringPages, dirtyRing);
     this.run = pages.run;
-    LogicalProcessor processor =
-        new LogicalProcessor(
-            machine.model(), machine.memory(), new GuestPlatform(machine, vm.time, id));
-    if (machine.engine() == Engine.TRANSLATOR) {
-      processor.engine.translate();
-    }
-    this.vendor = new VmxVcpu(processor, machine.frames(), machine.newVpid());
+    this.vendor = vendor;
     this.cpu = vendor.cpu();
     this.haltsInGuest = vm.haltsInGuest();
     vendor.setHltExiting(!haltsInGuest);
@@ -148,10 +163,7 @@ final class VirtualCpu extends FileObject {
     // The kernel gives a new vCPU the state after FNINIT: FCW 037F.
     cpu.xsaveArea[0] = 0x7f;
     cpu.xsaveArea[1] = 3;
-    mpState =
-        interrupts.hasApic() && vm.bootCpu() != id
-            ? Uapi.KVM_MP_STATE_UNINITIALIZED
-            : Uapi.KVM_MP_STATE_RUNNABLE;
+    mpState = Uapi.KVM_MP_STATE_RUNNABLE;
     hwcr = machine.model().isAmd() ? VcpuMsrs.HWCR_TSC_AT_P0 : 0;
     vendor.setExceptionBitmap(debug.exceptionBitmap());
   }
@@ -318,6 +330,9 @@ final class VirtualCpu extends FileObject {
     }
   }
 
+  /** The VMX-preemption timer of what runs on the processor has expired. */
+  void timerExpired() {}
+
   // ---- registers of the interface ----
 
   long cr8() {
@@ -418,7 +433,7 @@ final class VirtualCpu extends FileObject {
         && !events.exceptionPending;
   }
 
-  private int interrupted() {
+  int interrupted() {
     run.putInt(KvmRun.EXIT_REASON, Exits.KVM_EXIT_INTR);
     preempt();
     stats.signals++;
@@ -458,7 +473,7 @@ final class VirtualCpu extends FileObject {
     }
   }
 
-  private int enterGuest() {
+  int enterGuest() {
     if (dirtyRing != null && dirtyRing.isSoftFull()) {
       return exit(Exits.KVM_EXIT_DIRTY_RING_FULL);
     }
@@ -492,6 +507,14 @@ final class VirtualCpu extends FileObject {
     pv.beforeEntry(seat.waited());
     events.inject(windowWanted() && interrupts.acceptsExternal(), debug.blocksInterrupts());
     apicShare.beforeEntry();
+    runProcessor(budget);
+    apicShare.afterExit();
+    events.complete(exit);
+    return stepped(handle());
+  }
+
+  /** Runs the processor until it exits, with the tables as they are. */
+  final void runProcessor(long budget) {
     inGuest.set(true);
     if (flushRequested) {
       flushRequested = false;
@@ -502,13 +525,10 @@ final class VirtualCpu extends FileObject {
     } finally {
       inGuest.setRelease(false);
     }
-    apicShare.afterExit();
     stats.count(exit.kind);
     if (exit.kind.isTimed()) {
       seat.spend(VmTime.EXIT_TIME);
     }
-    events.complete(exit);
-    return stepped(handle());
   }
 
   // ---- not running ----
@@ -533,11 +553,11 @@ final class VirtualCpu extends FileObject {
   }
 
   /** Whether the guest has executed a HLT that did not exit, and there is nothing for it. */
-  private boolean isIdle() {
+  boolean isIdle() {
     return haltsInGuest && vendor.isHalted() && !hasNews();
   }
 
-  private boolean hasNews() {
+  boolean hasNews() {
     return interrupts.hasStartEvents()
         || events.reinjecting()
         || events.tripleFault
@@ -606,7 +626,7 @@ final class VirtualCpu extends FileObject {
     pv.reset();
     events.reset();
     completion = Completion.NOTHING;
-    emulator.clearReplay();
+    emulator.accesses().clear();
     state.registers.init();
     vendor.setExceptionBitmap(debug.exceptionBitmap());
     vendor.flushGuest();
@@ -699,7 +719,7 @@ final class VirtualCpu extends FileObject {
     }
   }
 
-  private int handle() {
+  int handle() {
     switch (exit.kind) {
       case EXTERNAL_INTERRUPT, BUDGET, NMI, PREEMPTION_TIMER, MONITOR_TRAP:
         return 1;

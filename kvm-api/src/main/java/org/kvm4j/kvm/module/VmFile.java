@@ -6,6 +6,7 @@ import static org.kvm4j.kvm.uapi.Ioctls.*;
 import java.nio.ByteBuffer;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.kvm.module.irqchip.InterruptChips;
 import org.kvm4j.kvm.module.pv.VmKvmClock;
 import org.kvm4j.kvm.uapi.KvmClearDirtyLog;
@@ -27,6 +28,13 @@ final class VmFile extends FileObject {
   final UserSpace user;
   final MemorySlots slots;
   final NestedMemory memory;
+
+  /** What changes of slots change: the nested tables, or on bare metal physical memory. */
+  private final MemorySlots.Change changes;
+
+  /** The machine's physical memory on bare metal. */
+  private final PhysicalMemory processorMemory;
+
   final DirtyPages dirtyPages;
   final GuestPhysical guestPhysical;
   final IoBus bus;
@@ -79,6 +87,13 @@ final class VmFile extends FileObject {
     this.slots = new MemorySlots(kernel.machine().model().physicalAddressBits());
     this.dirtyPages = new DirtyPages(vcpus);
     this.memory = new NestedMemory(kernel.machine(), user, slots, dirtyPages, this::flushAll);
+    if (kernel.machine().isBare()) {
+      processorMemory = new PhysicalMemory(kernel.machine().model().physicalAddressBits());
+      changes = new PhysicalSlots(user, processorMemory, this::flushAll);
+    } else {
+      processorMemory = kernel.machine().memory();
+      changes = memory;
+    }
     this.guestPhysical = new GuestPhysical(slots, user, dirtyPages);
     this.bus = new IoBus(kernel);
     this.time = VmTime.of(kernel.machine());
@@ -99,6 +114,16 @@ final class VmFile extends FileObject {
       vm.release();
     }
     return fd;
+  }
+
+  /** The memory that the virtual CPUs' processors are connected to. */
+  PhysicalMemory processorMemory() {
+    return processorMemory;
+  }
+
+  @Override
+  String diagnosis() {
+    return slots.refusal();
   }
 
   /** The in-kernel interrupt chips, if the VM has any. */
@@ -254,7 +279,10 @@ final class VmFile extends FileObject {
         return Results.EEXIST;
       }
     }
-    VirtualCpu v = new VirtualCpu(this, (int) id);
+    VirtualCpu v =
+        kernel.machine().isBare()
+            ? BareCpu.create(this, (int) id)
+            : VirtualCpu.create(this, (int) id);
     int fd = kernel.install(v);
     if (fd < 0) {
       v.destroy();
@@ -304,7 +332,7 @@ final class VmFile extends FileObject {
             a.getLong(KvmUserspaceMemoryRegion.GUEST_PHYS_ADDR),
             a.getLong(KvmUserspaceMemoryRegion.MEMORY_SIZE),
             a.getLong(KvmUserspaceMemoryRegion.USERSPACE_ADDR),
-            memory);
+            changes);
     if (r == 0 && initiallySet && (flags & Uapi.KVM_MEM_LOG_DIRTY_PAGES) != 0) {
       MemorySlot s = slots.byId(slot);
       if (s != null) {

@@ -34,6 +34,12 @@ public final class KernelOptions {
   /** The execution engine. */
   public static final String ENGINE = "engine";
 
+  /**
+   * {@code true}: what runs on virtual CPUs is on bare metal, in VMX root operation, with no
+   * hypervisor beneath.
+   */
+  public static final String BARE_METAL = "bare-metal";
+
   /** No option at all. */
   public static final KernelOptions NONE = new KernelOptions(Map.of());
 

@@ -91,6 +91,21 @@ final class Backends {
     return options;
   }
 
+  /**
+   * The same options, for a guest on bare metal.
+   *
+   * @throws CommandException if the kernel has none
+   */
+  static KernelOptions onBareMetal(KernelProvider provider, KernelOptions options) {
+    if (!provider.optionValues(KernelOptions.BARE_METAL).contains("true")) {
+      throw usage(
+          "--bare-metal is for the emulated CPU, and the backend is the "
+              + provider.name()
+              + " one");
+    }
+    return options.with(KernelOptions.BARE_METAL, "true");
+  }
+
   /** A kernel without a choice of clocks lives in the host's time. */
   private static boolean hasNone(KernelProvider provider, String option) {
     return provider.optionValues(option).isEmpty();

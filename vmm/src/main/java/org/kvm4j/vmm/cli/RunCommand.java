@@ -244,6 +244,13 @@ final class RunCommand implements Callable<Integer> {
   private @Nullable String engine;
 
   @Option(
+      names = "--bare-metal",
+      description =
+          "Runs the guest on the emulated CPU itself, in VMX root operation, with no hypervisor"
+              + " beneath: a hypervisor under test has the CPU's VMX for itself.")
+  private boolean bareMetal;
+
+  @Option(
       names = "--irqchip",
       paramLabel = "WHERE",
       description =
@@ -323,6 +330,9 @@ final class RunCommand implements Callable<Integer> {
     }
     KernelProvider provider = main.environment().backends().choose(backend.toString());
     KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
+    if (bareMetal) {
+      options = Backends.onBareMetal(provider, options);
+    }
     try (Kernel opened = Backends.open(provider, options);
         OutputStream output = checked(opened, image).open(main.environment().output())) {
       warnOfLinux(opened, image);
@@ -347,6 +357,13 @@ final class RunCommand implements Callable<Integer> {
   }
 
   private void checkOptions() {
+    if (bareMetal && (backend == Backend.NATIVE || chips == Chips.SPLIT)) {
+      throw usage(
+          backend == Backend.NATIVE
+              ? "--bare-metal is for the emulated CPU: it cannot go with --backend native"
+              : "--bare-metal has the interrupt chips beside the CPU: it cannot go with --irqchip"
+                  + " split");
+    }
     if (until != null && until.isEmpty()) {
       throw usage("--until needs a text to wait for");
     }

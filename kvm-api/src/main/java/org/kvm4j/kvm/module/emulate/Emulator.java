@@ -67,11 +67,6 @@ public final class Emulator {
     boolean claims(long gpa, boolean write);
   }
 
-  /** Device writes of one instruction at most: a whole XSAVE area in steps of one byte. */
-  private static final int WRITES = 4096;
-
-  private static final int REPLAYS = 1024;
-
   /** The last of the three bytes of VMCALL. */
   public static final int VMCALL = 0xc1;
 
@@ -84,17 +79,7 @@ public final class Emulator {
   private final Devices devices;
   private final Ports ports = new Ports();
 
-  // Answers to reads, in order.
-  private final long[] replay = new long[REPLAYS];
-  private int replays;
-  private int replayed;
-
-  // Collected writes.
-  private final boolean[] writePort = new boolean[WRITES];
-  private final long[] writeAddress = new long[WRITES];
-  private final int[] writeSize = new int[WRITES];
-  private final long[] writeValue = new long[WRITES];
-  private int writes;
+  private final DeviceAccesses accesses = new DeviceAccesses();
 
   public long accessAddress;
   public int accessSize;
@@ -140,39 +125,9 @@ public final class Emulator {
 
   // ---- reads answered, writes collected ----
 
-  /** Forgets answers: the instruction that they were for is done or given up. */
-  public void clearReplay() {
-    replays = 0;
-  }
-
-  /** One more device or port read was answered. */
-  public void answer(long value) {
-    replay[replays++] = value;
-  }
-
-  /** Whether more answers can be kept. */
-  public int room() {
-    return REPLAYS - replays;
-  }
-
-  public int writes() {
-    return writes;
-  }
-
-  public boolean writeIsPort(int k) {
-    return writePort[k];
-  }
-
-  public long writeAddress(int k) {
-    return writeAddress[k];
-  }
-
-  public int writeSize(int k) {
-    return writeSize[k];
-  }
-
-  public long writeValue(int k) {
-    return writeValue[k];
+  /** What the instruction reads of devices and writes to them. */
+  public DeviceAccesses accesses() {
+    return accesses;
   }
 
   /** The instruction's bytes that were fetched. */
@@ -181,14 +136,9 @@ public final class Emulator {
   }
 
   private void collect(boolean port, long address, int size, long value) {
-    if (writes == WRITES) {
+    if (!accesses.write(port, address, size, value)) {
       throw TOO_MANY;
     }
-    writePort[writes] = port;
-    writeAddress[writes] = address;
-    writeSize[writes] = size;
-    writeValue[writes] = value;
-    writes++;
     // A repeated string instruction stops before its next iteration.
     cpu.attention = 1;
   }
@@ -202,9 +152,9 @@ public final class Emulator {
 
     @Override
     public long read(long gpa, int size) {
-      if (replayed < replays) {
+      if (accesses.hasAnswer()) {
         cpu.attention = 1;
-        return replay[replayed++];
+        return accesses.next();
       }
       accessAddress = gpa;
       accessSize = size;
@@ -220,11 +170,11 @@ public final class Emulator {
   private final class Ports implements Platform {
     @Override
     public int portRead(int port, int size) {
-      if (replayed < replays) {
-        if (replayed == replays - 1) {
+      if (accesses.hasAnswer()) {
+        if (accesses.isLast()) {
           cpu.attention = 1;
         }
-        return (int) replay[replayed++];
+        return (int) accesses.next();
       }
       accessAddress = port;
       accessSize = size;
@@ -278,8 +228,7 @@ public final class Emulator {
    */
   public Outcome emulate(VendorVcpu v, long nestedRoot) {
     load(v, nestedRoot);
-    writes = 0;
-    replayed = 0;
+    accesses.begin();
     byteCount = 0;
     cpu.attention = 0;
     cpu.repeating = false;
@@ -307,14 +256,14 @@ public final class Emulator {
         cpu.pendingDebug |= 1 << 14;
       }
       store(v);
-      clearReplay();
+      accesses.clear();
       return Outcome.DONE;
     } catch (Pending p) {
       if (p.outcome != Outcome.UNHANDLEABLE && progressed(v)) {
         // Iterations before this one are done; what is pending belongs to the next.
         cpu.rip = rip;
         store(v);
-        clearReplay();
+        accesses.clear();
         return Outcome.DONE;
       }
       // Nothing was carried out: writes collected so far come again with the next attempt.
@@ -327,7 +276,7 @@ public final class Emulator {
       if (progressed(v)) {
         cpu.rip = rip;
         store(v);
-        clearReplay();
+        accesses.clear();
         return Outcome.DONE;
       }
       return raised(e);
@@ -363,7 +312,7 @@ public final class Emulator {
       int eventErrorCode,
       int length) {
     load(v, nestedRoot);
-    writes = 0;
+    accesses.begin();
     byteCount = 0;
     cpu.left = false;
     lack = Lack.NOTHING;
@@ -405,7 +354,7 @@ public final class Emulator {
   /** Puts a hypercall instruction at the guest's RIP, as the guest's own store would. */
   public Outcome putHypercall(VendorVcpu v, long nestedRoot, int last) {
     load(v, nestedRoot);
-    writes = 0;
+    accesses.begin();
     byteCount = 0;
     long linear = cpu.codeSize == 8 ? cpu.rip : cpu.seg[Cpu.CS].base + cpu.rip & 0xffffffffL;
     try {

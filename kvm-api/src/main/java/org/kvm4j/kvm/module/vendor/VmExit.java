@@ -42,6 +42,8 @@ public final class VmExit {
     MONITOR_TRAP,
     PREEMPTION_TIMER,
     ENTRY_FAILURE,
+    /** Devices are asked for answers or told of writes, by a processor on bare metal. */
+    DEVICE,
     OTHER;
 
     /**
