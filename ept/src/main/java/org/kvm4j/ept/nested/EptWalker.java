@@ -36,8 +36,8 @@ public final class EptWalker {
   public long entryHpa;
 
   /**
-   * Of a walk that failed: {@link Translation#EPT_VIOLATION} or {@link
-   * Translation#EPT_MISCONFIGURATION}.
+   * Of a walk that failed: {@link Translation#EPT_VIOLATION}, {@link
+   * Translation#EPT_MISCONFIGURATION} or {@link Translation#LOG_FULL}.
    */
   public int outcome;
 
@@ -197,10 +197,18 @@ public final class EptWalker {
                 ? EptEntry.ACCESSED | EptEntry.DIRTY
                 : EptEntry.ACCESSED;
         if ((value & flags) != flags) {
+          PagingContext.ModificationLog log = context.log;
+          if (log != null && log.isFull()) {
+            outcome = Translation.LOG_FULL;
+            return FAILED;
+          }
           if (!memory.compareAndSetLong(where, value, value | flags)) {
             continue;
           }
           entry = value | flags;
+          if (log != null && (flags & ~value & EptEntry.DIRTY) != 0) {
+            log.add(gpa & -4096L);
+          }
         }
       }
       if (leaf) {

@@ -1,5 +1,7 @@
 package org.kvm4j.ept.paging;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * Everything that decides how one CPU translates an address now: control bits, roots, rights of
  * protection keys, EPT. One per CPU, mutable, not thread-safe; the CPU keeps it in step with its
@@ -84,6 +86,21 @@ public final class PagingContext {
    * information).
    */
   public boolean eptAdvancedInformation;
+
+  /** A log of the pages whose dirty flag for EPT a processor sets. */
+  public interface ModificationLog {
+    /** Whether there is no room: accesses that would set a flag for EPT cannot be made. */
+    boolean isFull();
+
+    /** Notes the guest-physical address of a page. */
+    void add(long gpa);
+  }
+
+  /**
+   * Where modified pages are logged, if page-modification logging is enabled. SDM 29.3.6
+   * "Page-Modification Logging".
+   */
+  public @Nullable ModificationLog log;
 
   /** VM-execution control "mode-based execute control for EPT". */
   public boolean modeBasedExecute;

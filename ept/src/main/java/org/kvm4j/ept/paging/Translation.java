@@ -17,6 +17,14 @@ public final class Translation {
   /** An EPT misconfiguration; {@link #gpa} is set. */
   public static final int EPT_MISCONFIGURATION = 3;
 
+  /** The page-modification log is full; {@link #gpa} is set. */
+  public static final int LOG_FULL = 4;
+
+  /**
+   * An access to the page of a virtual APIC that is not virtualized; {@link #qualification} is set.
+   */
+  public static final int APIC_ACCESS = 5;
+
   /** {@link #OK}, {@link #PAGE_FAULT}, {@link #EPT_VIOLATION} or {@link #EPT_MISCONFIGURATION}. */
   public int outcome;
 
@@ -105,6 +113,8 @@ public final class Translation {
       case PAGE_FAULT -> "page fault, error code " + PageFault.describe(errorCode);
       case EPT_VIOLATION ->
           "EPT violation at gpa %#x, qualification %#x".formatted(gpa, qualification);
+      case LOG_FULL -> "page-modification log full at gpa %#x".formatted(gpa);
+      case APIC_ACCESS -> "APIC access, qualification %#x".formatted(qualification);
       default -> "EPT misconfiguration at gpa %#x".formatted(gpa);
     };
   }

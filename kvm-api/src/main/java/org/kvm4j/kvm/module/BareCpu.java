@@ -105,6 +105,7 @@ final class BareCpu extends VirtualCpu {
 
   @Override
   boolean hasNews() {
+    platform.lookAtInterrupts();
     return interrupts.hasStartEvents()
         || interrupts.nmiQueued()
         || (cpu.requests() & Cpu.REQUEST_TIMER) != 0

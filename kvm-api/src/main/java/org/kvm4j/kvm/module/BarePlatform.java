@@ -190,6 +190,12 @@ final class BarePlatform extends GuestPlatform {
   }
 
   @Override
+  public void endInterrupt() {
+    vcpu.interrupts.end();
+    lookAtInterrupts();
+  }
+
+  @Override
   public void taskPriorityChanged(int cr8) {
     vcpu.interrupts.setCr8(cr8);
     lookAtInterrupts();

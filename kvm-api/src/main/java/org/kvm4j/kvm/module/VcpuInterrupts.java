@@ -150,6 +150,18 @@ final class VcpuInterrupts implements ApicOwner {
     }
   }
 
+  /** The end of the interrupt in service. */
+  void end() {
+    if (apic != null) {
+      lock();
+      try {
+        apic.end();
+      } finally {
+        unlock();
+      }
+    }
+  }
+
   /** KVM_INTERRUPT with a local APIC of the module. */
   int queueExternal(int vector) {
     if (hasPics()) {

@@ -261,6 +261,12 @@ public final class Cpu {
    */
   public long pendingDebug;
 
+  /** Length of the instruction that met a {@link NestedFault}; 0 if it is not known. */
+  public int faultLength;
+
+  /** An instruction runs by itself: what has to follow it at once may happen. */
+  public boolean alone;
+
   /**
    * An event is being delivered that no instruction raises, which cannot be begun again: devices
    * that answer later are not asked.

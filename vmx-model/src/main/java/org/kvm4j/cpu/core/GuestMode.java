@@ -165,6 +165,61 @@ public interface GuestMode {
     return false;
   }
 
+  // ---- a virtual local APIC. SDM ch. 30 "APIC Virtualization and Virtual Interrupts"
+
+  /** A virtual interrupt that is to be delivered now, and is in service then; -1 if none is. */
+  default int virtualInterrupt() {
+    return -1;
+  }
+
+  /**
+   * A VM exit that follows the last instruction, for what it did to the virtual APIC: before all
+   * other events.
+   */
+  default boolean afterApicAccess() {
+    return false;
+  }
+
+  /** Whether CR8 is the virtual APIC's, and where it is read from. */
+  default boolean virtualizesCr8() {
+    return false;
+  }
+
+  default int readCr8() {
+    return 0;
+  }
+
+  default void writeCr8(int value) {}
+
+  /**
+   * Whether an access to the APIC-access page is virtualized.
+   *
+   * @param offset in the page
+   */
+  default boolean virtualizesApic(int offset, int size, boolean write) {
+    return false;
+  }
+
+  default long readApic(int offset, int size) {
+    return 0;
+  }
+
+  default void writeApic(int offset, int size, long value) {}
+
+  /** RDMSR from the virtual APIC: whether it is one. */
+  default boolean readApicMsr(int index, long[] out) {
+    return false;
+  }
+
+  /**
+   * WRMSR to the virtual APIC: whether it is one.
+   *
+   * @throws CpuException #GP(0)
+   */
+  default boolean writeApicMsr(int index, long value) {
+    return false;
+  }
+
   /** The guest's time-stamp counter for a host counter: offset and scaling applied. */
   long guestTsc(long hostTsc);
 }

@@ -50,6 +50,12 @@ public final class Mmu {
   /** The space of the current VPID, EPTP and PCID. */
   public TlbSpace space;
 
+  /**
+   * The physical page whose accesses are those to a virtual APIC; -1 if there is none. SDM 30.4
+   * "Virtualizing Memory-Mapped APIC Accesses".
+   */
+  public long apicPage = -1;
+
   /** VPID of the current operation; 0 in root operation. */
   public int vpid;
 
@@ -460,6 +466,7 @@ public final class Mmu {
     linear = cpu.masked(linear);
     int first = Math.min(size, 0x1000 - ((int) linear & 0xfff));
     if (!translate(wrap(linear), dataAccess | Access.WRITE)
+        || (translation.hpa & PAGE) == apicPage
         || !memory.isBacked(translation.hpa, first)) {
       return false;
     }
@@ -817,6 +824,9 @@ public final class Mmu {
       return e;
     }
     translate(linear, fetchAccess);
+    if ((translation.hpa & PAGE) == apicPage) {
+      apic(linear, 1, 2);
+    }
     return tlb.fill(space, fetch, linear, translation, memory) ? fetch[slot] : null;
   }
 
@@ -894,9 +904,37 @@ public final class Mmu {
   }
 
   private void probeWithin(long linear, int access) {
-    if (translate(linear, access) && memory.bank(translation.hpa) == null) {
+    if (!translate(linear, access)) {
+      return;
+    }
+    if ((translation.hpa & PAGE) == apicPage) {
+      if ((access & Access.WRITE) != 0) {
+        requireAlone();
+      }
+    } else if (memory.bank(translation.hpa) == null) {
       cpu.platform.probeDevice(translation.hpa);
     }
+  }
+
+  // ---- the page of a virtual APIC
+
+  /** What follows a write there comes before the next instruction. */
+  private void requireAlone() {
+    if (!cpu.alone && !cpu.delivering) {
+      throw DeviceAccess.AGAIN;
+    }
+  }
+
+  private GuestMode apic(long linear, int size, int kind) {
+    GuestMode g = cpu.guest;
+    int offset = (int) translation.hpa & 0xfff;
+    if (g == null || kind > 1 || !g.virtualizesApic(offset, size, kind == 1)) {
+      translation.outcome = Translation.APIC_ACCESS;
+      translation.qualification = offset | kind << 12;
+      nestedFault.linear = linear;
+      throw nestedFault;
+    }
+    return g;
   }
 
   private long readSlow(long pointer, int size, TlbEntry[] which, int access) {
@@ -930,6 +968,9 @@ public final class Mmu {
       return devices().read(translation.gpa, size);
     }
     long hpa = translation.hpa;
+    if ((hpa & PAGE) == apicPage) {
+      return apic(linear, size, 0).readApic((int) hpa & 0xfff, size);
+    }
     tlb.fill(space, which, linear, translation, memory);
     if (watch != null) {
       watched(linear, size, false, which, access);
@@ -974,6 +1015,12 @@ public final class Mmu {
       return;
     }
     long hpa = translation.hpa;
+    if ((hpa & PAGE) == apicPage) {
+      GuestMode g = apic(linear, size, 1);
+      requireAlone();
+      g.writeApic((int) hpa & 0xfff, size, value);
+      return;
+    }
     tlb.fill(space, which, linear, translation, memory);
     if (watch != null) {
       watched(linear, size, true, which, access);

@@ -39,6 +39,9 @@ public interface Platform {
     return true;
   }
 
+  /** The end of the interrupt acknowledged last, as a write of the local APIC's EOI register. */
+  default void endInterrupt() {}
+
   /** INIT was carried out outside of VMX operation. */
   default void initialized() {}
 

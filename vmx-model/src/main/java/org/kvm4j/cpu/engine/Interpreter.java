@@ -320,6 +320,7 @@ public final class Interpreter {
     GenericOp op = null;
     boolean done = true;
     again = false;
+    c.alone = true;
     c.platform.beginInstruction();
     try {
       if (DebugUnit.instructionBreakpoint(c)) {
@@ -353,6 +354,7 @@ public final class Interpreter {
       again = true;
       rewind(op);
     } finally {
+      c.alone = false;
       device |= c.platform.endInstruction(done);
     }
   }
@@ -450,6 +452,7 @@ public final class Interpreter {
 
   private void nestedFault(@Nullable Op op, NestedFault e) {
     Cpu c = cpu;
+    c.faultLength = op == null || op instanceof Block ? 0 : op.length;
     if (op != null) {
       c.instructionRip = op.rip(c);
       c.rip = c.instructionRip;

@@ -19,6 +19,9 @@ public final class PendingEvents {
    */
   public static void serve(Cpu c) {
     int requests = c.requests();
+    if (c.guest != null && c.guest.afterApicAccess()) {
+      return;
+    }
     if ((requests & (Cpu.REQUEST_INIT | Cpu.REQUEST_SIPI)) != 0) {
       initAndStartUp(c, requests);
     }
@@ -108,8 +111,19 @@ public final class PendingEvents {
         }
       }
     }
-    if (g != null && g.interruptWindow()) {
-      return;
+    if (g != null) {
+      if (g.interruptWindow()) {
+        return;
+      }
+      int vector = g.virtualInterrupt();
+      if (vector >= 0) {
+        c.activity = Cpu.ACTIVE;
+        c.charge(1);
+        EventDelivery.interrupt(c, vector);
+        if (c.left) {
+          return;
+        }
+      }
     }
     if ((requests & Cpu.REQUEST_INTERRUPT) != 0 && c.platform.interruptDue()) {
       if (g != null && g.interruptExits()) {

@@ -47,7 +47,8 @@ public final class ControlRegisters {
           case 2 -> cpu.cr2;
           case 3 -> cpu.cr3;
           case 4 -> guest != null ? guest.readCr4() : cpu.cr4;
-          default -> cpu.cr8;
+          default ->
+              cpu.guest != null && cpu.guest.virtualizesCr8() ? cpu.guest.readCr8() : cpu.cr8;
         };
     Operands.setGpr(cpu, i.reg0, i.size0, value);
   }
@@ -266,6 +267,10 @@ public final class ControlRegisters {
   public static void setCr8(Cpu cpu, long value) {
     if (value >>> 4 != 0) {
       throw cpu.gp(0);
+    }
+    if (cpu.guest != null && cpu.guest.virtualizesCr8()) {
+      cpu.guest.writeCr8((int) value);
+      return;
     }
     cpu.cr8 = (int) value;
     cpu.platform.taskPriorityChanged((int) value);

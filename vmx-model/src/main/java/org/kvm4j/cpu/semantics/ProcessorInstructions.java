@@ -206,7 +206,8 @@ final class ProcessorInstructions {
       return;
     }
     long[] value = new long[1];
-    if (!MsrTable.read(cpu, index, value)) {
+    if ((cpu.guest == null || !cpu.guest.readApicMsr(index, value))
+        && !MsrTable.read(cpu, index, value)) {
       throw cpu.gp(0);
     }
     setEdxEax(cpu, value[0]);
@@ -216,6 +217,9 @@ final class ProcessorInstructions {
     checkPrivilege(cpu);
     int index = (int) cpu.r[Cpu.RCX];
     if (cpu.guest != null && cpu.guest.wrmsr(i, index)) {
+      return;
+    }
+    if (cpu.guest != null && cpu.guest.writeApicMsr(index, edxEax(cpu))) {
       return;
     }
     if (!MsrTable.write(cpu, index, edxEax(cpu))) {

@@ -170,6 +170,7 @@ public final class VmEntry {
     }
     cpu.mmu.vpid = vpid ? (int) v[Vmcs.VIRTUAL_PROCESSOR_ID] : 0;
     cpu.mmu.context.eptp = ept ? v[Vmcs.EPT_POINTER] : 0;
+    cpu.mmu.context.log = nonRoot.log();
     cpu.mmu.context.modeBasedExecute =
         (secondary & Controls.SECONDARY_EXEC_MODE_BASED_EPT_EXEC) != 0;
     if (!ept && context.guestPae()) {

@@ -81,6 +81,7 @@ public final class HostState {
     cpu.cpl = 0;
     cpu.mmu.vpid = 0;
     cpu.mmu.context.eptp = 0;
+    cpu.mmu.context.log = null;
     cpu.mmu.context.modeBasedExecute = false;
     cpu.updateMode();
 

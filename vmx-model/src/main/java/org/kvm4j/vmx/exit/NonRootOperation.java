@@ -11,6 +11,7 @@ import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.Translation;
 import org.kvm4j.vmx.vmcs.ControlWord;
 import org.kvm4j.vmx.vmcs.Controls;
@@ -78,6 +79,7 @@ public final class NonRootOperation implements GuestMode {
   private final Cpu cpu;
   private final PhysicalMemory memory;
   private final MsrLists msrLists;
+  private final VirtualApic virtualApic;
   private final int timerShift;
 
   /**
@@ -125,6 +127,7 @@ public final class NonRootOperation implements GuestMode {
     this.cpu = cpu;
     this.memory = cpu.mmu.memory;
     this.msrLists = new MsrLists(cpu);
+    this.virtualApic = new VirtualApic(memory);
     this.timerShift = capabilities.preemptionTimerShift();
     this.vmcs = new Vmcs(-1);
     this.v = vmcs.v;
@@ -173,6 +176,8 @@ public final class NonRootOperation implements GuestMode {
       timerEnd = (now >>> timerShift) + v[Vmcs.VMX_PREEMPTION_TIMER_VALUE];
       cpu.platform.preemptionTimerStarted((timerEnd << timerShift) - now);
     }
+    virtualApic.enter(v, primary, secondary);
+    cpu.mmu.apicPage = virtualApic.accessPage();
     watch = w;
     pauseFirst = 0;
     pauseLast = 0;
@@ -650,6 +655,13 @@ public final class NonRootOperation implements GuestMode {
         return false;
       }
       cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+      if ((pin & Controls.PIN_BASED_POSTED_INTR) != 0
+          && vector == (v[Vmcs.POSTED_INTR_NV] & 0xff)) {
+        // 30.6 "Posted-Interrupt Processing".
+        cpu.platform.endInterrupt();
+        virtualApic.post();
+        return false;
+      }
       info = InterruptionInfo.of(InterruptionInfo.EXTERNAL_INTERRUPT, vector, false);
     }
     leave(1, 0, cpu.rip, rfBetweenInstructions(), info);
@@ -668,7 +680,78 @@ public final class NonRootOperation implements GuestMode {
 
   @Override
   public boolean windowPending() {
-    return watch != 0 && open() != 0;
+    return watch != 0 && open() != 0
+        || virtualApic.exits()
+        || virtualApic.isPending() && takesVirtualInterrupt();
+  }
+
+  /** 30.2.2 "Virtual-Interrupt Delivery". */
+  private boolean takesVirtualInterrupt() {
+    return cpu.activity <= Cpu.HALTED && cpu.shadow == 0 && (cpu.flagsRest & Flags.IF) != 0;
+  }
+
+  @Override
+  public int virtualInterrupt() {
+    return virtualApic.isPending() && takesVirtualInterrupt() ? virtualApic.take() : -1;
+  }
+
+  @Override
+  public boolean afterApicAccess() {
+    if (!virtualApic.exits()) {
+      return false;
+    }
+    leave(virtualApic.exitReason(), virtualApic.exitQualification(), cpu.rip, RF_KEEP, 0);
+    return true;
+  }
+
+  @Override
+  public boolean virtualizesCr8() {
+    return virtualApic.hasTaskPriority();
+  }
+
+  @Override
+  public int readCr8() {
+    return virtualApic.cr8();
+  }
+
+  @Override
+  public void writeCr8(int value) {
+    virtualApic.setCr8(value);
+  }
+
+  @Override
+  public boolean virtualizesApic(int offset, int size, boolean write) {
+    return virtualApic.virtualizes(offset, size, write);
+  }
+
+  @Override
+  public long readApic(int offset, int size) {
+    return virtualApic.read(offset, size);
+  }
+
+  @Override
+  public void writeApic(int offset, int size, long value) {
+    virtualApic.write(offset, size, value);
+  }
+
+  @Override
+  public boolean readApicMsr(int index, long[] out) {
+    if (!virtualApic.virtualizesRead(index)) {
+      return false;
+    }
+    out[0] = virtualApic.readMsr(index);
+    return true;
+  }
+
+  @Override
+  public boolean writeApicMsr(int index, long value) {
+    if (!virtualApic.virtualizesWrite(index)) {
+      return false;
+    }
+    if (!virtualApic.writeMsr(index, value)) {
+      throw cpu.gp(0);
+    }
+    return true;
   }
 
   /** The exits of {@link #watch} that are due now. */
@@ -720,7 +803,7 @@ public final class NonRootOperation implements GuestMode {
 
   @Override
   public boolean monitorTrap() {
-    if (cpu.left || !steps() && (watch & WATCH_MONITOR_TRAP) == 0) {
+    if (cpu.left || virtualApic.exits() || !steps() && (watch & WATCH_MONITOR_TRAP) == 0) {
       return false;
     }
     return boundaryExit(37);
@@ -772,7 +855,9 @@ public final class NonRootOperation implements GuestMode {
   @Override
   public void nestedFault(NestedFault fault) {
     Translation t = fault.translation;
-    v[Vmcs.GUEST_PHYSICAL_ADDRESS] = t.gpa;
+    if (t.outcome == Translation.EPT_VIOLATION || t.outcome == Translation.EPT_MISCONFIGURATION) {
+      v[Vmcs.GUEST_PHYSICAL_ADDRESS] = t.gpa;
+    }
     int rf = 1;
     if (deliveryType >= 0) {
       // As it would have been pushed: faults set it, debug exceptions keep it.
@@ -794,9 +879,61 @@ public final class NonRootOperation implements GuestMode {
       }
       boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
       leave(48, t.qualification | (unblockedNmi ? 1 << 12 : 0), rip, rf, 0);
+    } else if (t.outcome == Translation.APIC_ACCESS) {
+      v[Vmcs.GUEST_LINEAR_ADDRESS] = fault.linear;
+      v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = cpu.faultLength;
+      long offset = t.qualification & 0xfff;
+      leave(44, deliveryType >= 0 ? offset | 3 << 12 : t.qualification, rip, rf, 0);
+    } else if (t.outcome == Translation.LOG_FULL) {
+      boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
+      leave(62, unblockedNmi ? 1 << 12 : 0, rip, rf, 0);
     } else {
       leave(49, 0, rip, rf, 0);
     }
+  }
+
+  /** SDM 29.3.6 "Page-Modification Logging". */
+  private final class Log implements PagingContext.ModificationLog {
+    @Override
+    public boolean isFull() {
+      return v[Vmcs.GUEST_PML_INDEX] >= PML_ENTRIES;
+    }
+
+    @Override
+    public void add(long gpa) {
+      long index = v[Vmcs.GUEST_PML_INDEX];
+      memory.writeLong(v[Vmcs.PML_ADDRESS] + 8 * index, gpa);
+      v[Vmcs.GUEST_PML_INDEX] = index - 1 & 0xffff;
+    }
+  }
+
+  private static final int PML_ENTRIES = 512;
+
+  private final Log log = new Log();
+
+  /** The log of modified pages, if the controls in force have one. */
+  public PagingContext.@Nullable ModificationLog log() {
+    return (secondary & Controls.SECONDARY_EXEC_ENABLE_PML) != 0 ? log : null;
+  }
+
+  // ---- VMCS shadowing. SDM 25.10 "VMCS Types: Ordinary and Shadow", 31.3 "VMX Instructions".
+
+  /**
+   * Whether VMREAD or VMWRITE of the guest accesses the shadow VMCS and does not exit.
+   *
+   * @param encoding the register operand with the field's encoding
+   */
+  public boolean isShadowed(long encoding, boolean write) {
+    if ((secondary & Controls.SECONDARY_EXEC_SHADOW_VMCS) == 0 || encoding >>> 15 != 0) {
+      return false;
+    }
+    long bitmap = v[write ? Vmcs.VMWRITE_BITMAP : Vmcs.VMREAD_BITMAP];
+    return (memory.readByte(bitmap + (encoding >>> 3)) & 1 << (encoding & 7)) == 0;
+  }
+
+  /** The VMCS link pointer. */
+  public long linkPointer() {
+    return v[Vmcs.VMCS_LINK_POINTER];
   }
 
   @Override
@@ -961,7 +1098,8 @@ public final class NonRootOperation implements GuestMode {
     boolean movSs =
         c.shadow == Cpu.SHADOW_MOV_SS
             && !(reason == 0 && InterruptionInfo.vector(intrInfo) == Vector.DB);
-    if (movSs || reason == 3 || reason == 37) {
+    boolean trap = reason == 37 || reason == 43 || reason == 45 || reason == 56;
+    if (movSs || trap || reason == 3) {
       pending = c.pendingDebug;
       if (movSs && (c.flagsRest & Flags.TF) != 0 && (c.msr.debugCtl & 2) == 0) {
         pending |= 1 << 14;
@@ -1002,6 +1140,7 @@ public final class NonRootOperation implements GuestMode {
     Cpu c = cpu;
     c.guest = null;
     c.left = true;
+    c.mmu.apicPage = -1;
     c.shadow = 0;
     c.activity = Cpu.ACTIVE;
     c.pendingDebug = 0;

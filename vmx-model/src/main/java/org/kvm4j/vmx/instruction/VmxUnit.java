@@ -211,6 +211,14 @@ public final class VmxUnit implements VirtualizationUnit {
         || found < 0 && !capabilities.allows(Control.VMCS_SHADOWING)) {
       return fail(InstructionError.VMPTRLD_INCORRECT_REVISION);
     }
+    Vmcs vmcs = activate(pa);
+    vmcs.revision = found;
+    current = vmcs;
+    return InstructionError.SUCCESS;
+  }
+
+  /** The VMCS at an address, active. */
+  private Vmcs activate(long pa) {
     Vmcs vmcs = find(pa);
     if (vmcs == null) {
       if (active.size() >= ACTIVE_LIMIT) {
@@ -222,9 +230,7 @@ public final class VmxUnit implements VirtualizationUnit {
       vmcs.load(memory);
       active.add(vmcs);
     }
-    vmcs.revision = found;
-    current = vmcs;
-    return InstructionError.SUCCESS;
+    return vmcs;
   }
 
   /** The current-VMCS pointer; {@link #NO_VMCS} if there is none. */
@@ -235,7 +241,10 @@ public final class VmxUnit implements VirtualizationUnit {
 
   /** VMREAD by encoding; the value is then in {@link #value}. */
   public int vmread(long encoding) {
-    Vmcs vmcs = current;
+    return vmread(current, encoding);
+  }
+
+  private int vmread(@Nullable Vmcs vmcs, long encoding) {
     if (vmcs == null) {
       return InstructionError.FAIL_INVALID;
     }
@@ -250,7 +259,10 @@ public final class VmxUnit implements VirtualizationUnit {
 
   /** VMWRITE by encoding. */
   public int vmwrite(long encoding, long value) {
-    Vmcs vmcs = current;
+    return vmwrite(current, encoding, value);
+  }
+
+  private int vmwrite(@Nullable Vmcs vmcs, long encoding, long value) {
     if (vmcs == null) {
       return InstructionError.FAIL_INVALID;
     }
@@ -437,12 +449,12 @@ public final class VmxUnit implements VirtualizationUnit {
         }
       }
       case VMREAD -> {
-        if (mayExecute(i)) {
+        if (mayAccess(i, i.reg1, false)) {
           executeVmread(i);
         }
       }
       case VMWRITE -> {
-        if (mayExecute(i)) {
+        if (mayAccess(i, i.reg0, true)) {
           executeVmwrite(i);
         }
       }
@@ -552,9 +564,40 @@ public final class VmxUnit implements VirtualizationUnit {
     return cpu.mmu.read64(Operands.linear(cpu, i, 8, false));
   }
 
+  /**
+   * The VMCS that VMREAD or VMWRITE accesses: the current one, or in non-root operation the shadow
+   * VMCS. SDM 25.10 "VMCS Types: Ordinary and Shadow".
+   */
+  private @Nullable Vmcs accessed() {
+    if (cpu.guest == null) {
+      return current;
+    }
+    long pa = nonRoot.linkPointer();
+    return pa == NO_VMCS ? null : activate(pa);
+  }
+
+  /**
+   * Whether VMREAD or VMWRITE goes on: the checks of {@link #mayExecute}, but for the exit of an
+   * access to the shadow VMCS.
+   *
+   * @param field the register with the encoding
+   */
+  private boolean mayAccess(Instruction i, int field, boolean write) {
+    if (cpu.guest == null
+        || !vmxOn
+        || !nonRoot.isShadowed(Operands.gpr(cpu, field, operandSize()), write)) {
+      return mayExecute(i);
+    }
+    requireMode();
+    if (cpu.cpl > 0) {
+      throw cpu.gp(0);
+    }
+    return true;
+  }
+
   private void executeVmread(Instruction i) {
     int size = operandSize();
-    int error = vmread(Operands.gpr(cpu, i.reg1, size));
+    int error = vmread(accessed(), Operands.gpr(cpu, i.reg1, size));
     if (error == InstructionError.SUCCESS) {
       if (i.kind0 == OperandKind.MEMORY) {
         cpu.mmu.write(Operands.linear(cpu, i, size, true), size, value);
@@ -566,7 +609,8 @@ public final class VmxUnit implements VirtualizationUnit {
   }
 
   private void executeVmwrite(Instruction i) {
-    if (current == null) {
+    Vmcs vmcs = accessed();
+    if (vmcs == null) {
       end(InstructionError.FAIL_INVALID);
       return;
     }
@@ -575,7 +619,7 @@ public final class VmxUnit implements VirtualizationUnit {
         i.kind1 == OperandKind.MEMORY
             ? cpu.mmu.read(Operands.linear(cpu, i, size, false), size)
             : Operands.gpr(cpu, i.reg1, size);
-    end(vmwrite(Operands.gpr(cpu, i.reg0, size), source));
+    end(vmwrite(vmcs, Operands.gpr(cpu, i.reg0, size), source));
   }
 
   /** RFLAGS as VMsucceed, VMfailInvalid or VMfailValid sets them. SDM 31.2 "Conventions". */

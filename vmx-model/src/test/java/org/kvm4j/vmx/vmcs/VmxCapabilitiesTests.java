@@ -53,17 +53,19 @@ class VmxCapabilitiesTests {
           Control.ENABLE_VPID,
           Control.UNRESTRICTED_GUEST,
           Control.CR3_LOAD_EXITING,
+          Control.USE_TPR_SHADOW,
+          Control.POSTED_INTERRUPTS,
+          Control.ENABLE_PML,
+          Control.VMCS_SHADOWING,
           Control.SAVE_EFER
         }) {
       assertTrue(all.allows(control), control.name());
     }
     for (Control control :
         new Control[] {
-          Control.USE_TPR_SHADOW,
-          Control.ENABLE_PML,
-          Control.POSTED_INTERRUPTS,
           Control.ENABLE_VM_FUNCTIONS,
-          Control.VMCS_SHADOWING,
+          Control.EPT_VIOLATION_VE,
+          Control.IPI_VIRTUALIZATION,
           Control.ENTRY_TO_SMM
         }) {
       assertFalse(all.allows(control), control.name());
