@@ -720,6 +720,84 @@ public final class Mmu {
     return true;
   }
 
+  private static final long LOWEST_BITS = 0x0101010101010101L;
+
+  /**
+   * Looks for a byte in a range of one page, from the lowest address up.
+   *
+   * @param value 0 to 255
+   * @return the distance of the first such byte, or {@code length} if there is none; -1 if it is
+   *     not ordinary memory that the TLB knows
+   */
+  public int find(long from, int length, int value) {
+    TlbEntry e = data[(int) (from >>> 12) & INDEX];
+    if ((from & PAGE) != e.readTag) {
+      return -1;
+    }
+    long pattern = value * LOWEST_BITS;
+    int k = 0;
+    for (; k <= length - 8; k += 8) {
+      long x = Ordered.load64(e, from + k) ^ pattern;
+      long zeroes = x - LOWEST_BITS & ~x & LOWEST_BITS << 7;
+      if (zeroes != 0) {
+        return k + (Long.numberOfTrailingZeros(zeroes) >> 3);
+      }
+    }
+    while (k < length && Ordered.load8(e, from + k) != value) {
+      k++;
+    }
+    return k;
+  }
+
+  /**
+   * Compares a range of one page with a pattern, from the lowest address up.
+   *
+   * @param pattern eight bytes, repeated from the range's start on
+   * @return how many bytes are the same before the first that is not; -1 if it is not ordinary
+   *     memory that the TLB knows
+   */
+  public int same(long from, int length, long pattern) {
+    TlbEntry e = data[(int) (from >>> 12) & INDEX];
+    if ((from & PAGE) != e.readTag) {
+      return -1;
+    }
+    int k = 0;
+    for (; k <= length - 8; k += 8) {
+      long x = Ordered.load64(e, from + k) ^ pattern;
+      if (x != 0) {
+        return k + (Long.numberOfTrailingZeros(x) >> 3);
+      }
+    }
+    while (k < length && Ordered.load8(e, from + k) == (pattern >>> (k & 7) * 8 & 0xff)) {
+      k++;
+    }
+    return k;
+  }
+
+  /**
+   * Compares two ranges, each of one page, from the lowest address up.
+   *
+   * @return as {@link #same(long, int, long)}
+   */
+  public int same(long one, long other, int length) {
+    TlbEntry a = data[(int) (one >>> 12) & INDEX];
+    TlbEntry b = data[(int) (other >>> 12) & INDEX];
+    if ((one & PAGE) != a.readTag || (other & PAGE) != b.readTag) {
+      return -1;
+    }
+    int k = 0;
+    for (; k <= length - 8; k += 8) {
+      long x = Ordered.load64(a, one + k) ^ Ordered.load64(b, other + k);
+      if (x != 0) {
+        return k + (Long.numberOfTrailingZeros(x) >> 3);
+      }
+    }
+    while (k < length && Ordered.load8(a, one + k) == Ordered.load8(b, other + k)) {
+      k++;
+    }
+    return k;
+  }
+
   // ---- implicit supervisor accesses ----
 
   /** A read of a descriptor table, TSS and the like: supervisor whatever CPL is. */

@@ -208,6 +208,16 @@ final class Strings {
     }
   }
 
+  /** Eight bytes of the accumulator again and again. */
+  private static long pattern(Cpu cpu, int size) {
+    return switch (size) {
+      case 1 -> (cpu.r[RAX] & 0xff) * 0x0101010101010101L;
+      case 2 -> (cpu.r[RAX] & 0xffff) * 0x0001000100010001L;
+      case 4 -> (cpu.r[RAX] & 0xffffffffL) * 0x0000000100000001L;
+      default -> cpu.r[RAX];
+    };
+  }
+
   private static void store(Cpu cpu, Instruction i, int size, int step) {
     cpu.mmu.write(destination(cpu, i, size, true), size, cpu.r[RAX]);
     advance(cpu, RDI, i.addressSize, step);
@@ -224,14 +234,7 @@ final class Strings {
     if (n < 2 || !allows(cpu, ES, offset, length, down, size, true)) {
       return 0;
     }
-    long pattern =
-        switch (size) {
-          case 1 -> (cpu.r[RAX] & 0xff) * 0x0101010101010101L;
-          case 2 -> (cpu.r[RAX] & 0xffff) * 0x0001000100010001L;
-          case 4 -> (cpu.r[RAX] & 0xffffffffL) * 0x0000000100000001L;
-          default -> cpu.r[RAX];
-        };
-    if (!cpu.mmu.fill(down ? to - length + size : to, (int) length, pattern)) {
+    if (!cpu.mmu.fill(down ? to - length + size : to, (int) length, pattern(cpu, size))) {
       return 0;
     }
     advance(cpu, RDI, addressSize, n * step);
@@ -274,6 +277,19 @@ final class Strings {
       if (count == 0) {
         return;
       }
+      if (repeat && count > 2 && !watched(cpu)) {
+        long same = sameRun(cpu, i, size, step, count - 1);
+        if (same > 0) {
+          advance(cpu, RSI, addressSize, same * step);
+          advance(cpu, RDI, addressSize, same * step);
+          advance(cpu, RCX, addressSize, -same);
+          Alu.sub(cpu, size, 0, 0);
+          if (interrupted(cpu, units(same, size))) {
+            return;
+          }
+          continue;
+        }
+      }
       long b = cpu.mmu.read(destination(cpu, i, size, false), size);
       long a = cpu.mmu.read(source(cpu, i, size), size);
       Alu.sub(cpu, size, a, b);
@@ -300,6 +316,17 @@ final class Strings {
       if (count == 0) {
         return;
       }
+      if (repeat && count > 2 && !watched(cpu)) {
+        long passed = scanRun(cpu, i, size, step, count - 1);
+        if (passed > 0) {
+          advance(cpu, RDI, addressSize, passed * step);
+          advance(cpu, RCX, addressSize, -passed);
+          if (interrupted(cpu, units(passed, size))) {
+            return;
+          }
+          continue;
+        }
+      }
       long b = cpu.mmu.read(destination(cpu, i, size, false), size);
       Alu.sub(cpu, size, a, b);
       advance(cpu, RDI, addressSize, step);
@@ -311,5 +338,59 @@ final class Strings {
         return;
       }
     }
+  }
+
+  /**
+   * How many elements REPE CMPS finds equal at once, each of which it goes on after; 0 if that
+   * cannot be told at once. Flags are what the last equal one leaves, whichever that is.
+   */
+  private static long sameRun(Cpu cpu, Instruction i, int size, int step, long count) {
+    if (!i.rep || step < 0) {
+      return 0;
+    }
+    int addressSize = i.addressSize;
+    long offset = Operands.gpr(cpu, RSI, addressSize);
+    long toOffset = Operands.gpr(cpu, RDI, addressSize);
+    long from = unchecked(cpu, i.segment, offset);
+    long to = unchecked(cpu, ES, toOffset);
+    long n = run(from, offset, size, false, addressSize, count);
+    n = run(to, toOffset, size, false, addressSize, n);
+    long length = n * size;
+    if (n < 2
+        || !allows(cpu, i.segment, offset, length, false, size, false)
+        || !allows(cpu, ES, toOffset, length, false, size, false)) {
+      return 0;
+    }
+    return cpu.mmu.same(from, to, (int) length) / size;
+  }
+
+  /**
+   * How many elements a repeated SCAS goes on after at once; 0 if that cannot be told at once. At
+   * least one more follows, which sets the flags: so long nobody can see them but an event.
+   */
+  private static long scanRun(Cpu cpu, Instruction i, int size, int step, long count) {
+    if (step < 0 || !i.rep && size != 1) {
+      return 0;
+    }
+    int addressSize = i.addressSize;
+    long offset = Operands.gpr(cpu, RDI, addressSize);
+    long from = unchecked(cpu, ES, offset);
+    long n = run(from, offset, size, false, addressSize, count);
+    long length = n * size;
+    if (n < 2 || !allows(cpu, ES, offset, length, false, size, false)) {
+      return 0;
+    }
+    if (i.rep) {
+      long same = cpu.mmu.same(from, (int) length, pattern(cpu, size)) / size;
+      if (same > 0) {
+        Alu.sub(cpu, size, 0, 0);
+      }
+      return same;
+    }
+    long passed = cpu.mmu.find(from, (int) length, (int) cpu.r[RAX] & 0xff);
+    if (passed > 0) {
+      Alu.sub(cpu, 1, cpu.r[RAX] & 0xff, cpu.mmu.read8(from + passed - 1));
+    }
+    return passed;
   }
 }

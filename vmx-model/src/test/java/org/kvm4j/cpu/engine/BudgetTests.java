@@ -73,8 +73,8 @@ final class BudgetTests {
   @Test
   void a_repeated_instruction_stops_at_the_end_of_the_budget_and_goes_on() {
     SystemMachine m = SystemMachine.long64(0);
-    Code.put(m, "90 f2 ae 90 eb fe"); // repne scasb
-    m.cpu.r[Cpu.RDI] = SystemMachine.DATA;
+    Code.put(m, "90 f3 ac 90 eb fe"); // rep lodsb
+    m.cpu.r[Cpu.RSI] = SystemMachine.DATA;
     m.cpu.r[Cpu.RCX] = 500;
     m.cpu.r[Cpu.RAX] = 1;
     Interpreter engine = Code.engine(m);
@@ -83,7 +83,7 @@ final class BudgetTests {
       assertEquals(Stop.BUDGET, engine.run(100));
       assertTrue(++runs < 10);
     }
-    assertEquals(SystemMachine.DATA + 500, m.cpu.r[Cpu.RDI]);
+    assertEquals(SystemMachine.DATA + 500, m.cpu.r[Cpu.RSI]);
     assertEquals(6, runs);
   }
 

@@ -3,12 +3,14 @@ package org.kvm4j.cpu.engine;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 
+import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.cpu.semantics.Alu;
 import org.kvm4j.cpu.testing.SystemMachine;
 
 /**
@@ -69,7 +71,7 @@ final class RepeatTests {
   @ParameterizedTest
   @ValueSource(ints = {Cpu.REQUEST_INTERRUPT, Cpu.REQUEST_NMI})
   void an_interrupt_between_iterations_pushes_rf(int request) {
-    SystemMachine m = repeated("f3 a6 90"); // repe cmpsb
+    SystemMachine m = repeated("f3 ac 90"); // rep lodsb
     m.cpu.flagsRest |= Flags.IF;
     m.cpu.r[Cpu.RCX] = 100;
     Interpreter engine = Code.engine(m);
@@ -105,7 +107,7 @@ final class RepeatTests {
 
   @Test
   void attention_stops_between_iterations_and_nothing_is_lost() {
-    SystemMachine m = repeated("f3 a6 90 f4");
+    SystemMachine m = repeated("f3 ac 90 f4");
     m.cpu.r[Cpu.RCX] = 1000;
     Interpreter engine = Code.engine(m);
     engine.run(50);
@@ -116,5 +118,59 @@ final class RepeatTests {
     assertEquals(0, m.cpu.r[Cpu.RCX]);
     assertEquals(SystemMachine.DATA + 1000, m.cpu.r[Cpu.RSI]);
     assertEquals(3, m.cpu.retired());
+  }
+
+  /** Comparisons and scans of ranges that are mostly alike, against the SDM's loop. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"f3 a6", "f2 a6", "f3 a7", "f3 48 a7", "f3 ae", "f2 ae", "f3 af", "f2 af"})
+  void comparisons_stop_where_a_loop_does(String hex) {
+    boolean repe = hex.startsWith("f3");
+    boolean scan = hex.endsWith("ae") || hex.endsWith("af");
+    int size = hex.contains("48") ? 8 : hex.endsWith("6") || hex.endsWith("e") ? 1 : 4;
+    SplittableRandom random = new SplittableRandom(hex.hashCode());
+    SystemMachine m = repeated(hex + "90 f4");
+    Interpreter engine = Code.engine(m);
+    for (int round = 0; round < 200; round++) {
+      byte same = (byte) random.nextInt(3);
+      m.memory.fill(SystemMachine.DATA, 0x8000, same);
+      for (int k = random.nextInt(6); k > 0; k--) {
+        m.memory.writeByte(SystemMachine.DATA + random.nextInt(0x8000), (byte) (same + 1));
+      }
+      long si = SystemMachine.DATA + random.nextInt(0x1800);
+      long di = SystemMachine.DATA + 0x4000 + random.nextInt(0x1800);
+      long rax = (repe ? same : same + 1) * 0x0101010101010101L;
+      long count = random.nextInt(round % 2 == 0 ? 20 : 1500);
+      m.restart(0, false);
+      Cpu c = m.cpu;
+      c.rip = SystemMachine.CODE;
+      c.r[Cpu.RSI] = si;
+      c.r[Cpu.RDI] = di;
+      c.r[Cpu.RAX] = rax;
+      c.r[Cpu.RCX] = count;
+      long flags = c.rflags();
+      while (count > 0) {
+        long mask = size == 8 ? -1 : (1L << 8 * size) - 1;
+        long b = m.memory.readLong(di) & mask;
+        long a = (scan ? rax : m.memory.readLong(si)) & mask;
+        Alu.sub(c, size, a, b);
+        flags = c.rflags();
+        si += scan ? 0 : size;
+        di += size;
+        count--;
+        if ((a == b) != repe) {
+          break;
+        }
+      }
+      c.setRflags(2);
+      while (c.activity == Cpu.ACTIVE) {
+        engine.run(1 + random.nextInt(100));
+      }
+      String what = "round " + round;
+      assertEquals(count, c.r[Cpu.RCX], what);
+      assertEquals(si, c.r[Cpu.RSI], what);
+      assertEquals(di, c.r[Cpu.RDI], what);
+      assertEquals(flags | 2, c.rflags() | 2, what);
+    }
   }
 }

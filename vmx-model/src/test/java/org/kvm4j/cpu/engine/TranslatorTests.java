@@ -179,8 +179,8 @@ final class TranslatorTests {
 
   @Test
   void the_budget_ends_exactly_after_a_repeated_instruction() {
-    // mov ecx, 100; repne scasb; jmp next; next: four of inc eax; jmp to the first
-    String code = "b9 64 00 00 00 48 89 df f2 ae eb 00 ff c0 ff c0 ff c0 ff c0 eb ea";
+    // mov ecx, 100; mov rsi, rbx; rep lodsb; jmp next; next: four of inc eax; jmp to the first
+    String code = "b9 64 00 00 00 48 89 de f3 ac eb 00 ff c0 ff c0 ff c0 ff c0 eb ea";
     Code.put(plain, code);
     Code.put(translated, code);
     translator.translate(3, 0);
