@@ -58,7 +58,7 @@ public final class SseOperations {
    */
   public static void fetch(Cpu c, long linear, boolean aligned) {
     checkAlignment(c, linear, aligned);
-    c.mmu.readWords(linear, 16, c.vector.b);
+    c.mmu.load128(linear, c.vector.b);
   }
 
   /** An address that is not canonical is the access' own fault, which knows the segment. */
@@ -83,7 +83,7 @@ public final class SseOperations {
     long[] words = c.vector.d;
     words[0] = low(c, register);
     words[1] = high(c, register);
-    c.mmu.writeWords(linear, 16, words);
+    c.mmu.store128(linear, words);
   }
 
   // ---- logic ----
