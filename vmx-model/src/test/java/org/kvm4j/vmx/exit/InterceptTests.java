@@ -1028,10 +1028,10 @@ class InterceptTests {
   @Test
   void an_interrupt_that_exits_between_iterations_saves_rf() {
     // SDM 28.3.3 "Saving RIP, RSP, RFLAGS, and SSP".
-    MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0xf3, 0xae, 0x0f, 0xa2);
+    MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0xf3, 0xac, 0x0f, 0xa2);
     h.pin(Controls.PIN_BASED_EXT_INTR_MASK);
     h.cpu.r[Cpu.RAX] = 0;
-    h.cpu.r[Cpu.RDI] = 0x60000;
+    h.cpu.r[Cpu.RSI] = 0x60000;
     h.cpu.r[Cpu.RCX] = 100;
     assertEquals(InstructionError.SUCCESS, h.enter());
     assertEquals(Interpreter.Stop.BUDGET, h.engine.run(10));
