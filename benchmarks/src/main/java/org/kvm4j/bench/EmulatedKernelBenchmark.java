@@ -19,14 +19,14 @@ import org.openjdk.jmh.annotations.TearDown;
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
 @SuppressWarnings("NullAway.Init") // set up by JMH
 public class EmulatedKernelBenchmark {
-  private OutLoop guest;
+  private ExitLoop guest;
   private int fd;
   private final Regs regs = new Regs();
 
   /** Makes the guest. */
   @Setup
   public void open() {
-    guest = new OutLoop("emulated");
+    guest = new ExitLoop("emulated", ExitLoop.OUT, 0);
     fd = guest.vcpu.fd();
   }
 

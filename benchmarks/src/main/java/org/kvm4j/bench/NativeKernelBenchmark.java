@@ -26,7 +26,7 @@ public class NativeKernelBenchmark {
   private static final int PAGES = 16;
   private static final int MASK = PAGES * 4096 - 1;
 
-  private OutLoop guest;
+  private ExitLoop guest;
   private MappedMemory mapped;
   private UserMemory memory;
   private final Regs regs = new Regs();
@@ -36,7 +36,7 @@ public class NativeKernelBenchmark {
   /** Makes the guest and some memory. */
   @Setup
   public void open() {
-    guest = new OutLoop("native");
+    guest = new ExitLoop("native", ExitLoop.OUT, 0);
     mapped = MappedMemory.allocate(guest.kernel, PAGES * 4096L);
     memory = mapped.memory();
   }

@@ -26,7 +26,7 @@ public final class NativeRoundTrip {
    */
   public static void main(String[] args) throws IOException {
     int calls = args.length > 0 ? Integer.parseInt(args[0]) : 5000;
-    try (OutLoop guest = new OutLoop("native");
+    try (ExitLoop guest = new ExitLoop("native", ExitLoop.OUT, 0);
         BufferedReader in =
             new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
       for (int i = 0; i < 4; i++) {
@@ -38,7 +38,7 @@ public final class NativeRoundTrip {
     }
   }
 
-  private static String measure(OutLoop guest, int calls) {
+  private static String measure(ExitLoop guest, int calls) {
     long start = System.nanoTime();
     runs(guest.vcpu, calls);
     long runs = System.nanoTime();
@@ -64,7 +64,7 @@ public final class NativeRoundTrip {
     }
   }
 
-  private static void checks(OutLoop guest, int calls) {
+  private static void checks(ExitLoop guest, int calls) {
     for (int i = 0; i < calls; i++) {
       guest.kvm.checkExtension(Caps.KVM_CAP_IRQCHIP);
     }
