@@ -6,7 +6,11 @@ import static org.kvm4j.conformance.kvm.RealModeCode.join;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -61,6 +65,10 @@ class BareHypervisorTests {
 
   private final VmxCapabilities capabilities = VmxCapabilities.of(CpuProfiles.defaultProfile());
   private final List<long[]> fields = new ArrayList<>();
+
+  /** Fields that are written after all others. */
+  private final List<long[]> later = new ArrayList<>();
+
   private Kernel kernel;
   private Vm vm;
   private GuestMemory memory;
@@ -265,6 +273,58 @@ class BareHypervisorTests {
     field(VmcsField.GUEST_TR_BASE, TSS);
     field(VmcsField.GUEST_TR_LIMIT, 0x67);
     field(VmcsField.GUEST_TR_AR_BYTES, 0x8b);
+    fields.addAll(later);
+    later.clear();
+  }
+
+  /** Whatever a hypervisor writes to its VMCS, and whatever its guest executes. */
+  @Test
+  void randomFieldsAndGuestsNeverBreakOut() throws Exception {
+    VmcsField[] all = VmcsField.values();
+    ScheduledExecutorService kicker = Executors.newSingleThreadScheduledExecutor();
+    try {
+      for (int seed = 0; seed < Integer.getInteger("kvm4j.randomHypervisors", 60); seed++) {
+        SplittableRandom random = new SplittableRandom(seed);
+        fields.clear();
+        int[] code = random.ints(64, 0, 256).toArray();
+        System.arraycopy(STARTS[random.nextInt(STARTS.length)], 0, code, 0, 4);
+        for (int k = random.nextInt(6); k >= 0; k--) {
+          VmcsField field = all[random.nextInt(all.length)];
+          if (!field.name().startsWith("HOST_RIP")) {
+            long value = random.nextLong() >>> random.nextInt(64);
+            later.add(new long[] {field.encoding, random.nextBoolean() ? value & -4096 : value});
+          }
+        }
+        start(
+            random.nextBoolean() ? "host" : "virtual",
+            capability(ControlWord.PIN_BASED, random),
+            capability(ControlWord.PROCESSOR_BASED, random),
+            0,
+            code);
+        Vcpu running = vcpu;
+        ScheduledFuture<?> kick = kicker.schedule(running::kick, 50, TimeUnit.MILLISECONDS);
+        for (int i = 0; i < 60; i++) {
+          Exit exit = vcpu.run();
+          if (!(exit instanceof Exit.IoOut || exit instanceof Exit.IoIn)) {
+            break;
+          }
+        }
+        kick.cancel(false);
+        kernel.close();
+      }
+    } finally {
+      kicker.shutdownNow();
+    }
+  }
+
+  /** Code that brings a guest into something: HLT, MOV to CR8, CPUID, STI with HLT. */
+  private static final int[][] STARTS = {
+    {0xf4, 0xf4, 0xf4, 0xf4}, {0x44, 0x0f, 0x22, 0xc0}, {0x0f, 0xa2, 0x0f, 0xa2},
+    {0xfb, 0xf4, 0x0f, 0xa2}, {0x8b, 0x06, 0x90, 0x90}, {0x0f, 0x79, 0xd8, 0x90}
+  };
+
+  private int capability(ControlWord word, SplittableRandom random) {
+    return (int) capabilities.allowed1(word) & random.nextInt() & random.nextInt();
   }
 
   private static void out(int port, int value, Exit exit) {

@@ -16,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.kvm4j.kvm.Bytes;
 import org.kvm4j.kvm.Exit;
+import org.kvm4j.kvm.GuestDebug;
 import org.kvm4j.kvm.GuestMemory;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.Kvm;
@@ -28,6 +29,7 @@ import org.kvm4j.kvm.syscall.Errno;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.UserMemory;
+import org.kvm4j.kvm.uapi.Caps;
 import org.kvm4j.kvm.uapi.Uapi;
 
 /** Virtual CPUs that are processors on bare metal: the same surface, and no hypervisor beneath. */
@@ -273,6 +275,32 @@ class BareMetalTests {
         KvmContract.refused(
             Errno.EINVAL, () -> memory.add(0, 0, 0x10000, Uapi.KVM_MEM_LOG_DIRTY_PAGES));
     assertTrue(e.getMessage().contains("bare metal"), e::getMessage);
+    RealModeGuest guest = guest(0xf4);
+    e = KvmContract.refused(Errno.EINVAL, () -> guest.vcpu.setGuestDebug(new GuestDebug()));
+    assertTrue(e.getMessage().contains("bare metal"), e::getMessage);
+    assertEquals(0, kvm.checkExtension(Caps.KVM_CAP_SPLIT_IRQCHIP));
+  }
+
+  @Test
+  void cpuidHasVmxAndNoHypervisor() {
+    var supported = kvm.getSupportedCpuid();
+    int features = supported.stream().filter(e -> e.function == 1).findFirst().orElseThrow().ecx;
+    assertEquals(1 << 5, features & (1 << 5 | 1 << 31));
+    assertTrue(supported.stream().noneMatch(e -> e.function == 0x4000_0000));
+  }
+
+  @Test
+  void linearAddressesAreTranslatedInPhysicalMemory() {
+    RealModeGuest guest = guest(0xf4);
+    guest.memory.putInt(0x9000, 0x87); // 4 MB at 0
+    guest.memory.putInt(0x9004, 0x87); // and the same again
+    guest.sregs(
+        s -> {
+          s.cr3 = 0x9000;
+          s.cr4 = 0x10;
+          s.cr0 |= 0x8000_0001L;
+        });
+    assertEquals(0x1234, guest.vcpu.translate(0x40_1234).physicalAddress());
   }
 
   // ---- interrupts ----

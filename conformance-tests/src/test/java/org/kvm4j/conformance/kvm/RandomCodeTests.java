@@ -22,6 +22,7 @@ import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
 import org.kvm4j.kvm.Xcrs;
 import org.kvm4j.kvm.module.EmulatedKernel;
+import org.kvm4j.kvm.module.Engine;
 import org.kvm4j.kvm.module.HostMachine;
 import org.kvm4j.kvm.module.MachineClock;
 
@@ -65,8 +66,20 @@ class RandomCodeTests {
   @ParameterizedTest
   @EnumSource
   void randomCodeNeverBreaksOut(Mode mode) {
+    run(mode, false);
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void randomCodeNeverBreaksOutOfBareMetal(Mode mode) {
+    run(mode, true);
+  }
+
+  private static void run(Mode mode, boolean bare) {
     int exits = 0;
-    HostMachine machine = new HostMachine(CpuProfiles.named("sierra-forest"), MachineClock.HOST);
+    HostMachine machine =
+        new HostMachine(
+            CpuProfiles.named("sierra-forest"), MachineClock.HOST, Engine.DEFAULT, bare);
     try (EmulatedKernel kernel = new EmulatedKernel(machine);
         Kvm kvm = Kvm.open(kernel)) {
       for (int seed = 0; seed < GUESTS; seed++) {

@@ -1,5 +1,8 @@
 package org.kvm4j.kvm.module;
 
+import static org.kvm4j.kvm.uapi.Ioctls.KVM_INTERRUPT;
+import static org.kvm4j.kvm.uapi.Ioctls.KVM_SET_GUEST_DEBUG;
+
 import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.event.PendingEvents;
@@ -64,6 +67,21 @@ final class BareCpu extends VirtualCpu {
   }
 
   // ---- what is the processor's own ----
+
+  @Override
+  String refusal(int request) {
+    return switch (request) {
+      case KVM_SET_GUEST_DEBUG -> "on bare metal the debug registers are the guest's alone";
+      case KVM_INTERRUPT -> "on bare metal interrupts come from the interrupt chips alone";
+      default -> "";
+    };
+  }
+
+  /** There are no nested tables. */
+  @Override
+  long nestedPointer() {
+    return 0;
+  }
 
   @Override
   int mpState() {
@@ -141,6 +159,8 @@ final class BareCpu extends VirtualCpu {
         return inactive();
       case TRIPLE_FAULT:
         explain(processor.explanation());
+        // Shutdown ends with whatever user space does to the processor.
+        cpu.activity = Cpu.ACTIVE;
         return exit(Exits.KVM_EXIT_SHUTDOWN);
       default:
         return 1;

@@ -3,6 +3,7 @@ package org.kvm4j.kvm.module;
 import static org.kvm4j.kvm.uapi.Caps.*;
 
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.kvm4j.kvm.uapi.Uapi;
 
@@ -125,11 +126,35 @@ final class Capabilities {
     VALUES.put(KVM_CAP_X86_DISABLE_EXITS, DISABLE_EXITS);
   }
 
+  /** What is KVM's and not the processor's, or would need nested tables. */
+  private static final Set<Integer> NOT_ON_BARE_METAL =
+      Set.of(
+          KVM_CAP_READONLY_MEM,
+          KVM_CAP_DIRTY_LOG_RING,
+          KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+          KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+          KVM_CAP_SET_GUEST_DEBUG,
+          KVM_CAP_SET_GUEST_DEBUG2,
+          KVM_CAP_X86_ROBUST_SINGLESTEP,
+          KVM_CAP_SPLIT_IRQCHIP,
+          KVM_CAP_VAPIC,
+          KVM_CAP_CLOCKSOURCE,
+          KVM_CAP_KVMCLOCK_CTRL,
+          KVM_CAP_ASYNC_PF,
+          KVM_CAP_ASYNC_PF_INT,
+          KVM_CAP_EXIT_HYPERCALL,
+          KVM_CAP_X86_DISABLE_EXITS,
+          KVM_CAP_X86_USER_SPACE_MSR,
+          KVM_CAP_X86_MSR_FILTER);
+
   private Capabilities() {}
 
   /** The value of a capability; 0 if it is unknown or not built. */
   static int value(HostMachine machine, long capability) {
     if (capability < 0 || capability > Integer.MAX_VALUE) {
+      return 0;
+    }
+    if (machine.isBare() && NOT_ON_BARE_METAL.contains((int) capability)) {
       return 0;
     }
     return switch ((int) capability) {

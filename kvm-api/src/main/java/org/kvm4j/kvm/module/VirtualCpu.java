@@ -150,7 +150,7 @@ class VirtualCpu extends FileObject {
     this.devices = new KernelDevices(vm, interrupts);
     this.nested = vm.memory.pointer();
     vendor.setNestedPointer(nested);
-    this.emulator = new Emulator(machine.model(), machine.memory(), vm.memory::isDevice);
+    this.emulator = new Emulator(machine.model(), vm.processorMemory(), vm.memory::isDevice);
     this.events = new VcpuEvents(vendor, interrupts);
     this.debug = new GuestDebug(this, vendor);
     this.state = new VcpuState(this);
@@ -218,7 +218,8 @@ class VirtualCpu extends FileObject {
       if (request == KVM_RUN) {
         return enter(argument);
       }
-      int result = state.ioctl(request, argument);
+      String why = refusal(request);
+      int result = why.isEmpty() ? state.ioctl(request, argument) : refuse(why);
       if (result < 0) {
         diagnosis = takeRefusal();
       }
@@ -328,6 +329,11 @@ class VirtualCpu extends FileObject {
         && other != interrupts) {
       seat.yieldTo(other.vcpu().seat);
     }
+  }
+
+  /** Why the virtual CPU has not an ioctl that others have; "" if it has it. */
+  String refusal(int request) {
+    return "";
   }
 
   /** The VMX-preemption timer of what runs on the processor has expired. */
