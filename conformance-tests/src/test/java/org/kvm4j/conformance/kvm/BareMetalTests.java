@@ -272,8 +272,7 @@ class BareMetalTests {
     Vm vm = kvm.createVm();
     GuestMemory memory = new GuestMemory(vm);
     KvmException e =
-        KvmContract.refused(
-            Errno.EINVAL, () -> memory.add(0, 0, 0x10000, Uapi.KVM_MEM_LOG_DIRTY_PAGES));
+        KvmContract.refused(Errno.EINVAL, () -> memory.add(0, 0, 0x10000, Uapi.KVM_MEM_READONLY));
     assertTrue(e.getMessage().contains("bare metal"), e::getMessage);
     RealModeGuest guest = guest(0xf4);
     e = KvmContract.refused(Errno.EINVAL, () -> guest.vcpu.setGuestDebug(new GuestDebug()));

@@ -31,6 +31,11 @@ final class MemorySlots {
       return "";
     }
 
+    /** Whether it is known which pages were written; all count as dirty otherwise. */
+    default boolean tracksDirty() {
+      return true;
+    }
+
     /** The old slot is gone, or moved: nothing of it may stay mapped. */
     void removed(MemorySlot old);
 

@@ -23,8 +23,8 @@ final class PhysicalSlots implements MemorySlots.Change {
 
   @Override
   public String refuses(@Nullable MemorySlot old, MemorySlot slot) {
-    if (slot.flags != 0) {
-      return "on bare metal memory is neither read-only nor logged";
+    if (slot.readOnly()) {
+      return "on bare metal memory is not read-only";
     }
     if (old == null && !user.canMove(slot.hva, slot.size)) {
       return String.format(
@@ -50,4 +50,10 @@ final class PhysicalSlots implements MemorySlots.Change {
 
   @Override
   public void flagsChanged(MemorySlot old, MemorySlot slot) {}
+
+  /** Nobody sees what the processors write. */
+  @Override
+  public boolean tracksDirty() {
+    return false;
+  }
 }

@@ -363,6 +363,9 @@ final class VmFile extends FileObject {
     if (user.physical(target, bytes) < 0) {
       return Results.EFAULT;
     }
+    if (!changes.tracksDirty()) {
+      NestedMemory.setAll(s);
+    }
     long[] bits = memory.takeDirty(s, !manualProtect);
     ByteBuffer out = UserSpace.struct(bytes);
     for (int i = 0; i < bits.length; i++) {

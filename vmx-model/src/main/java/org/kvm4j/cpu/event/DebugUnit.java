@@ -68,6 +68,12 @@ public final class DebugUnit {
     return true;
   }
 
+  /** Tells of pending breakpoints in DR6, by a #DB that is about to be delivered. */
+  static void takeBreakpoints(Cpu cpu) {
+    cpu.dr6 |= cpu.pendingDebug & 0xf;
+    cpu.pendingDebug = 0;
+  }
+
   /**
    * Delivers the fault of a breakpoint on the instruction at rip.
    *

@@ -101,6 +101,10 @@ public final class EventDelivery {
     if (type != SOFTWARE_INTERRUPT && guest != null && guest.exception(vector, false, 0, 0, true)) {
       return;
     }
+    if (type == PRIVILEGED_SOFTWARE_EXCEPTION && cpu.shadow == Cpu.SHADOW_MOV_SS) {
+      // Breakpoints met by the move to SS are of the same exception.
+      DebugUnit.takeBreakpoints(cpu);
+    }
     cpu.rip = cpu.instructionRip;
     if (type == SOFTWARE_INTERRUPT && cpu.v86) {
       if (guest != null) {

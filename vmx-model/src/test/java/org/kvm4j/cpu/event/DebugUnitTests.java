@@ -133,6 +133,18 @@ class DebugUnitTests {
   }
 
   @Test
+  void INT1_in_the_shadow_of_MOV_SS_tells_of_its_breakpoints_too() {
+    SystemMachine m = machine();
+    m.cpu.shadow = Cpu.SHADOW_MOV_SS;
+    m.cpu.pendingDebug = DebugUnit.ENABLED | 2;
+    m.cpu.dr6 = 0xffff0ff0L;
+    m.execute("f1");
+    assertEquals(Vector.DB, m.handled());
+    assertEquals(0xffff0ff2L, m.cpu.dr6);
+    assertEquals(0, m.cpu.pendingDebug);
+  }
+
+  @Test
   void sti_shadow_ends_after_one_instruction() {
     SystemMachine m = machine();
     step(m, "fb");
