@@ -264,6 +264,14 @@ class BareMetalTests {
     vm.setUserMemoryRegion(0, 0, 0x200000, mapped);
     assertEquals(0x12345678, memory.getInt(0x5678), "and a slot that moves takes them along");
     KvmContract.refused(Errno.EINVAL, () -> vm.setUserMemoryRegion(1, 0, 0x300000, mapped));
+    KvmContract.refused(Errno.EINVAL, () -> vm.setUserMemoryRegion(0, 0, 0x208000, mapped));
+    assertEquals(0x12345678, memory.getInt(0x5678), "as it was");
+    vm.close();
+    assertEquals(0x12345678, memory.getInt(0x5678), "after the VM");
+    try (Vm other = kvm.createVm()) {
+      other.setUserMemoryRegion(0, 0, 0, mapped);
+      assertEquals(0x12345678, memory.getInt(0x5678), "in another VM");
+    }
     mapped.close();
   }
 

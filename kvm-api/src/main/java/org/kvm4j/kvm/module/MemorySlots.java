@@ -26,10 +26,16 @@ final class MemorySlots {
 
   /** What a change asks of the nested page tables. */
   interface Change {
-    /** Why a slot cannot be, or cannot take the place of its old one; "" if it can. */
+    /**
+     * Why a slot cannot be, or cannot take the place of its old one; "" if it can, and there is
+     * room for it then.
+     */
     default String refuses(@Nullable MemorySlot old, MemorySlot slot) {
       return "";
     }
+
+    /** The VM is gone, and the slot with it. */
+    default void closed(MemorySlot slot) {}
 
     /** Whether it is known which pages were written; all count as dirty otherwise. */
     default boolean tracksDirty() {

@@ -32,12 +32,18 @@ final class PhysicalSlots implements MemorySlots.Change {
               + " 0x%x bytes at 0x%x are not",
           slot.size, slot.hva);
     }
+    if (old == null || old.gpa != slot.gpa) {
+      try {
+        memory.mapAt(slot.gpa, slot.size);
+      } catch (IllegalArgumentException e) {
+        return "on bare metal a slot cannot move onto itself: " + e.getMessage();
+      }
+    }
     return "";
   }
 
   @Override
   public void added(MemorySlot slot) {
-    memory.mapAt(slot.gpa, slot.size);
     user.move(slot.hva, slot.size, memory, slot.gpa);
   }
 
@@ -50,6 +56,11 @@ final class PhysicalSlots implements MemorySlots.Change {
 
   @Override
   public void flagsChanged(MemorySlot old, MemorySlot slot) {}
+
+  @Override
+  public void closed(MemorySlot slot) {
+    user.moveBack(slot.hva);
+  }
 
   /** Nobody sees what the processors write. */
   @Override

@@ -304,19 +304,15 @@ final class UserSpace {
     m.moved = Arrays.stream(m.moved).filter(p -> p != part).toArray(Moved[]::new);
   }
 
-  /** Pages that hold nothing but zeros are not touched where there are zeros already. */
+  /** Moves bytes to where there are zeros, and leaves zeros; pages of zeros are not touched. */
   private static void copy(
       PhysicalMemory from, long source, PhysicalMemory to, long target, long length) {
     byte[] zero = new byte[PAGE];
     byte[] page = new byte[PAGE];
-    byte[] there = new byte[PAGE];
     for (long at = 0; at < length; at += PAGE) {
       from.read(source + at, page);
-      to.read(target + at, there);
-      if (!Arrays.equals(page, there)) {
-        to.deviceWrite(target + at, page, 0, PAGE);
-      }
       if (!Arrays.equals(page, zero)) {
+        to.deviceWrite(target + at, page, 0, PAGE);
         from.fill(source + at, PAGE, (byte) 0);
       }
     }

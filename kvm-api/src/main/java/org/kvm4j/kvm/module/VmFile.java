@@ -520,6 +520,9 @@ final class VmFile extends FileObject {
       user.removeNotifier(notifier);
       chips.close();
       time.close();
+      for (MemorySlot slot : slots.snapshot()) {
+        changes.closed(slot);
+      }
       memory.close();
       ringPages.release();
     }

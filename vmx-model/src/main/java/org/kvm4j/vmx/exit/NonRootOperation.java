@@ -681,8 +681,8 @@ public final class NonRootOperation implements GuestMode {
   @Override
   public boolean windowPending() {
     return watch != 0 && open() != 0
-        || virtualApic.exits()
-        || virtualApic.isPending() && takesVirtualInterrupt();
+        || virtualApic.hasNews()
+            && (virtualApic.exits() || virtualApic.isPending() && takesVirtualInterrupt());
   }
 
   /** 30.2.2 "Virtual-Interrupt Delivery". */

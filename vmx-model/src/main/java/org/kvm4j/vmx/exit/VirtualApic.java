@@ -58,6 +58,9 @@ final class VirtualApic {
   /** A virtual interrupt is recognized as pending. SDM 30.2.1. */
   private boolean pending;
 
+  /** Either of these. */
+  private boolean news;
+
   VirtualApic(PhysicalMemory memory) {
     this.memory = memory;
   }
@@ -67,6 +70,7 @@ final class VirtualApic {
     v = fields;
     exitReason = 0;
     pending = false;
+    news = false;
     shadow = (primary & Controls.CPU_BASED_TPR_SHADOW) != 0;
     if (!shadow) {
       accesses = (secondary & Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES) != 0;
@@ -100,7 +104,13 @@ final class VirtualApic {
 
   private void exit(ExitReason reason, long qualification) {
     exitReason = reason.number;
+    news = true;
     exitQualification = qualification;
+  }
+
+  /** Whether there is anything to look at between instructions; asked at every dispatch. */
+  boolean hasNews() {
+    return news;
   }
 
   /** Whether a VM exit follows the instruction. */
@@ -204,6 +214,7 @@ final class VirtualApic {
   /** 30.2.1 "Evaluation of Pending Virtual Interrupts". */
   private void evaluate() {
     pending = !window && (requesting() & 0xf0) > (register(PPR) & 0xf0);
+    news = pending || exits();
   }
 
   /** 30.2.2 "Virtual-Interrupt Delivery": the vector, which is in service now. */
@@ -214,6 +225,7 @@ final class VirtualApic {
     set(IRR, vector, false);
     setStatus(vector, highest(IRR));
     pending = false;
+    news = exits();
     return vector;
   }
 
