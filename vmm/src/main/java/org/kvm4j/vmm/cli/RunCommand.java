@@ -328,7 +328,7 @@ final class RunCommand implements Callable<Integer> {
     } catch (GuestImageException e) {
       throw new CommandException(ExitCodes.GUEST_FILE, message(e));
     }
-    KernelProvider provider = main.environment().backends().choose(backend.toString());
+    KernelProvider provider = main.environment().backends().choose(backendName());
     KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
     if (bareMetal) {
       options = Backends.onBareMetal(provider, options);
@@ -357,16 +357,25 @@ final class RunCommand implements Callable<Integer> {
   }
 
   private void checkOptions() {
-    if (bareMetal && (backend == Backend.NATIVE || chips == Chips.SPLIT)) {
-      throw usage(
-          backend == Backend.NATIVE
-              ? "--bare-metal is for the emulated CPU: it cannot go with --backend native"
-              : "--bare-metal has the interrupt chips beside the CPU: it cannot go with --irqchip"
-                  + " split");
+    if (bareMetal && backend == Backend.NATIVE) {
+      throw usage("--bare-metal is for the emulated CPU: it cannot go with --backend native");
+    }
+    if (bareMetal && chips == Chips.SPLIT) {
+      throw usage(noChipsApart("split"));
     }
     if (until != null && until.isEmpty()) {
       throw usage("--until needs a text to wait for");
     }
+  }
+
+  private static String noChipsApart(String where) {
+    return "--bare-metal has the interrupt chips beside the CPU: it cannot go with --irqchip "
+        + where;
+  }
+
+  /** Which kernel it is: on bare metal the emulated one, if there is a choice. */
+  private String backendName() {
+    return bareMetal && backend == Backend.AUTO ? Backends.EMULATED : backend.toString();
   }
 
   /** The serial port's target, after the kernel was asked for what only it knows. */
@@ -506,6 +515,9 @@ final class RunCommand implements Callable<Integer> {
       }
     }
     MachineConfig.Chips where = chips(flat);
+    if (bareMetal && where == MachineConfig.Chips.USER) {
+      throw usage(noChipsApart("none"));
+    }
     if (where.inUserSpace() && clock == Clock.VIRTUAL) {
       throw usage(
           "--irqchip "

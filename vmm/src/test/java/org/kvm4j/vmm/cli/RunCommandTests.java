@@ -547,6 +547,31 @@ class RunCommandTests {
   }
 
   @Test
+  void bare_metal_is_the_emulated_cpu() throws IOException {
+    refused(
+        ExitCodes.USAGE,
+        "--bare-metal is for the emulated CPU: it cannot go with --backend native",
+        "--kernel",
+        multiboot(),
+        "--bare-metal",
+        "--backend",
+        "native");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"split", "none"})
+  void bare_metal_has_all_chips_beside_the_cpu(String where) throws IOException {
+    refused(
+        ExitCodes.USAGE,
+        "--bare-metal has the interrupt chips beside the CPU: it cannot go with --irqchip " + where,
+        "--kernel",
+        multiboot(),
+        "--bare-metal",
+        "--irqchip",
+        where);
+  }
+
+  @Test
   void without_local_apics_there_is_one_processor() throws IOException {
     refused(
         ExitCodes.USAGE,

@@ -157,6 +157,24 @@ class RunGuestTests {
   }
 
   @Test
+  void a_guest_on_bare_metal_has_vmx_and_no_hypervisor() throws IOException {
+    // mov eax, 1; cpuid; shr ecx, 5 or 31; and cl, 1; mov al, cl; out 0xf4, al
+    String vmx = "66 b8 01 00 00 00 0f a2 66 c1 e9 05 80 e1 01 88 c8 e6 f4 f4";
+    String hypervisor = vmx.replace("e9 05", "e9 1f");
+    assertEquals(64 + 1, guest(vmx, "--bare-metal"));
+    assertEquals(ExitCodes.OK, guest(hypervisor, "--bare-metal"));
+    assertEquals(ExitCodes.OK, guest(vmx, "--bare-metal", "--cpu", "kvm4j-v1,-vmx"));
+    assertEquals(ExitCodes.OK, guest(vmx));
+    assertEquals(64 + 1, guest(hypervisor));
+  }
+
+  @Test
+  void a_guest_on_bare_metal_ends_by_hlt() throws IOException {
+    assertEquals(ExitCodes.OK, guest(HALT, "--bare-metal"));
+    assertEquals("", cli.err());
+  }
+
+  @Test
   void a_guest_without_x2apic_cannot_switch_it_on() throws IOException {
     // mov ecx, 0x1b; rdmsr; or ah, 4; jmp over what #GP leads to (mov al, 13; out 0xf4, al; hlt);
     // mov dword [13 * 4], 0x7c0d; wrmsr; mov eax, 1; cpuid; shr ecx, 21; and cl, 1; mov al, cl; out
