@@ -1,5 +1,6 @@
 package org.kvm4j.conformance.instructions;
 
+import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.Proxy;
 import java.util.Arrays;
 import org.kvm4j.conformance.instructions.Vectors.Form;
@@ -99,6 +100,9 @@ final class BareProcessor implements AutoCloseable {
                   }
                   if (method.getName().equals("steps")) {
                     return stepping;
+                  }
+                  if (method.isDefault()) {
+                    return InvocationHandler.invokeDefault(proxy, method, args);
                   }
                   Class<?> type = method.getReturnType();
                   return type == boolean.class ? (Object) false : type == long.class ? 0L : null;
