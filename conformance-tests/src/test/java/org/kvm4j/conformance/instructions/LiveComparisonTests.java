@@ -4,6 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.fail;
 import static org.junit.jupiter.api.Assumptions.abort;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -46,6 +49,24 @@ final class LiveComparisonTests {
             .anyMatch(e -> e == 6 || e == 12 || e == 13);
   }
 
+  /**
+   * Forms of which processors of another vendor than that of the recordings make something else:
+   * double shifts of 16 bits by more than 16, which the SDM leaves undefined, and repeated
+   * instructions with ECX = 0, where Intel's clear the upper half of RCX all the same (seen on a
+   * Xeon of model 207).
+   */
+  private static boolean isTheVendors(Form form) {
+    return form.name().matches("sh[lr]dw .*|rep.* a32 .*");
+  }
+
+  private static boolean isRecordedVendor() {
+    try {
+      return Files.readString(Path.of("/proc/cpuinfo")).contains("AuthenticAMD");
+    } catch (IOException e) {
+      return false;
+    }
+  }
+
   private static final long SEED = Long.getLong("kvm4j.live.seed", System.nanoTime());
 
   private static Vectors vectors;
@@ -60,9 +81,11 @@ final class LiveComparisonTests {
     machine = new UserModeGuest(kernel, vectors);
     probe();
     emulated = new UserModeGuest(open("emulated"), vectors);
+    boolean recordedVendor = isRecordedVendor();
     List<Form> forms =
         vectors.forms.stream()
             .filter(f -> f.mode() == 64 && !isTheKernels(f))
+            .filter(f -> recordedVendor || !isTheVendors(f))
             .collect(Collectors.toList());
     Collections.shuffle(forms, new Random(SEED));
     sample = forms.subList(0, Math.min(forms.size(), Integer.getInteger("kvm4j.live.forms", 400)));
