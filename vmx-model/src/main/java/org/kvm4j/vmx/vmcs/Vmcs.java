@@ -2,6 +2,7 @@ package org.kvm4j.vmx.vmcs;
 
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.ept.memory.PhysicalMemory;
 
 /**
@@ -343,6 +344,11 @@ public final class Vmcs {
     }
     long kept = value & MASK[ordinal];
     if (v[ordinal] == kept) {
+      return;
+    }
+    if (ordinal == GUEST_RFLAGS && (v[ordinal] ^ kept) == Flags.RF) {
+      // No check reads it, and each entry loads it: a hypervisor clears it after each fault.
+      v[ordinal] = kept;
       return;
     }
     if (ordinal == CPU_BASED_VM_EXEC_CONTROL && (v[ordinal] ^ kept) >>> 31 != 0) {
