@@ -14,8 +14,9 @@ import sun.misc.Unsafe;
  * limit, its session and its byte order, is a third of what a guest's load takes.
  *
  * <p>The way to it is {@code sun.misc.Unsafe} up to JDK 21, and from JDK 22 on a memory segment of
- * the whole address space. Where the JVM allows neither {@link #IN_USE} is false, and accesses go
- * through buffers; {@code -Dorg.kvm4j.memory=checked} asks for that.
+ * the whole address space, if {@code --enable-native-access} allows it. Where the JVM allows
+ * neither {@link #IN_USE} is false, and accesses go through buffers; {@code
+ * -Dorg.kvm4j.memory=checked} asks for that.
  */
 @SuppressWarnings("NullAway") // what is not there is not used: IN_USE
 public final class HostMemory {
@@ -44,7 +45,9 @@ public final class HostMemory {
     if (ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN
         && !"checked".equals(System.getProperty("org.kvm4j.memory"))) {
       try {
-        if (SEGMENTS) {
+        if (SEGMENTS && !isNativeAccessEnabled()) {
+          throw new IllegalStateException("the JVM would print a warning");
+        } else if (SEGMENTS) {
           segment = Class.forName("java.lang.foreign.MemorySegment");
           Object none = segment.getField("NULL").get(null);
           Object all = segment.getMethod("reinterpret", long.class).invoke(none, Long.MAX_VALUE);
@@ -75,6 +78,13 @@ public final class HostMemory {
   }
 
   private HostMemory() {}
+
+  /** Whether {@code --enable-native-access} names this module. */
+  private static boolean isNativeAccessEnabled() throws ReflectiveOperationException {
+    Object enabled =
+        Module.class.getMethod("isNativeAccessEnabled").invoke(HostMemory.class.getModule());
+    return (boolean) enabled;
+  }
 
   /** The handle of one of {@code ValueLayout}'s constants, for a segment that it is bound to. */
   private static VarHandle handle(String layout, Object segment)
