@@ -43,11 +43,10 @@ public final class HostMemory {
     VarHandle[] handles = new VarHandle[4];
     boolean works = false;
     if (ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN
-        && !"checked".equals(System.getProperty("org.kvm4j.memory"))) {
+        && !"checked".equals(System.getProperty("org.kvm4j.memory"))
+        && (!SEGMENTS || isNativeAccessEnabled())) {
       try {
-        if (SEGMENTS && !isNativeAccessEnabled()) {
-          throw new IllegalStateException("the JVM would print a warning");
-        } else if (SEGMENTS) {
+        if (SEGMENTS) {
           segment = Class.forName("java.lang.foreign.MemorySegment");
           Object none = segment.getField("NULL").get(null);
           Object all = segment.getMethod("reinterpret", long.class).invoke(none, Long.MAX_VALUE);
@@ -79,11 +78,14 @@ public final class HostMemory {
 
   private HostMemory() {}
 
-  /** Whether {@code --enable-native-access} names this module. */
-  private static boolean isNativeAccessEnabled() throws ReflectiveOperationException {
-    Object enabled =
-        Module.class.getMethod("isNativeAccessEnabled").invoke(HostMemory.class.getModule());
-    return (boolean) enabled;
+  /** Whether {@code --enable-native-access} names this module: else the JVM prints a warning. */
+  private static boolean isNativeAccessEnabled() {
+    try {
+      Module module = HostMemory.class.getModule();
+      return (boolean) Module.class.getMethod("isNativeAccessEnabled").invoke(module);
+    } catch (ReflectiveOperationException e) {
+      return false;
+    }
   }
 
   /** The handle of one of {@code ValueLayout}'s constants, for a segment that it is bound to. */

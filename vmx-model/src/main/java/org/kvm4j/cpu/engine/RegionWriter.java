@@ -515,7 +515,7 @@ final class RegionWriter {
 
   /** Has the interpreter see a general register. */
   void giveRegister(int k) {
-    state.give(k);
+    state.giveRegister(k);
   }
 
   /** Takes a general register that the interpreter has set. */

@@ -120,6 +120,13 @@ final class StateWriter {
   }
 
   private void spill(int registers) {
+    give(registers);
+    v.visitVarInsn(ALOAD, C);
+    v.visitVarInsn(LLOAD, LEFT);
+    v.visitFieldInsn(PUTFIELD, CPU, "countdown", "J");
+  }
+
+  private void give(int registers) {
     for (int k = 0; k < 16; k++) {
       if ((registers & 1 << k) != 0) {
         v.visitVarInsn(ALOAD, R);
@@ -128,9 +135,6 @@ final class StateWriter {
         v.visitInsn(LASTORE);
       }
     }
-    v.visitVarInsn(ALOAD, C);
-    v.visitVarInsn(LLOAD, LEFT);
-    v.visitFieldInsn(PUTFIELD, CPU, "countdown", "J");
   }
 
   /** A block begins: forgets what is known of the one written before. */
@@ -169,13 +173,8 @@ final class StateWriter {
   }
 
   /** Stores a general register to {@link Cpu}, where it may be older. */
-  void give(int k) {
-    if ((dirty & 1 << k) != 0) {
-      v.visitVarInsn(ALOAD, R);
-      push(k);
-      v.visitVarInsn(LLOAD, REGISTERS + 2 * k);
-      v.visitInsn(LASTORE);
-    }
+  void giveRegister(int k) {
+    give(dirty & 1 << k);
   }
 
   /** Pushes the linear address of the page's begin. */

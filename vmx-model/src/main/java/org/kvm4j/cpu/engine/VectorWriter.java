@@ -2,6 +2,7 @@ package org.kvm4j.cpu.engine;
 
 import static org.objectweb.asm.Opcodes.*;
 
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
@@ -78,21 +79,11 @@ final class VectorWriter {
 
   private boolean frequent() {
     switch (i.opcode) {
-      case MOVAPS, MOVAPD, MOVDQA -> {
-        return move(true);
-      }
-      case MOVUPS, MOVUPD, MOVDQU -> {
-        return move(false);
-      }
-      case MOVSD -> {
-        return moveScalar(8);
-      }
-      case MOVSS -> {
-        return moveScalar(4);
-      }
-      case MOVQ, MOVD -> {
-        return moveLow();
-      }
+      case MOVAPS, MOVAPD, MOVDQA -> move(true);
+      case MOVUPS, MOVUPD, MOVDQU -> move(false);
+      case MOVSD -> moveScalar(8);
+      case MOVSS -> moveScalar(4);
+      case MOVQ, MOVD -> moveLow();
       case ANDPS, ANDPD, PAND -> packed("and");
       case ANDNPS, ANDNPD, PANDN -> packed("andNot");
       case ORPS, ORPD, POR -> packed("or");
@@ -142,7 +133,7 @@ final class VectorWriter {
     w.call(OPERATIONS, "fetch", "(L" + CPU + ";JZ)V");
   }
 
-  private boolean move(boolean aligned) {
+  private void move(boolean aligned) {
     begin();
     if (i.kind0 == OperandKind.MEMORY) {
       w.pushCpu();
@@ -163,14 +154,13 @@ final class VectorWriter {
       w.push(i.reg1);
       w.call(OPERATIONS, "copy", "(L" + CPU + ";II)V");
     }
-    return true;
   }
 
-  private boolean moveScalar(int size) {
+  private void moveScalar(int size) {
     begin();
     if (i.kind0 == OperandKind.MEMORY) {
       storeLow(size);
-      return true;
+      return;
     }
     w.pushCpu();
     w.push(i.reg0);
@@ -178,7 +168,6 @@ final class VectorWriter {
     // A load zeroes the rest of the register, a move between registers keeps it.
     String set = i.kind1 == OperandKind.MEMORY ? "setOnly" : size == 8 ? "setLow" : "setLowest";
     w.call(OPERATIONS, set, "(L" + CPU + ";IJ)V");
-    return true;
   }
 
   private void storeLow(int size) {
@@ -189,16 +178,14 @@ final class VectorWriter {
   }
 
   /** MOVD and MOVQ. */
-  private boolean moveLow() {
+  private void moveLow() {
+    begin();
     if (i.kind0 == OperandKind.MEMORY) {
-      begin();
       storeLow(i.size0);
     } else if (i.kind0 == OperandKind.GPR) {
-      begin();
       pushLow(i.reg1);
       operands.setGeneral(i.reg0, i.size0);
     } else {
-      begin();
       w.pushCpu();
       w.push(i.reg0);
       if (i.kind1 == OperandKind.GPR) {
@@ -208,7 +195,6 @@ final class VectorWriter {
       }
       w.call(OPERATIONS, "setOnly", "(L" + CPU + ";IJ)V");
     }
-    return true;
   }
 
   private void scalar(String operation, int size) {
@@ -258,7 +244,7 @@ final class VectorWriter {
   }
 
   /** The comparison that sets flags, or null. */
-  private static @org.jspecify.annotations.Nullable String comparison(Opcode opcode) {
+  private static @Nullable String comparison(Opcode opcode) {
     return switch (opcode) {
       case COMISD, UCOMISD -> "compareDouble";
       case COMISS, UCOMISS -> "compareSingle";

@@ -118,6 +118,26 @@ final class Strings {
             down ? offset - length + size : offset, (int) length, write, cpu.protectedMode);
   }
 
+  /**
+   * How many elements from RDI on may be accessed at once, of {@code count} at most; 0 if fewer
+   * than two.
+   */
+  private static long runOfDestination(
+      Cpu cpu, Instruction i, int size, boolean down, long count, boolean write) {
+    long offset = Operands.gpr(cpu, RDI, i.addressSize);
+    long n = run(unchecked(cpu, ES, offset), offset, size, down, i.addressSize, count);
+    return n < 2 || !allows(cpu, ES, offset, n * size, down, size, write) ? 0 : n;
+  }
+
+  /** The same from RSI on, which is read, and from RDI on. */
+  private static long runOfBoth(
+      Cpu cpu, Instruction i, int size, boolean down, long count, boolean write) {
+    long offset = Operands.gpr(cpu, RSI, i.addressSize);
+    long n = run(unchecked(cpu, i.segment, offset), offset, size, down, i.addressSize, count);
+    n = runOfDestination(cpu, i, size, down, n, write);
+    return n < 2 || !allows(cpu, i.segment, offset, n * size, down, size, false) ? 0 : n;
+  }
+
   // ---- MOVS ----
 
   private static void movs(Cpu cpu, Instruction i) {
@@ -156,18 +176,13 @@ final class Strings {
   private static long moveRun(Cpu cpu, Instruction i, int size, int step, long count) {
     int addressSize = i.addressSize;
     boolean down = step < 0;
-    long fromOffset = Operands.gpr(cpu, RSI, addressSize);
-    long toOffset = Operands.gpr(cpu, RDI, addressSize);
-    long from = unchecked(cpu, i.segment, fromOffset);
-    long to = unchecked(cpu, ES, toOffset);
-    long n = run(from, fromOffset, size, down, addressSize, count);
-    n = run(to, toOffset, size, down, addressSize, n);
-    long length = n * size;
-    if (n < 2
-        || !allows(cpu, i.segment, fromOffset, length, down, size, false)
-        || !allows(cpu, ES, toOffset, length, down, size, true)) {
+    long n = runOfBoth(cpu, i, size, down, count, true);
+    if (n == 0) {
       return 0;
     }
+    long from = unchecked(cpu, i.segment, Operands.gpr(cpu, RSI, addressSize));
+    long to = unchecked(cpu, ES, Operands.gpr(cpu, RDI, addressSize));
+    long length = n * size;
     int moved;
     if (down) {
       long back = length - size;
@@ -227,13 +242,12 @@ final class Strings {
   private static long storeRun(Cpu cpu, Instruction i, int size, int step, long count) {
     int addressSize = i.addressSize;
     boolean down = step < 0;
-    long offset = Operands.gpr(cpu, RDI, addressSize);
-    long to = unchecked(cpu, ES, offset);
-    long n = run(to, offset, size, down, addressSize, count);
-    long length = n * size;
-    if (n < 2 || !allows(cpu, ES, offset, length, down, size, true)) {
+    long n = runOfDestination(cpu, i, size, down, count, true);
+    if (n == 0) {
       return 0;
     }
+    long to = unchecked(cpu, ES, Operands.gpr(cpu, RDI, addressSize));
+    long length = n * size;
     if (!cpu.mmu.fill(down ? to - length + size : to, (int) length, pattern(cpu, size))) {
       return 0;
     }
@@ -348,20 +362,13 @@ final class Strings {
     if (!i.rep || step < 0) {
       return 0;
     }
-    int addressSize = i.addressSize;
-    long offset = Operands.gpr(cpu, RSI, addressSize);
-    long toOffset = Operands.gpr(cpu, RDI, addressSize);
-    long from = unchecked(cpu, i.segment, offset);
-    long to = unchecked(cpu, ES, toOffset);
-    long n = run(from, offset, size, false, addressSize, count);
-    n = run(to, toOffset, size, false, addressSize, n);
-    long length = n * size;
-    if (n < 2
-        || !allows(cpu, i.segment, offset, length, false, size, false)
-        || !allows(cpu, ES, toOffset, length, false, size, false)) {
+    long n = runOfBoth(cpu, i, size, false, count, false);
+    if (n == 0) {
       return 0;
     }
-    return cpu.mmu.same(from, to, (int) length) / size;
+    long from = unchecked(cpu, i.segment, Operands.gpr(cpu, RSI, i.addressSize));
+    long to = unchecked(cpu, ES, Operands.gpr(cpu, RDI, i.addressSize));
+    return cpu.mmu.same(from, to, (int) n * size) / size;
   }
 
   /**
@@ -372,14 +379,12 @@ final class Strings {
     if (step < 0 || !i.rep && size != 1) {
       return 0;
     }
-    int addressSize = i.addressSize;
-    long offset = Operands.gpr(cpu, RDI, addressSize);
-    long from = unchecked(cpu, ES, offset);
-    long n = run(from, offset, size, false, addressSize, count);
-    long length = n * size;
-    if (n < 2 || !allows(cpu, ES, offset, length, false, size, false)) {
+    long n = runOfDestination(cpu, i, size, false, count, false);
+    if (n == 0) {
       return 0;
     }
+    long from = unchecked(cpu, ES, Operands.gpr(cpu, RDI, i.addressSize));
+    long length = n * size;
     if (i.rep) {
       long same = cpu.mmu.same(from, (int) length, pattern(cpu, size)) / size;
       if (same > 0) {
