@@ -84,6 +84,14 @@ public final class Translation {
    */
   public long qualification;
 
+  /**
+   * Of an EPT violation: bit 63 of the EPT entry that is not present, or maps the page: it is not
+   * turned into a virtualization exception.
+   *
+   * <p>Source: SDM 26.5.7.1 "Convertible EPT Violations".
+   */
+  public boolean suppressesVe;
+
   /** Memory type that PAT and the guest's leaf give: 0 UC, 1 WC, 4 WT, 5 WP, 6 WB, 7 UC-. */
   public int guestMemoryType;
 

@@ -372,6 +372,7 @@ public final class TwoDimensionalWalk {
     out.gpa = gpa;
     out.pagingStructureAccess = true;
     out.qualification = kind | ept.qualificationRights() | EptViolation.LINEAR_VALID;
+    out.suppressesVe = (ept.entry & EptEntry.SUPPRESS_VE) != 0;
     return NO_ENTRY;
   }
 
@@ -546,6 +547,7 @@ public final class TwoDimensionalWalk {
     if (hpa == EptWalker.FAILED) {
       out.outcome = ept.outcome;
       out.qualification = kind | ept.qualificationRights();
+      out.suppressesVe = (ept.entry & EptEntry.SUPPRESS_VE) != 0;
       return false;
     }
     long rights = ept.rights;

@@ -1,18 +1,23 @@
 package org.kvm4j.kvm.module;
 
 import java.io.UncheckedIOException;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.CpuProfile;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.ept.memory.OutOfPhysicalMemoryException;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.kvm.module.vendor.VmxVcpu;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
@@ -52,6 +57,13 @@ public final class EmulatedKernelProvider implements KernelProvider {
                 "the emulated kernel has no option \"" + option.getKey() + "\"");
       }
     }
+    Set<VmxFeature> missing = bare ? Set.of() : VmxVcpu.missing(model);
+    if (!missing.isEmpty()) {
+      throw new IllegalArgumentException(
+          "the emulated kernel's KVM module runs guests by VT-x with EPT, VPID and unrestricted guests,"
+              + " and the CPU '%s' lacks %s; on bare metal it can be had"
+                  .formatted(model, names(missing)));
+    }
     try {
       PhysicalMemory.prepare();
       return new EmulatedKernel(new HostMachine(model, clock, engine, bare));
@@ -65,6 +77,12 @@ public final class EmulatedKernelProvider implements KernelProvider {
         .filter(v -> v.name().toLowerCase(Locale.ROOT).equals(name))
         .findFirst()
         .orElseThrow(() -> unknown(option, name));
+  }
+
+  /** The first few of them. */
+  private static String names(Set<VmxFeature> features) {
+    String some = features.stream().limit(4).map(f -> "" + f).collect(Collectors.joining(", "));
+    return features.size() <= 4 ? some : some + " and " + (features.size() - 4) + " more";
   }
 
   private static List<String> names(Enum<?>[] values) {
@@ -85,7 +103,11 @@ public final class EmulatedKernelProvider implements KernelProvider {
   public List<String> optionValues(String option) {
     return switch (option) {
       case KernelOptions.CPU -> List.copyOf(CpuProfiles.names());
-      case KernelOptions.CPU_FEATURE -> names(Feature.values());
+      case KernelOptions.CPU_FEATURE -> {
+        List<String> all = new ArrayList<>(names(Feature.values()));
+        all.addAll(VmxFeature.names());
+        yield all;
+      }
       case KernelOptions.CLOCK -> names(MachineClock.values());
       case KernelOptions.ENGINE -> names(Engine.values());
       case KernelOptions.BARE_METAL -> List.of("false", "true");
@@ -100,10 +122,16 @@ public final class EmulatedKernelProvider implements KernelProvider {
         CpuProfile model = CpuProfiles.named(value);
         yield (model.isAmd() ? "AMD: " : "Intel: ") + model.purpose();
       }
-      case KernelOptions.CPU_FEATURE ->
-          CpuProfiles.named(value).reported().asSet().stream()
-              .map(f -> f.name().toLowerCase(Locale.ROOT))
-              .collect(Collectors.joining(" "));
+      case KernelOptions.CPU_FEATURE -> {
+        CpuProfile model = CpuProfiles.named(value);
+        Stream<String> features =
+            model.reported().asSet().stream().map(f -> f.name().toLowerCase(Locale.ROOT));
+        Stream<String> vmx =
+            model.reported().has(Feature.VMX)
+                ? model.vmxFeatures().stream().map(VmxFeature::toString)
+                : Stream.of();
+        yield Stream.concat(features, vmx).collect(Collectors.joining(" "));
+      }
       default -> "";
     };
   }

@@ -211,8 +211,8 @@ class RunCommandTests {
   void the_cpu_models_are_told_of_without_a_guest() {
     assertEquals(0, cli.run("run", "--cpu", "help"), cli.err());
     List<String> lines = cli.out().lines().toList();
-    assertTrue(lines.get(0).startsWith("kvm4j-v1       Intel: the default"), cli.out());
-    assertTrue(lines.stream().anyMatch(l -> l.startsWith("genoa          AMD: ")), cli.out());
+    assertTrue(lines.get(0).startsWith("kvm4j-v1         Intel: the default"), cli.out());
+    assertTrue(lines.stream().anyMatch(l -> l.startsWith("genoa            AMD: ")), cli.out());
     assertEquals("", cli.err());
   }
 
@@ -226,6 +226,28 @@ class RunCommandTests {
   }
 
   @Test
+  void features_of_vmx_are_among_them() {
+    assertEquals(0, cli.run("run", "--cpu", "haswell,-vmx-ept,help"), cli.err());
+    List<String> words = List.of(cli.out().strip().split("\\s+"));
+    assertTrue(words.containsAll(List.of("vmx-vpid", "vmx-mtf")), cli.out());
+    assertFalse(words.contains("vmx-ept"), cli.out());
+    assertFalse(words.contains("vmx-unrestricted-guest"), "it needs EPT");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "haswell,-vmx-eptt|unknown CPU feature 'vmx-eptt'; did you mean vmx-ept",
+        "haswell,+vmx-encls-exit|CPU feature 'vmx-encls-exit' is not built",
+        "haswell,-vmx-vpid|the CPU 'haswell' lacks vmx-vpid, vmx-invvpid-single-context;",
+        "conroe|the CPU 'conroe' lacks vmx-true-ctls, "
+      })
+  void features_of_vmx_that_cannot_be_had_or_missed(String cpu, String message) {
+    refused(ExitCodes.USAGE, message, "--kernel", flat, "--mode", "real", "--cpu", cpu);
+  }
+
+  @Test
   void help_for_a_cpu_that_is_not_there() {
     assertEquals(ExitCodes.USAGE, cli.run("run", "--cpu", "genua,help"));
     assertTrue(cli.err().contains("did you mean genoa?"), cli.err());
@@ -236,7 +258,9 @@ class RunCommandTests {
     assertEquals(0, cli.run("run", "--help"));
     String help = cli.out().replaceAll("\\s+", " ");
     assertTrue(
-        help.contains("CPU model: kvm4j-v1, kvm4j-32, sierra-forest, genoa (default: the first)"),
+        help.contains(
+            "CPU model: kvm4j-v1, kvm4j-32, sierra-forest, genoa, conroe, nehalem, westmere, haswell,"
+                + " skylake-server, sapphire-rapids (default: the first)"),
         help);
     assertTrue(help.contains("added by +NAME and taken away by -NAME"), help);
   }

@@ -133,6 +133,15 @@ public interface GuestMode {
   /** A start-up IPI in the wait-for-SIPI state. */
   boolean sipi(int vector);
 
+  /**
+   * Whether an EPT violation is a virtualization exception of the guest (#VE, which the caller
+   * raises): then what there is to know of it has been saved for the guest. SDM Vol. 3,
+   * "Virtualization Exceptions".
+   */
+  default boolean virtualizes(NestedFault fault) {
+    return false;
+  }
+
   /** An EPT violation or misconfiguration. Always exits. */
   void nestedFault(NestedFault fault);
 

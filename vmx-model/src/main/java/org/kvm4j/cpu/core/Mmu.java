@@ -962,7 +962,13 @@ public final class Mmu {
       return false;
     }
     nestedFault.linear = linear;
-    throw nestedFault;
+    throw nested();
+  }
+
+  /** What the walk found beyond the guest's paging, or the exception that the guest gets of it. */
+  private RuntimeException nested() {
+    GuestMode g = cpu.guest;
+    return g != null && g.virtualizes(nestedFault) ? cpu.exception(Vector.VE) : nestedFault;
   }
 
   private DeviceMemory devices() {
@@ -1153,7 +1159,7 @@ public final class Mmu {
     }
     if (translation.outcome == Translation.EPT_VIOLATION
         || translation.outcome == Translation.EPT_MISCONFIGURATION) {
-      throw nestedFault;
+      throw nested();
     }
     return false;
   }

@@ -1,6 +1,8 @@
 package org.kvm4j.cpu.profile;
 
+import java.util.EnumSet;
 import java.util.Map;
+import java.util.Set;
 
 /** What instructions ask of the processor's model: its identity, features and limits. */
 public interface CpuModel {
@@ -43,10 +45,15 @@ public interface CpuModel {
    */
   void cpuid(int leaf, int subleaf, int[] out);
 
+  /** What the processor's VMX can do. */
+  default Set<VmxFeature> vmxFeatures() {
+    return VmxFeature.possible(this, EnumSet.allOf(VmxFeature.class));
+  }
+
   /**
-   * Values of model-specific registers that are constants of the model, by index: IA32_VMX_*
-   * capabilities, IA32_ARCH_CAPABILITIES, IA32_MCG_CAP and the like. What is missing has the value
-   * that its owner gives it.
+   * Values of model-specific registers that are constants of the model, by index:
+   * IA32_ARCH_CAPABILITIES, IA32_MCG_CAP and the like. What is missing has the value that its owner
+   * gives it.
    */
   default Map<Integer, Long> msrs() {
     return Map.of();

@@ -1,7 +1,9 @@
 package org.kvm4j.cpu.profile;
 
 import java.util.Collections;
+import java.util.EnumSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 
 /**
@@ -26,6 +28,9 @@ public final class CpuProfile implements CpuModel {
   /** Features that the processor has and CPUID does not tell of. */
   private final FeatureSet hidden;
 
+  /** Features of VMX, whether or not the features of CPUID that they need are there. */
+  private final Set<VmxFeature> vmx;
+
   private final Map<Integer, Long> msrs;
   private final int[][] caches;
   private final CpuidLeaves leaves;
@@ -39,6 +44,7 @@ public final class CpuProfile implements CpuModel {
     physicalAddressBits = from.physicalAddressBits;
     features = from.features;
     hidden = from.hidden;
+    vmx = from.vmx;
     msrs = Collections.unmodifiableMap(new TreeMap<>(from.msrs));
     caches = from.caches;
     leaves = new CpuidLeaves(this, caches);
@@ -56,6 +62,7 @@ public final class CpuProfile implements CpuModel {
     private int physicalAddressBits = 36;
     private FeatureSet features = FeatureSet.none();
     private FeatureSet hidden = FeatureSet.none();
+    private Set<VmxFeature> vmx = EnumSet.allOf(VmxFeature.class);
     private Map<Integer, Long> msrs = Map.of();
     private int[][] caches = {};
 
@@ -110,6 +117,12 @@ public final class CpuProfile implements CpuModel {
       return this;
     }
 
+    /** What VMX can do, where that is not all that is built. */
+    Builder vmx(Set<VmxFeature> all) {
+      vmx = EnumSet.copyOf(all);
+      return this;
+    }
+
     Builder msr(int index, long value) {
       TreeMap<Integer, Long> all = new TreeMap<>(msrs);
       all.put(index, value);
@@ -137,6 +150,7 @@ public final class CpuProfile implements CpuModel {
     b.physicalAddressBits = physicalAddressBits;
     b.features = features;
     b.hidden = hidden;
+    b.vmx = vmx;
     b.msrs = msrs;
     b.caches = caches;
     return b;
@@ -157,6 +171,28 @@ public final class CpuProfile implements CpuModel {
     Builder b = copy();
     b.features = features.without(fewer);
     b.hidden = hidden.without(fewer);
+    return b.build();
+  }
+
+  /** This profile with a feature of VMX, and with all of VMX and of CPUID that it needs. */
+  public CpuProfile with(VmxFeature feature) {
+    Builder b = copy();
+    EnumSet<VmxFeature> more = EnumSet.copyOf(vmx);
+    more.addAll(feature.withNeeds());
+    b.vmx = more;
+    CpuProfile profile = b.build();
+    for (Feature needed : feature.cpuidNeeds()) {
+      profile = profile.has(needed) ? profile : profile.with(needed);
+    }
+    return profile;
+  }
+
+  /** This profile without a feature of VMX and all that need it. */
+  public CpuProfile without(VmxFeature feature) {
+    Builder b = copy();
+    EnumSet<VmxFeature> fewer = EnumSet.copyOf(vmx);
+    fewer.removeAll(feature.withNeeders());
+    b.vmx = fewer;
     return b.build();
   }
 
@@ -215,6 +251,11 @@ public final class CpuProfile implements CpuModel {
   /** The features that CPUID tells of. */
   public FeatureSet reported() {
     return features;
+  }
+
+  @Override
+  public Set<VmxFeature> vmxFeatures() {
+    return VmxFeature.possible(this, vmx);
   }
 
   @Override

@@ -2,6 +2,7 @@ package org.kvm4j.cpu.profile;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -56,6 +57,47 @@ public final class CpuProfiles {
   private static final FeatureSet VECTORS =
       set("AVX AVX2 FMA F16C AES PCLMULQDQ SHA GFNI VAES VPCLMULQDQ");
 
+  /** The VMX of the first processors with 64 bits: no EPT, no VPID, no TRUE capability MSRs. */
+  private static final Set<VmxFeature> CORE_VMX =
+      VmxFeature.set(
+          """
+          ins-outs intr-exit nmi-exit vnmi
+          vintr-pending tsc-offset hlt-exit invlpg-exit mwait-exit rdpmc-exit rdtsc-exit cr8-load-exit
+          cr8-store-exit flexpriority vnmi-pending movdr-exit io-exit io-bitmap msr-bitmap monitor-exit
+          pause-exit secondary-ctls apicv-xapic wbinvd-exit
+          exit-ack-intr entry-ia32e-mode activity-hlt activity-shutdown activity-wait-sipi
+          """);
+
+  private static final Set<VmxFeature> NEHALEM_VMX =
+      union(
+          CORE_VMX,
+          """
+          true-ctls preemption-timer cr3-load-noexit cr3-store-noexit mtf
+          ept desc-exit rdtscp-exit apicv-x2apic vpid
+          exit-nosave-debugctl exit-save-pat exit-load-pat exit-save-efer exit-load-efer
+          exit-save-preemption-timer entry-noload-debugctl entry-load-pat entry-load-efer
+          ept-execonly page-walk-4 ept-2mb invept invept-single-context invept-all-context
+          invvpid invvpid-single-addr invvpid-single-context invvpid-all-context
+          invvpid-single-context-noglobals
+          """);
+
+  private static final Set<VmxFeature> WESTMERE_VMX =
+      union(NEHALEM_VMX, "unrestricted-guest store-lma ept-1gb ple");
+
+  private static final Set<VmxFeature> HASWELL_VMX =
+      union(
+          WESTMERE_VMX,
+          """
+          apicv-register apicv-vid posted-intr rdrand-exit invpcid-exit vmfunc eptp-switching
+          shadow-vmcs eptad vmwrite-vmexit-fields
+          """);
+
+  private static final Set<VmxFeature> SKYLAKE_VMX =
+      union(HASWELL_VMX, "rdseed-exit pml ept-violation-ve xsaves mbec tsc-scaling");
+
+  /** The VMX of recent servers: all that is built. */
+  private static final Set<VmxFeature> RECENT_VMX = EnumSet.allOf(VmxFeature.class);
+
   private static final Map<String, CpuProfile> PROFILES = new LinkedHashMap<>();
 
   static {
@@ -66,6 +108,7 @@ public final class CpuProfiles {
             .signature(6, 0x6a, 6)
             .physicalAddressBits(46)
             .features(union(COMMON, INTEL))
+            .vmx(without(RECENT_VMX, VmxFeature.ANY_ERRCODE))
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
             .caches(
                 new int[] {1, 1, 12, 64},
@@ -129,7 +172,128 @@ public final class CpuProfiles {
             .build());
   }
 
+  /** Intel's processors with VT-x, a generation each, oldest first: as far as they are built. */
+  static {
+    FeatureSet core =
+        set(
+            """
+            FPU VME DE PSE TSC MSR PAE MCE CX8 SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2
+            SSE3 MONITOR VMX SSSE3 CMPXCHG16B LAHF_LM SYSCALL NX LM
+            """);
+    FeatureSet nehalem = union(core, set("SSE4_1 SSE4_2 POPCNT RDTSCP INVARIANT_TSC"));
+    FeatureSet westmere = union(nehalem, set("PCID AES PCLMULQDQ PAGE1GB"));
+    FeatureSet haswell =
+        union(
+            westmere,
+            set(
+                """
+                MOVBE XSAVE XSAVEOPT AVX F16C RDRAND FMA FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS
+                INVPCID FPU_CS_DS_DEPRECATED LZCNT
+                """));
+    FeatureSet skylake =
+        union(
+            haswell,
+            set(
+                """
+                FDP_EXCPTN_ONLY RDSEED ADX SMAP CLFLUSHOPT CLWB PKU XSAVEC XGETBV_ECX1 XSAVES PREFETCHW
+                """));
+    add(
+        new CpuProfile.Builder("conroe")
+            .brand("Intel(R) Core(TM)2 Duo CPU     E6750  @ 2.66GHz")
+            .purpose("a first VT-x, for --bare-metal: no EPT, no VPID, no unrestricted guests")
+            .signature(6, 0xf, 11)
+            .physicalAddressBits(36)
+            .features(core)
+            .vmx(CORE_VMX)
+            .caches(new int[] {1, 1, 8, 64}, new int[] {2, 1, 8, 64}, new int[] {3, 2, 16, 4096})
+            .build());
+    add(
+        new CpuProfile.Builder("nehalem")
+            .brand("Intel(R) Xeon(R) CPU           X5570  @ 2.93GHz")
+            .purpose("the first EPT and VPID, for --bare-metal: no unrestricted guests")
+            .signature(6, 0x1a, 5)
+            .physicalAddressBits(40)
+            .features(nehalem)
+            .vmx(NEHALEM_VMX)
+            .caches(
+                new int[] {1, 1, 8, 64},
+                new int[] {2, 1, 4, 128},
+                new int[] {3, 2, 8, 512},
+                new int[] {3, 3, 16, 8192})
+            .build());
+    add(
+        new CpuProfile.Builder("westmere")
+            .brand("Intel(R) Xeon(R) CPU           X5680  @ 3.33GHz")
+            .purpose("x86-64-v2 with AES; unrestricted guests, 1-GByte EPT pages")
+            .signature(6, 0x2c, 2)
+            .physicalAddressBits(40)
+            .features(westmere)
+            .vmx(WESTMERE_VMX)
+            .caches(
+                new int[] {1, 1, 8, 64},
+                new int[] {2, 1, 4, 128},
+                new int[] {3, 2, 8, 512},
+                new int[] {3, 3, 16, 12288})
+            .build());
+    add(
+        new CpuProfile.Builder("haswell")
+            .brand("Intel(R) Xeon(R) CPU E5-2680 v3 @ 2.50GHz")
+            .purpose(
+                "x86-64-v3: AVX2, BMI, FMA; virtual interrupts, EPTP switching, VMCS shadowing")
+            .signature(6, 0x3f, 2)
+            .physicalAddressBits(46)
+            .features(haswell)
+            .vmx(HASWELL_VMX)
+            .caches(
+                new int[] {1, 1, 8, 64},
+                new int[] {2, 1, 8, 64},
+                new int[] {3, 2, 8, 512},
+                new int[] {3, 3, 20, 24576})
+            .build());
+    add(
+        new CpuProfile.Builder("skylake-server")
+            .brand("Intel(R) Xeon(R) Gold 6148 CPU @ 2.40GHz")
+            .purpose("without AVX-512: PKU, XSAVES; PML, #VE, TSC scaling, mode-based execution")
+            .signature(6, 0x55, 4)
+            .physicalAddressBits(46)
+            .features(skylake)
+            .vmx(SKYLAKE_VMX)
+            .caches(
+                new int[] {1, 1, 8, 64},
+                new int[] {2, 1, 8, 64},
+                new int[] {3, 2, 16, 1024},
+                new int[] {3, 3, 11, 40960})
+            .build());
+    add(
+        new CpuProfile.Builder("sapphire-rapids")
+            .brand("Intel(R) Xeon(R) Platinum 8480+")
+            .purpose("without AVX-512 and AMX: 5 levels, PKS, SHA, GFNI, VAES; all of VMX here")
+            .signature(6, 0x8f, 8)
+            .physicalAddressBits(52)
+            .features(union(COMMON, INTEL, VECTORS, set("CLDEMOTE")))
+            .vmx(RECENT_VMX)
+            .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
+            .caches(
+                new int[] {1, 1, 12, 64},
+                new int[] {2, 1, 8, 64},
+                new int[] {3, 2, 16, 2048},
+                new int[] {3, 3, 15, 114688})
+            .build());
+  }
+
   private CpuProfiles() {}
+
+  private static Set<VmxFeature> without(Set<VmxFeature> some, VmxFeature one) {
+    EnumSet<VmxFeature> fewer = EnumSet.copyOf(some);
+    fewer.remove(one);
+    return fewer;
+  }
+
+  private static Set<VmxFeature> union(Set<VmxFeature> some, String more) {
+    EnumSet<VmxFeature> all = EnumSet.copyOf(some);
+    all.addAll(VmxFeature.set(more));
+    return all;
+  }
 
   private static void add(CpuProfile profile) {
     PROFILES.put(profile.name(), profile);
@@ -197,6 +361,10 @@ public final class CpuProfiles {
       throw new IllegalArgumentException(
           "CPU feature '%s' has neither + nor - before its name".formatted(change));
     }
+    String name = normal(change.substring(1)).replace('_', '-');
+    if (VmxFeature.isName(name)) {
+      return modifiedVmx(profile, change, name);
+    }
     Feature feature = feature(change.substring(1));
     if (change.charAt(0) == '-') {
       return profile.without(feature);
@@ -204,6 +372,28 @@ public final class CpuProfiles {
     if (!isBuilt(feature)) {
       throw new IllegalArgumentException(
           "CPU feature '%s' is not built".formatted(change.substring(1)));
+    }
+    return profile.with(feature);
+  }
+
+  private static CpuProfile modifiedVmx(CpuProfile profile, String change, String name) {
+    VmxFeature feature = VmxFeature.of(name);
+    if (feature == null && !VmxFeature.isNotBuilt(name)) {
+      throw new IllegalArgumentException(
+          "unknown CPU feature '%s'%s"
+              .formatted(change.substring(1), suggestion(name, VmxFeature.names())));
+    }
+    if (change.charAt(0) == '-') {
+      return feature == null ? profile : profile.without(feature);
+    }
+    if (feature == null) {
+      throw new IllegalArgumentException(
+          "CPU feature '%s' is not built".formatted(change.substring(1)));
+    }
+    if (!profile.has(Feature.VMX)) {
+      throw new IllegalArgumentException(
+          "CPU feature '%s' needs VMX, which %s has not"
+              .formatted(change.substring(1), profile.name()));
     }
     return profile.with(feature);
   }

@@ -138,6 +138,9 @@ public sealed interface ExitQualification {
    * @param userExecutable all allow execution in user mode, under mode-based execute control
    * @param linearValid the guest-linear address field is valid
    * @param translation the access was to the translation of that address, not to a paging structure
+   * @param userLinear with advanced information: the linear address is a user-mode one
+   * @param writableLinear with it: paging translates the linear address to a read/write page
+   * @param executeDisableLinear with it: paging translates it to an execute-disable page
    * @param nmiUnblocking NMI unblocking due to IRET
    */
   record EptViolation(
@@ -150,6 +153,9 @@ public sealed interface ExitQualification {
       boolean userExecutable,
       boolean linearValid,
       boolean translation,
+      boolean userLinear,
+      boolean writableLinear,
+      boolean executeDisableLinear,
       boolean nmiUnblocking)
       implements ExitQualification {
     static EptViolation decode(long q) {
@@ -163,6 +169,9 @@ public sealed interface ExitQualification {
           bit(q, 6),
           bit(q, 7),
           bit(q, 8),
+          bit(q, 9),
+          bit(q, 10),
+          bit(q, 11),
           bit(q, 12));
     }
 
@@ -177,6 +186,9 @@ public sealed interface ExitQualification {
           | at(userExecutable, 6)
           | at(linearValid, 7)
           | at(translation, 8)
+          | at(userLinear, 9)
+          | at(writableLinear, 10)
+          | at(executeDisableLinear, 11)
           | at(nmiUnblocking, 12);
     }
   }

@@ -13,6 +13,7 @@ import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.Translation;
+import org.kvm4j.vmx.vmcs.Control;
 import org.kvm4j.vmx.vmcs.ControlWord;
 import org.kvm4j.vmx.vmcs.Controls;
 import org.kvm4j.vmx.vmcs.Vmcs;
@@ -81,6 +82,7 @@ public final class NonRootOperation implements GuestMode {
   private final MsrLists msrLists;
   private final VirtualApic virtualApic;
   private final int timerShift;
+  private final boolean hasEptpIndex;
 
   /**
    * Set if the hypervisor is Java code: what only code on the processor could see is not loaded.
@@ -129,6 +131,7 @@ public final class NonRootOperation implements GuestMode {
     this.msrLists = new MsrLists(cpu);
     this.virtualApic = new VirtualApic(memory);
     this.timerShift = capabilities.preemptionTimerShift();
+    this.hasEptpIndex = capabilities.allows(Control.EPT_VIOLATION_VE);
     this.vmcs = new Vmcs(-1);
     this.v = vmcs.v;
   }
@@ -527,9 +530,6 @@ public final class NonRootOperation implements GuestMode {
         return instructionExit(i, 26, 0);
       }
       case VMFUNC -> {
-        if (isUndefined(i)) {
-          throw cpu.ud();
-        }
         return instructionExit(i, 59, 0);
       }
       case VMCLEAR -> {
@@ -871,14 +871,9 @@ public final class NonRootOperation implements GuestMode {
             ? cpu.instructionRip
             : cpu.rip;
     if (t.outcome == Translation.EPT_VIOLATION) {
-      boolean linearValid = (t.qualification & 1 << 7) != 0;
-      v[Vmcs.GUEST_LINEAR_ADDRESS] = linearValid ? fault.linear : 0;
-      cpu.mmu.tlb.eptViolation(cpu.mmu.space, t.gpa, linearValid, fault.linear);
-      if ((t.qualification & 1 << 2) != 0) {
-        cpu.mmu.invalidated();
-      }
-      boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
-      leave(48, t.qualification | (unblockedNmi ? 1 << 12 : 0), rip, rf, 0);
+      v[Vmcs.GUEST_LINEAR_ADDRESS] = linearOf(fault);
+      forgetViolated(fault);
+      leave(48, qualificationOf(t), rip, rf, 0);
     } else if (t.outcome == Translation.APIC_ACCESS) {
       v[Vmcs.GUEST_LINEAR_ADDRESS] = fault.linear;
       v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = cpu.faultLength;
@@ -890,6 +885,97 @@ public final class NonRootOperation implements GuestMode {
     } else {
       leave(49, 0, rip, rf, 0);
     }
+  }
+
+  private static final long LINEAR_VALID = 1 << 7;
+
+  /** The guest-linear address that an EPT violation is reported with. */
+  private static long linearOf(NestedFault fault) {
+    return (fault.translation.qualification & LINEAR_VALID) != 0 ? fault.linear : 0;
+  }
+
+  /** The exit qualification of an EPT violation. */
+  private long qualificationOf(Translation t) {
+    boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
+    return t.qualification | (unblockedNmi ? 1 << 12 : 0);
+  }
+
+  /** SDM 29.4.3.1 "Operations that Invalidate Cached Mappings": an EPT violation does. */
+  private void forgetViolated(NestedFault fault) {
+    Translation t = fault.translation;
+    boolean linearValid = (t.qualification & LINEAR_VALID) != 0;
+    cpu.mmu.tlb.eptViolation(cpu.mmu.space, t.gpa, linearValid, fault.linear);
+    if ((t.qualification & 1 << 2) != 0) {
+      cpu.mmu.invalidated();
+    }
+  }
+
+  // The virtualization-exception information area. SDM 26.5.7.2 "Virtualization-Exception
+  // Information".
+  private static final int VE_REASON = 0;
+  private static final int VE_BUSY = 4;
+  private static final int VE_QUALIFICATION = 8;
+  private static final int VE_LINEAR = 16;
+  private static final int VE_PHYSICAL = 24;
+  private static final int VE_EPTP_INDEX = 32;
+
+  /** 26.5.7.1 "Convertible EPT Violations". */
+  @Override
+  public boolean virtualizes(NestedFault fault) {
+    Translation t = fault.translation;
+    if ((secondary & Controls.SECONDARY_EXEC_EPT_VIOLATION_VE) == 0
+        || t.outcome != Translation.EPT_VIOLATION
+        || t.suppressesVe
+        || deliveryType >= 0
+        || (cpu.cr0 & ControlBits.CR0_PE) == 0) {
+      return false;
+    }
+    long area = v[Vmcs.VE_INFORMATION_ADDRESS];
+    if (memory.readInt(area + VE_BUSY) != 0) {
+      return false;
+    }
+    memory.writeInt(area + VE_REASON, ExitReason.EPT_VIOLATION.number);
+    memory.writeInt(area + VE_BUSY, -1);
+    memory.writeLong(area + VE_QUALIFICATION, qualificationOf(t));
+    memory.writeLong(area + VE_LINEAR, linearOf(fault));
+    memory.writeLong(area + VE_PHYSICAL, t.gpa);
+    memory.writeShort(area + VE_EPTP_INDEX, (short) v[Vmcs.EPTP_INDEX]);
+    forgetViolated(fault);
+    return true;
+  }
+
+  // ---- VM functions. SDM 26.5.6 "VM Functions".
+
+  /** Whether a VM function is enabled; VM functions are. */
+  public boolean hasFunction(int number) {
+    return (v[Vmcs.VM_FUNCTION_CONTROL] >>> number & 1) != 0;
+  }
+
+  /**
+   * An entry of the EPTP list.
+   *
+   * @param index 0 to 511
+   */
+  public long listedEptp(int index) {
+    return memory.readLong(v[Vmcs.EPTP_LIST_ADDRESS] + 8L * index);
+  }
+
+  /**
+   * EPTP switching: 26.5.6.3 "EPTP Switching".
+   *
+   * @param index of the EPTP in the list
+   */
+  public void switchEptp(long eptp, int index) {
+    v[Vmcs.EPT_POINTER] = eptp;
+    if (hasEptpIndex) {
+      v[Vmcs.EPTP_INDEX] = index & 0xffff;
+    }
+    cpu.mmu.context.eptp = eptp;
+    if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
+      flushWithoutVpid();
+    }
+    cpu.updateMode();
+    cpu.mmu.invalidated();
   }
 
   /** SDM 29.3.6 "Page-Modification Logging". */

@@ -548,11 +548,35 @@ public final class VmxUnit implements VirtualizationUnit {
     end(fail(InstructionError.VMCALL_IN_ROOT));
   }
 
+  private static final int EPTP_SWITCHING = 0;
+  private static final int EPTP_LIST_ENTRIES = 512;
+
+  /** SDM 26.5.6.2 "General Operation of the VMFUNC Instruction": of any mode and CPL. */
   private void executeVmfunc(Instruction i) {
+    int function = (int) cpu.r[Cpu.RAX];
     GuestMode guest = cpu.guest;
-    if (guest == null || !guest.vmxInstruction(i, 0)) {
+    if (guest == null || guest.isUndefined(i) || function < 0 || function > 63) {
       throw cpu.ud();
     }
+    boolean done =
+        nonRoot.hasFunction(function)
+            && function == EPTP_SWITCHING
+            && switchEptp((int) cpu.r[Cpu.RCX]);
+    if (!done) {
+      guest.vmxInstruction(i, 0);
+    }
+  }
+
+  private boolean switchEptp(int index) {
+    if (index < 0 || index >= EPTP_LIST_ENTRIES) {
+      return false;
+    }
+    long eptp = nonRoot.listedEptp(index);
+    if (!entry.isEptp(eptp)) {
+      return false;
+    }
+    nonRoot.switchEptp(eptp, index);
+    return true;
   }
 
   private int operandSize() {
@@ -661,6 +685,9 @@ public final class VmxUnit implements VirtualizationUnit {
 
   @Override
   public boolean readMsr(int index, long[] out) {
+    if (!cpu.model.has(Feature.VMX)) {
+      return false;
+    }
     if (index == VmxCapabilities.IA32_FEATURE_CONTROL) {
       out[0] = cpu.msr.featureControl;
       return true;
@@ -674,7 +701,7 @@ public final class VmxUnit implements VirtualizationUnit {
 
   @Override
   public boolean writeMsr(int index, long value) {
-    if (index != VmxCapabilities.IA32_FEATURE_CONTROL) {
+    if (index != VmxCapabilities.IA32_FEATURE_CONTROL || !cpu.model.has(Feature.VMX)) {
       return false;
     }
     long defined = VmxCapabilities.FEATURE_CONTROL_LOCK | VmxCapabilities.FEATURE_CONTROL_VMXON;

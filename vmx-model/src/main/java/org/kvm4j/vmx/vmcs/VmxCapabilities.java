@@ -1,9 +1,9 @@
 package org.kvm4j.vmx.vmcs;
 
-import java.util.Map;
+import java.util.Set;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.profile.CpuModel;
-import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.cpu.semantics.ControlRegisters;
 
 /**
@@ -85,6 +85,9 @@ public final class VmxCapabilities {
   /** By ordinal of {@link ControlWord}: bits that may be 1, those fixed to 1 included. */
   private final long[] allowed1;
 
+  /** By ordinal of {@link ControlWord}: bits that must be 1 (TRUE MSRs, where there are any). */
+  private final long[] required1;
+
   /** MAXPHYADDR. */
   public final int physicalAddressBits;
 
@@ -98,6 +101,7 @@ public final class VmxCapabilities {
 
   private VmxCapabilities(
       long[] allowed1,
+      long[] required1,
       int physicalAddressBits,
       long basic,
       long misc,
@@ -107,6 +111,7 @@ public final class VmxCapabilities {
       long cr4Fixed1,
       long eptVpid) {
     this.allowed1 = allowed1;
+    this.required1 = required1;
     this.physicalAddressBits = physicalAddressBits;
     this.basic = basic;
     this.misc = misc;
@@ -117,133 +122,57 @@ public final class VmxCapabilities {
     this.eptVpid = eptVpid;
   }
 
-  /**
-   * Everything that is implemented, as far as the processor has the features for it and the model's
-   * IA32_VMX_* MSRs, where it states them, do not take it away.
-   */
+  /** What the features of a processor's model say. */
   public static VmxCapabilities of(CpuModel model) {
     long[] allowed1 = new long[WORDS.length];
+    long[] required1 = new long[WORDS.length];
     for (ControlWord word : WORDS) {
       allowed1[word.ordinal()] = word.fixed1 | word.default1;
+      required1[word.ordinal()] = word.default1;
     }
-    VmxCapabilities all =
-        new VmxCapabilities(
-            allowed1,
-            model.physicalAddressBits(),
-            REVISION
-                | (long) Vmcs.REGION_SIZE << 32
-                | 6L << 50
-                | BASIC_INS_OUTS_INFORMATION
-                | BASIC_TRUE_CONTROLS,
-            5
-                | MISC_STORES_LMA
-                | MISC_ACTIVITY_HLT
-                | MISC_ACTIVITY_SHUTDOWN
-                | MISC_ACTIVITY_WAIT_SIPI
-                | 4 << 16
-                | MISC_VMWRITE_ANY_FIELD
-                | MISC_INJECT_LENGTH_0,
-            ControlBits.CR0_PE | ControlBits.CR0_NE | ControlBits.CR0_PG,
-            0xffffffffL,
-            ControlBits.CR4_VMXE,
-            ControlRegisters.cr4Defined(model) | ControlBits.CR4_VMXE,
-            EPT_EXECUTE_ONLY
-                | EPT_PAGE_WALK_4
-                | EPT_UC
-                | EPT_WB
-                | EPT_2M
-                | EPT_1G
-                | EPT_INVEPT
-                | EPT_ACCESSED_DIRTY
-                | EPT_INVEPT_SINGLE
-                | EPT_INVEPT_ALL
-                | VPID_INVVPID
-                | VPID_INDIVIDUAL_ADDRESS
-                | VPID_SINGLE_CONTEXT
-                | VPID_ALL_CONTEXTS
-                | VPID_SINGLE_CONTEXT_KEEP_GLOBALS);
-    return all.with(
-            Control.EXTERNAL_INTERRUPT_EXITING,
-            Control.NMI_EXITING,
-            Control.VIRTUAL_NMIS,
-            Control.VMX_PREEMPTION_TIMER,
-            Control.INTERRUPT_WINDOW_EXITING,
-            Control.USE_TSC_OFFSETTING,
-            Control.HLT_EXITING,
-            Control.INVLPG_EXITING,
-            Control.MWAIT_EXITING,
-            Control.RDPMC_EXITING,
-            Control.RDTSC_EXITING,
-            Control.CR3_LOAD_EXITING,
-            Control.CR3_STORE_EXITING,
-            Control.CR8_LOAD_EXITING,
-            Control.CR8_STORE_EXITING,
-            Control.NMI_WINDOW_EXITING,
-            Control.MOV_DR_EXITING,
-            Control.UNCONDITIONAL_IO_EXITING,
-            Control.USE_IO_BITMAPS,
-            Control.MONITOR_TRAP_FLAG,
-            Control.USE_MSR_BITMAPS,
-            Control.MONITOR_EXITING,
-            Control.PAUSE_EXITING,
-            Control.ACTIVATE_SECONDARY_CONTROLS,
-            Control.ENABLE_EPT,
-            Control.DESCRIPTOR_TABLE_EXITING,
-            Control.ENABLE_VPID,
-            Control.WBINVD_EXITING,
-            Control.UNRESTRICTED_GUEST,
-            Control.PAUSE_LOOP_EXITING,
-            Control.MODE_BASED_EXECUTE_CONTROL,
-            Control.USE_TPR_SHADOW,
-            Control.VIRTUALIZE_APIC_ACCESSES,
-            Control.VIRTUALIZE_X2APIC_MODE,
-            Control.APIC_REGISTER_VIRTUALIZATION,
-            Control.VIRTUAL_INTERRUPT_DELIVERY,
-            Control.POSTED_INTERRUPTS,
-            Control.VMCS_SHADOWING,
-            Control.ENABLE_PML,
-            Control.USE_TSC_SCALING,
-            Control.SAVE_DEBUG_CONTROLS,
-            Control.ACKNOWLEDGE_INTERRUPT_ON_EXIT,
-            Control.SAVE_PAT,
-            Control.EXIT_LOAD_PAT,
-            Control.SAVE_VMX_PREEMPTION_TIMER,
-            Control.LOAD_DEBUG_CONTROLS,
-            Control.ENTRY_LOAD_PAT)
-        .withIf(
-            model.has(Feature.LM),
-            Control.HOST_ADDRESS_SPACE_SIZE,
-            Control.IA32E_MODE_GUEST,
-            Control.SAVE_EFER,
-            Control.EXIT_LOAD_EFER,
-            Control.ENTRY_LOAD_EFER)
-        .withIf(model.has(Feature.RDTSCP), Control.ENABLE_RDTSCP)
-        .withIf(model.has(Feature.RDRAND), Control.RDRAND_EXITING)
-        .withIf(model.has(Feature.RDSEED), Control.RDSEED_EXITING)
-        .withIf(model.has(Feature.INVPCID), Control.ENABLE_INVPCID)
-        .withIf(model.has(Feature.XSAVES), Control.ENABLE_XSAVES)
-        .withIf(model.has(Feature.PKS), Control.ENTRY_LOAD_PKRS, Control.EXIT_LOAD_PKRS)
-        .narrowedBy(model.msrs());
-  }
-
-  /** These capabilities without what the capability MSRs of a CPU model do not allow. */
-  private VmxCapabilities narrowedBy(Map<Integer, Long> msrs) {
-    long[] fewer = allowed1.clone();
-    for (ControlWord word : WORDS) {
-      Long value = msrs.get(word.msr);
-      if (value != null) {
-        fewer[word.ordinal()] &= (word.width == 32 ? value >>> 32 : value) | word.default1;
+    Set<VmxFeature> features = model.vmxFeatures();
+    long basic = REVISION | (long) Vmcs.REGION_SIZE << 32 | 6L << 50;
+    long misc = 5 | 4 << 16;
+    long eptVpid = features.contains(VmxFeature.EPT) ? EPT_UC | EPT_WB : 0;
+    for (VmxFeature feature : features) {
+      long mask = 1L << feature.bit;
+      switch (feature.word) {
+        case BASIC -> basic |= mask;
+        case MISC -> misc |= mask;
+        case EPT_VPID -> eptVpid |= mask;
+        default -> {
+          int word = controls(feature.word).ordinal();
+          allowed1[word] |= mask;
+          required1[word] &= ~mask;
+        }
       }
     }
-    long statedMisc = msrs.getOrDefault(IA32_VMX_MISC, misc);
-    long statedEptVpid = msrs.getOrDefault(IA32_VMX_EPT_VPID_CAP, eptVpid);
-    long statedCr4 = msrs.getOrDefault(IA32_VMX_CR4_FIXED1, cr4Fixed1);
-    return copy(
-        fewer,
+    if (features.contains(VmxFeature.ENTRY_IA32E_MODE)) {
+      allowed1[ControlWord.VM_EXIT.ordinal()] |= Control.HOST_ADDRESS_SPACE_SIZE.mask;
+    }
+    return new VmxCapabilities(
+        allowed1,
+        required1,
+        model.physicalAddressBits(),
         basic,
-        statedMisc & ~0x1fL & misc | misc & 0x1f,
-        statedCr4 & cr4Fixed1,
-        statedEptVpid & eptVpid);
+        misc,
+        ControlBits.CR0_PE | ControlBits.CR0_NE | ControlBits.CR0_PG,
+        0xffffffffL,
+        ControlBits.CR4_VMXE,
+        ControlRegisters.cr4Defined(model) | ControlBits.CR4_VMXE,
+        eptVpid);
+  }
+
+  private static ControlWord controls(VmxFeature.Word word) {
+    return switch (word) {
+      case PIN_BASED -> ControlWord.PIN_BASED;
+      case PROCESSOR_BASED -> ControlWord.PROCESSOR_BASED;
+      case SECONDARY -> ControlWord.SECONDARY;
+      case VM_FUNCTION -> ControlWord.VM_FUNCTION;
+      case VM_EXIT -> ControlWord.VM_EXIT;
+      case VM_ENTRY -> ControlWord.VM_ENTRY;
+      case BASIC, MISC, EPT_VPID -> throw new IllegalArgumentException(word + " has no controls");
+    };
   }
 
   /** These capabilities with more controls that may be 1. */
@@ -253,10 +182,6 @@ public final class VmxCapabilities {
       more[control.word.ordinal()] |= control.mask;
     }
     return copy(more, basic, misc, cr4Fixed1, eptVpid);
-  }
-
-  private VmxCapabilities withIf(boolean condition, Control... controls) {
-    return condition ? with(controls) : this;
   }
 
   /** These capabilities with controls that must be 0. */
@@ -292,6 +217,7 @@ public final class VmxCapabilities {
       long[] allowed1, long basic, long misc, long cr4Fixed1, long eptVpid) {
     return new VmxCapabilities(
         allowed1,
+        required1,
         physicalAddressBits,
         basic,
         misc,
@@ -314,7 +240,7 @@ public final class VmxCapabilities {
 
   /** Bits of a word of controls that must be 1. */
   public long required1(ControlWord word) {
-    return (basic & BASIC_TRUE_CONTROLS) != 0 ? word.fixed1 : word.default1;
+    return (basic & BASIC_TRUE_CONTROLS) != 0 ? required1[word.ordinal()] : word.default1;
   }
 
   /** Bits that no physical address has. */
@@ -385,7 +311,7 @@ public final class VmxCapabilities {
   }
 
   private long pair(ControlWord word, boolean isTrue) {
-    return (isTrue ? word.fixed1 : word.default1) | allowed1(word) << 32;
+    return (isTrue ? required1[word.ordinal()] : word.default1) | allowed1(word) << 32;
   }
 
   /** The highest index of any field that exists. SDM A.9 "VMCS Enumeration". */

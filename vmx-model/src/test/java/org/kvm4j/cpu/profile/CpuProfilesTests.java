@@ -8,10 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** Models by name, and the leaves that follow from their data. */
 class CpuProfilesTests {
@@ -27,6 +28,10 @@ class CpuProfilesTests {
       b.putInt(r);
     }
     return new String(b.array(), StandardCharsets.US_ASCII).replace("\0", "");
+  }
+
+  static Set<String> names() {
+    return CpuProfiles.names();
   }
 
   @Test
@@ -47,7 +52,7 @@ class CpuProfilesTests {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"kvm4j-v1", "kvm4j-32", "sierra-forest", "genoa"})
+  @MethodSource("names")
   void every_reported_feature_has_its_bit_and_no_other_is_set(String name) {
     CpuProfile p = CpuProfiles.named(name);
     for (Feature f : Feature.values()) {
@@ -65,7 +70,7 @@ class CpuProfilesTests {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"kvm4j-v1", "kvm4j-32", "sierra-forest", "genoa"})
+  @MethodSource("names")
   void a_model_has_what_its_features_need(String name) {
     CpuProfile p = CpuProfiles.named(name);
     for (Feature f : p.reported().asSet()) {
@@ -174,10 +179,13 @@ class CpuProfilesTests {
   @CsvSource(
       delimiter = '|',
       value = {
-        "kvm4j-v2|unknown CPU 'kvm4j-v2'; did you mean 'kvm4j-v1'? known: kvm4j-v1, kvm4j-32, sierra-forest, genoa",
-        "z80|unknown CPU 'z80'; known: kvm4j-v1, kvm4j-32, sierra-forest, genoa",
+        "kvm4j-v2|unknown CPU 'kvm4j-v2'; did you mean 'kvm4j-v1'? known: kvm4j-v1, kvm4j-32, sierra-forest, genoa, conroe, nehalem, westmere, haswell, skylake-server, sapphire-rapids",
+        "z80|unknown CPU 'z80'; known: kvm4j-v1, kvm4j-32, sierra-forest, genoa, conroe, nehalem, westmere, haswell, skylake-server, sapphire-rapids",
         "kvm4j-v1,+lm57|unknown CPU feature 'lm57'; did you mean 'la57'?",
         "kvm4j-v1,+avx512f|CPU feature 'avx512f' is not built",
+        "kvm4j-v1,-vmx-eptt|unknown CPU feature 'vmx-eptt'; did you mean 'vmx-ept'?",
+        "kvm4j-v1,+vmx-encls-exit|CPU feature 'vmx-encls-exit' is not built",
+        "kvm4j-v1,-vmx,+vmx-pml|CPU feature 'vmx-pml' needs VMX, which kvm4j-v1 has not",
         "kvm4j-v1,la57|CPU feature 'la57' has neither + nor - before its name",
         "kvm4j-v1,phys-bits=53|'phys-bits=53': a physical address has 32 to 52 bits",
         "kvm4j-v1,phys-bits=|'phys-bits=': a physical address has 32 to 52 bits"
@@ -186,6 +194,40 @@ class CpuProfilesTests {
     IllegalArgumentException e =
         assertThrows(IllegalArgumentException.class, () -> CpuProfiles.named(description));
     assertEquals(message, e.getMessage());
+  }
+
+  @Test
+  void features_of_vmx_can_be_taken_and_given() {
+    CpuProfile p = CpuProfiles.named("nehalem,+vmx-unrestricted-guest,+vmx-rdrand-exit,-vmx-vpid");
+    assertTrue(p.vmxFeatures().contains(VmxFeature.UNRESTRICTED_GUEST));
+    assertTrue(p.vmxFeatures().contains(VmxFeature.STORE_LMA), "comes with what it needs");
+    assertTrue(p.has(Feature.RDRAND));
+    assertFalse(p.vmxFeatures().contains(VmxFeature.VPID));
+    assertFalse(p.vmxFeatures().contains(VmxFeature.INVVPID), "goes with what it needs");
+    assertFalse(
+        CpuProfiles.named("haswell,-rdrand").vmxFeatures().contains(VmxFeature.RDRAND_EXIT));
+    assertTrue(CpuProfiles.named("haswell,-vmx").vmxFeatures().isEmpty());
+    assertEquals(
+        CpuProfiles.named("kvm4j-v1").vmxFeatures(),
+        CpuProfiles.named("kvm4j-v1,-vmx-encls-exit").vmxFeatures());
+    assertFalse(
+        CpuProfiles.named("haswell,-vmx-invept-single-context-noglobals")
+            .vmxFeatures()
+            .contains(VmxFeature.INVVPID_SINGLE_CONTEXT_NOGLOBALS),
+        "as QEMU spells it");
+  }
+
+  @Test
+  void every_feature_of_vmx_is_in_a_model_whose_needs_are() {
+    for (VmxFeature f : VmxFeature.values()) {
+      assertTrue(CpuProfiles.named("sapphire-rapids").vmxFeatures().contains(f), f.toString());
+      assertEquals(f, VmxFeature.of(f.toString()));
+    }
+    for (String name : CpuProfiles.names()) {
+      for (VmxFeature f : CpuProfiles.named(name).vmxFeatures()) {
+        assertTrue(CpuProfiles.named(name).vmxFeatures().containsAll(f.withNeeds()), name + f);
+      }
+    }
   }
 
   @Test

@@ -475,7 +475,9 @@ class VmxInstructionTests {
     long[] out = new long[1];
     assertTrue(h.vmx.readMsr(VmxCapabilities.IA32_VMX_BASIC, out));
     assertEquals(h.capabilities.basic, out[0]);
-    assertFalse(h.vmx.readMsr(VmxCapabilities.IA32_VMX_VMFUNC, out));
+    assertTrue(h.vmx.readMsr(VmxCapabilities.IA32_VMX_VMFUNC, out));
+    assertEquals(1, out[0], "EPTP switching");
+    assertFalse(h.vmx.readMsr(VmxCapabilities.IA32_VMX_EXIT_CTLS2, out));
     assertFalse(h.vmx.writeMsr(VmxCapabilities.IA32_VMX_BASIC, 0));
   }
 

@@ -7,8 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.kvm4j.cpu.profile.CpuProfile;
 import org.kvm4j.cpu.profile.CpuProfiles;
-import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.profile.VmxFeature;
 
 class VmxCapabilitiesTests {
   private final VmxCapabilities all = VmxCapabilities.of(CpuProfiles.defaultProfile());
@@ -57,17 +58,14 @@ class VmxCapabilitiesTests {
           Control.POSTED_INTERRUPTS,
           Control.ENABLE_PML,
           Control.VMCS_SHADOWING,
+          Control.ENABLE_VM_FUNCTIONS,
+          Control.EPTP_SWITCHING,
+          Control.EPT_VIOLATION_VE,
           Control.SAVE_EFER
         }) {
       assertTrue(all.allows(control), control.name());
     }
-    for (Control control :
-        new Control[] {
-          Control.ENABLE_VM_FUNCTIONS,
-          Control.EPT_VIOLATION_VE,
-          Control.IPI_VIRTUALIZATION,
-          Control.ENTRY_TO_SMM
-        }) {
+    for (Control control : new Control[] {Control.IPI_VIRTUALIZATION, Control.ENTRY_TO_SMM}) {
       assertFalse(all.allows(control), control.name());
     }
   }
@@ -84,19 +82,90 @@ class VmxCapabilitiesTests {
   }
 
   @Test
-  void a_model_narrows_what_is_implemented() {
+  void a_feature_taken_away_shows_in_its_msr() {
     VmxCapabilities narrow =
-        VmxCapabilities.of(
-            CpuProfiles.defaultProfile()
-                .withMsr(VmxCapabilities.IA32_VMX_PROCBASED_CTLS2, 0x2L << 32)
-                .without(Feature.RDTSCP));
-    assertEquals(2, narrow.allowed1(ControlWord.SECONDARY));
-    // A model cannot add what is not implemented.
-    VmxCapabilities wide =
-        VmxCapabilities.of(
-            CpuProfiles.defaultProfile()
-                .withMsr(VmxCapabilities.IA32_VMX_PROCBASED_CTLS2, 0xffffffff00000000L));
-    assertEquals(all.allowed1(ControlWord.SECONDARY), wide.allowed1(ControlWord.SECONDARY));
+        VmxCapabilities.of(CpuProfiles.named("kvm4j-v1,-vmx-ept,-vmx-vpid,-rdtscp"));
+    assertFalse(narrow.allows(Control.ENABLE_EPT));
+    assertFalse(narrow.allows(Control.UNRESTRICTED_GUEST), "needs EPT");
+    assertFalse(narrow.allows(Control.ENABLE_RDTSCP), "needs RDTSCP");
+    assertFalse(narrow.hasMsr(VmxCapabilities.IA32_VMX_EPT_VPID_CAP));
+    assertTrue(narrow.allows(Control.DESCRIPTOR_TABLE_EXITING));
+    VmxCapabilities noAd = VmxCapabilities.of(CpuProfiles.named("kvm4j-v1,-vmx-eptad"));
+    assertEquals(all.eptVpid & ~VmxCapabilities.EPT_ACCESSED_DIRTY, noAd.eptVpid);
+    assertFalse(noAd.allows(Control.ENABLE_PML));
+  }
+
+  @Test
+  void a_control_that_may_not_be_0_shows_in_the_true_msr() {
+    VmxCapabilities c = VmxCapabilities.of(CpuProfiles.named("kvm4j-v1,-vmx-cr3-load-noexit"));
+    assertEquals(
+        all.msr(VmxCapabilities.IA32_VMX_TRUE_PROCBASED_CTLS) | 1 << 15,
+        c.msr(VmxCapabilities.IA32_VMX_TRUE_PROCBASED_CTLS));
+    assertEquals(1 << 15, c.required1(ControlWord.PROCESSOR_BASED) & 3 << 15);
+  }
+
+  /** SDM A.2: without TRUE MSRs all of the default1 class is 1. */
+  @Test
+  void the_first_processors_have_neither_ept_nor_true_msrs() {
+    VmxCapabilities c = VmxCapabilities.of(CpuProfiles.named("conroe"));
+    assertFalse(c.hasMsr(VmxCapabilities.IA32_VMX_TRUE_PINBASED_CTLS));
+    assertFalse(c.hasMsr(VmxCapabilities.IA32_VMX_EPT_VPID_CAP));
+    assertFalse(c.hasMsr(VmxCapabilities.IA32_VMX_VMFUNC));
+    assertEquals(0, c.eptVpid);
+    assertEquals(ControlWord.PROCESSOR_BASED.default1, c.required1(ControlWord.PROCESSOR_BASED));
+    assertEquals(0x41, c.allowed1(ControlWord.SECONDARY), "APIC accesses, WBINVD exiting");
+    assertFalse(VmcsField.EPT_POINTER.exists(c));
+    assertFalse(VmcsField.GUEST_IA32_EFER.exists(c));
+    assertTrue(VmcsField.VIRTUAL_APIC_PAGE_ADDR.exists(c));
+  }
+
+  /** Each generation has what the one before has. */
+  @Test
+  void generations_grow() {
+    VmxCapabilities before = VmxCapabilities.of(CpuProfiles.named("conroe"));
+    for (String name :
+        new String[] {"nehalem", "westmere", "haswell", "skylake-server", "sapphire-rapids"}) {
+      VmxCapabilities c = VmxCapabilities.of(CpuProfiles.named(name));
+      long more = 0;
+      for (ControlWord word : ControlWord.values()) {
+        assertEquals(0, before.allowed1(word) & ~c.allowed1(word), name + " " + word);
+        assertEquals(0, c.required1(word) & ~before.required1(word), name + " " + word);
+        more |= c.allowed1(word) & ~before.allowed1(word);
+      }
+      assertEquals(0, before.eptVpid & ~c.eptVpid, name);
+      assertEquals(0, before.misc & ~c.misc, name);
+      assertTrue(more != 0, name);
+      before = c;
+    }
+  }
+
+  @Test
+  void every_feature_is_the_control_of_its_bit() {
+    CpuProfile recent = CpuProfiles.named("sapphire-rapids");
+    VmxCapabilities all = VmxCapabilities.of(recent);
+    for (VmxFeature feature : VmxFeature.values()) {
+      VmxCapabilities without = VmxCapabilities.of(recent.without(feature));
+      boolean differs = without.basic != all.basic || without.misc != all.misc;
+      differs |= without.eptVpid != all.eptVpid;
+      for (ControlWord word : ControlWord.values()) {
+        differs |= without.allowed1(word) != all.allowed1(word);
+        differs |= without.required1(word) != all.required1(word);
+        // Whatever may be 1 is a control with a name, or of the default1 class.
+        long named = word.default1;
+        for (Control control : Control.values()) {
+          named |= control.word == word ? control.mask : 0;
+        }
+        assertEquals(0, all.allowed1(word) & ~named, word.name());
+      }
+      assertTrue(differs, feature.toString());
+    }
+  }
+
+  @Test
+  void a_processor_without_vmx_has_none_of_it() {
+    VmxCapabilities c = VmxCapabilities.of(CpuProfiles.named("kvm4j-v1,-vmx"));
+    assertFalse(c.allows(Control.ACTIVATE_SECONDARY_CONTROLS));
+    assertFalse(c.allows(Control.ENABLE_EPT));
   }
 
   @Test

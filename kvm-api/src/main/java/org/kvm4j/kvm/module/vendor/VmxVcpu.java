@@ -1,5 +1,7 @@
 package org.kvm4j.kvm.module.vendor;
 
+import java.util.EnumSet;
+import java.util.Set;
 import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
@@ -8,6 +10,7 @@ import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.vmx.entry.VmEntryFailure;
@@ -518,6 +521,51 @@ public final class VmxVcpu implements VendorVcpu {
   @Override
   public void setTscOffset(long offset) {
     vmx.set(Vmcs.TSC_OFFSET, offset);
+  }
+
+  /** What this cannot do without, whatever the guest. */
+  private static final Set<VmxFeature> NEEDED =
+      EnumSet.of(
+          VmxFeature.TRUE_CTLS,
+          VmxFeature.INTR_EXIT,
+          VmxFeature.NMI_EXIT,
+          VmxFeature.VNMI,
+          VmxFeature.VINTR_PENDING,
+          VmxFeature.VNMI_PENDING,
+          VmxFeature.TSC_OFFSET,
+          VmxFeature.HLT_EXIT,
+          VmxFeature.MWAIT_EXIT,
+          VmxFeature.MONITOR_EXIT,
+          VmxFeature.RDPMC_EXIT,
+          VmxFeature.CR8_LOAD_EXIT,
+          VmxFeature.CR8_STORE_EXIT,
+          VmxFeature.CR3_LOAD_NOEXIT,
+          VmxFeature.CR3_STORE_NOEXIT,
+          VmxFeature.MOVDR_EXIT,
+          VmxFeature.IO_EXIT,
+          VmxFeature.MSR_BITMAP,
+          VmxFeature.SECONDARY_CTLS,
+          VmxFeature.EPT,
+          VmxFeature.EPT_2MB,
+          VmxFeature.INVEPT_SINGLE_CONTEXT,
+          VmxFeature.VPID,
+          VmxFeature.INVVPID_SINGLE_CONTEXT,
+          VmxFeature.UNRESTRICTED_GUEST,
+          VmxFeature.EXIT_SAVE_PAT,
+          VmxFeature.EXIT_LOAD_PAT,
+          VmxFeature.ENTRY_LOAD_PAT);
+
+  /** What a processor's VMX lacks for the module to run guests by it: nothing, if it can. */
+  public static Set<VmxFeature> missing(CpuModel model) {
+    EnumSet<VmxFeature> missing = EnumSet.copyOf(NEEDED);
+    if (model.has(Feature.LM)) {
+      missing.add(VmxFeature.ENTRY_IA32E_MODE);
+      missing.add(VmxFeature.EXIT_SAVE_EFER);
+      missing.add(VmxFeature.EXIT_LOAD_EFER);
+      missing.add(VmxFeature.ENTRY_LOAD_EFER);
+    }
+    missing.removeAll(model.vmxFeatures());
+    return missing;
   }
 
   /** Whether processors of a model can multiply the time-stamp counter. */
