@@ -1,12 +1,23 @@
 package org.kvm4j.ept.tlb;
 
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
 /**
- * Which slots of one array hold entries, so that a flush costs what was filled since the last one.
+ * One array of entries: the slots that addresses have, and behind them a few for what has had to
+ * give way there last, so that pages that share a slot do not drive each other out for good. Which
+ * slots hold entries is known, so that a flush costs what was filled since the last one.
  */
 final class Slots {
+  /** Slots for what has given way. */
+  static final int VICTIMS = 8;
+
   final TlbEntry[] entries;
-  private final int[] used = new int[TlbSpace.SIZE];
+  private final int[] used = new int[TlbSpace.SIZE + VICTIMS];
   private int count;
+
+  /** Where the next one that gives way goes. */
+  private int next;
 
   Slots(TlbEntry[] entries) {
     this.entries = entries;
@@ -16,8 +27,47 @@ final class Slots {
     return count == 0;
   }
 
-  /** The entry to fill at an index. */
-  TlbEntry take(int index) {
+  /** An array for a space: nothing is cached in it. */
+  static TlbEntry[] newArray() {
+    TlbEntry[] entries = new TlbEntry[TlbSpace.SIZE + VICTIMS];
+    Arrays.fill(entries, TlbEntry.NONE);
+    return entries;
+  }
+
+  /** The entry to fill for a page, in the page's slot. */
+  TlbEntry take(long page) {
+    int index = TlbSpace.index(page);
+    TlbEntry entry = entries[index];
+    if (entry.page != page && entry.page != TlbEntry.INVALID && recall(page) == null) {
+      exchange(index, TlbSpace.SIZE + (next++ & VICTIMS - 1));
+    }
+    return listed(index);
+  }
+
+  /**
+   * The entry for a page that had to give way, back in the page's slot.
+   *
+   * @return null if there is none
+   */
+  @Nullable TlbEntry recall(long page) {
+    for (int victim = TlbSpace.SIZE; victim < entries.length; victim++) {
+      TlbEntry entry = entries[victim];
+      if (entry.page == page) {
+        exchange(TlbSpace.index(page), victim);
+        return entry;
+      }
+    }
+    return null;
+  }
+
+  private void exchange(int one, int other) {
+    TlbEntry entry = listed(one);
+    entries[one] = listed(other);
+    entries[other] = entry;
+  }
+
+  /** The entry of a slot, which is in the list from now on. */
+  private TlbEntry listed(int index) {
     TlbEntry entry = entries[index];
     if (entry == TlbEntry.NONE) {
       entry = new TlbEntry();
@@ -76,6 +126,9 @@ final class Slots {
   /** Drops the entry for a page. */
   void clearPage(long page, boolean globals, boolean others) {
     TlbEntry entry = entries[TlbSpace.index(page)];
+    for (int victim = TlbSpace.SIZE; entry.page != page && victim < entries.length; victim++) {
+      entry = entries[victim];
+    }
     if (entry.page == page && (entry.global ? globals : others)) {
       entry.clear();
     }

@@ -217,7 +217,7 @@ public final class Tlb {
       return false;
     }
     long page = linear & -0x1000L;
-    TlbEntry entry = space.slots(which).take(TlbSpace.index(linear));
+    TlbEntry entry = space.slots(which).take(page);
     entry.page = page;
     entry.bank = bank.buffer();
     entry.offset = (int) hpa & PhysicalMemory.BANK_MASK;
@@ -235,11 +235,7 @@ public final class Tlb {
       int bit = filterBit(hpa);
       writable[bit >>> 6] |= 1L << bit;
       entry.writeTag = page;
-      // Pairs with the fence in dropWriteTags: either that sees this tag, or this sees the mark.
-      VarHandle.fullFence();
-      if (memory.holdsCode(hpa)) {
-        entry.writeTag = TlbEntry.INVALID;
-      }
+      checkWriteTag(entry, memory);
     } else {
       entry.writeTag = TlbEntry.INVALID;
     }
@@ -248,6 +244,34 @@ public final class Tlb {
     }
     fills++;
     return true;
+  }
+
+  /**
+   * Looks for what was cached for a page and had to give way, and puts it back where accesses look.
+   *
+   * @param space the current space
+   * @param which the array of that space that the access has looked in
+   * @param linear any address of the page
+   * @return the entry, whatever its tags allow; null if there is none
+   */
+  public @Nullable TlbEntry recall(
+      TlbSpace space, TlbEntry[] which, long linear, PhysicalMemory memory) {
+    TlbEntry entry = space.slots(which).recall(linear & -0x1000L);
+    if (entry != null && entry.writeTag != TlbEntry.INVALID) {
+      checkWriteTag(entry, memory);
+    }
+    return entry;
+  }
+
+  /**
+   * An entry with a write tag has got to where it is now. Pairs with the fence in dropWriteTags:
+   * either that sees this tag, or this sees the mark.
+   */
+  private static void checkWriteTag(TlbEntry entry, PhysicalMemory memory) {
+    VarHandle.fullFence();
+    if (memory.holdsCode(entry.hpa)) {
+      entry.writeTag = TlbEntry.INVALID;
+    }
   }
 
   private static int filterBit(long hpaPage) {

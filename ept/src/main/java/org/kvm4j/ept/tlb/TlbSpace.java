@@ -1,27 +1,25 @@
 package org.kvm4j.ept.tlb;
 
-import java.util.Arrays;
-
 /**
  * The translations of one address-space context: one combination of VPID, EPT root and PCID. An
  * address has one slot in each array, at {@link #index}; the arrays differ in the privilege that
  * their entries' tags were computed for. No slot is ever null.
  */
 public final class TlbSpace {
-  /** Slots in each array. */
+  /** Slots that addresses have, in each array. */
   public static final int SIZE = 1024;
 
   /** Slots in which nothing is ever cached: who looks here takes the slow path each time. */
-  public static final TlbEntry[] EMPTY = newArray();
+  public static final TlbEntry[] EMPTY = Slots.newArray();
 
   /** Supervisor-mode accesses without EFLAGS.AC, and implicit ones. */
-  public final TlbEntry[] supervisor = newArray();
+  public final TlbEntry[] supervisor = Slots.newArray();
 
   /** Explicit supervisor-mode data accesses with EFLAGS.AC set while CR4.SMAP is. */
-  public final TlbEntry[] supervisorAc = newArray();
+  public final TlbEntry[] supervisorAc = Slots.newArray();
 
   /** User-mode accesses. */
-  public final TlbEntry[] user = newArray();
+  public final TlbEntry[] user = Slots.newArray();
 
   int vpid;
   long eptRoot;
@@ -49,12 +47,6 @@ public final class TlbSpace {
     this.vpid = vpid;
     this.eptRoot = eptRoot;
     this.pcid = pcid;
-  }
-
-  private static TlbEntry[] newArray() {
-    TlbEntry[] entries = new TlbEntry[SIZE];
-    Arrays.fill(entries, TlbEntry.NONE);
-    return entries;
   }
 
   /** The slot of a linear address. */

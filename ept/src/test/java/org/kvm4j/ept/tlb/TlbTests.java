@@ -59,7 +59,7 @@ class TlbTests {
   void everySlotHoldsAnEntryThatMatchesNothing() {
     TlbSpace space = tlb.select(0, 0, 0);
     for (TlbEntry[] array : new TlbEntry[][] {space.supervisor, space.supervisorAc, space.user}) {
-      assertEquals(TlbSpace.SIZE, array.length);
+      assertEquals(TlbSpace.SIZE + Slots.VICTIMS, array.length);
       for (TlbEntry e : array) {
         assertEquals(TlbEntry.INVALID, e.readTag);
         assertEquals(TlbEntry.INVALID, e.writeTag);
@@ -101,7 +101,76 @@ class TlbTests {
       tlb.fill(space, space.user, other, translation(0x5000, false, 12), memory);
       tlb.invalidateLinear(0, 0, other);
     }
+    assertEquals(1, tlb.live(), "what gave way is kept");
+    tlb.invalidateLinear(0, 0, LINEAR);
     assertEquals(0, tlb.live());
+  }
+
+  private static long sharing(int k) {
+    return LINEAR + ((long) k * TlbSpace.SIZE << 12);
+  }
+
+  /** Pages that share a slot, one more than give way without being lost. */
+  private TlbSpace fillSharing(int pages) {
+    for (int k = 0; k < pages; k++) {
+      fill(0, 0, 0, sharing(k), false);
+    }
+    return tlb.select(0, 0, 0);
+  }
+
+  private boolean recalls(TlbSpace space, long linear) {
+    TlbEntry e = tlb.recall(space, space.user, linear, memory);
+    assertEquals(e != null, hits(space, linear) && e == space.user[TlbSpace.index(linear)]);
+    return e != null;
+  }
+
+  @Test
+  void whatGaveWayComesBackToItsSlot() {
+    TlbSpace space = fillSharing(Slots.VICTIMS + 1);
+    assertEquals(Slots.VICTIMS + 1, tlb.live());
+    for (int round = 0; round < 3; round++) {
+      for (int k = 0; k < Slots.VICTIMS; k++) {
+        assertTrue(recalls(space, sharing(k)));
+      }
+    }
+    assertEquals(Slots.VICTIMS + 1, tlb.live());
+    assertFalse(recalls(space, sharing(Slots.VICTIMS + 1)));
+    fill(0, 0, 0, sharing(Slots.VICTIMS + 1), false);
+    assertEquals(Slots.VICTIMS + 1, tlb.live(), "one is lost");
+  }
+
+  @Test
+  void whatGaveWayIsInvalidatedAsAllElse() {
+    TlbSpace space = fillSharing(4);
+    tlb.invalidateLinear(0, 0, sharing(1));
+    assertFalse(recalls(space, sharing(1)));
+    assertTrue(recalls(space, sharing(0)));
+    tlb.flushNonGlobal(0, 0);
+    assertEquals(0, tlb.live());
+    for (int k = 0; k < 4; k++) {
+      assertFalse(recalls(space, sharing(k)));
+    }
+  }
+
+  @Test
+  void aPageIsNeverCachedTwice() {
+    TlbSpace space = fillSharing(2);
+    tlb.fill(space, space.user, sharing(0), translation(0x5000, false, 12), memory);
+    assertEquals(2, tlb.live());
+    assertEquals(ram + 0x5000, space.user[TlbSpace.index(LINEAR)].hpa);
+    assertTrue(recalls(space, sharing(1)));
+    TlbEntry again = tlb.recall(space, space.user, sharing(0), memory);
+    assertEquals(ram + 0x5000, again == null ? 0 : again.hpa);
+  }
+
+  @Test
+  void whatGaveWayLosesItsWriteTagWithTheOthers() {
+    TlbSpace space = fillSharing(2);
+    memory.markCode(ram + 0x3000);
+    tlb.dropWriteTags(ram + 0x3000);
+    TlbEntry back = tlb.recall(space, space.user, sharing(0), memory);
+    assertEquals(TlbEntry.INVALID, back == null ? 0 : back.writeTag);
+    memory.clearCode(ram + 0x3000);
   }
 
   @Test

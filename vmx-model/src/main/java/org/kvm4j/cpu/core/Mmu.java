@@ -923,6 +923,10 @@ public final class Mmu {
     if ((linear & PAGE) == e.fetchTag) {
       return e;
     }
+    e = tlb.recall(space, fetch, linear, memory);
+    if (e != null && (linear & PAGE) == e.fetchTag) {
+      return e;
+    }
     translate(linear, fetchAccess);
     if ((translation.hpa & PAGE) == apicPage) {
       apic(linear, 1, 2);
@@ -1070,6 +1074,10 @@ public final class Mmu {
 
   /** Reads 1 to 8 bytes within a page, zero-extended. */
   private long readWithin(long linear, int size, TlbEntry[] which, int access) {
+    TlbEntry e = tlb.recall(space, which, linear, memory);
+    if (e != null && (linear & PAGE) == e.readTag) {
+      return Ordered.load(e.bank, e.offset + ((int) linear & 0xfff), size);
+    }
     if (!translate(linear, access)) {
       return devices().read(translation.gpa, size);
     }
@@ -1116,6 +1124,11 @@ public final class Mmu {
 
   /** Writes 1 to 8 bytes within a page. */
   private void writeWithin(long linear, int size, long value, TlbEntry[] which, int access) {
+    TlbEntry e = tlb.recall(space, which, linear, memory);
+    if (e != null && (linear & PAGE) == e.writeTag) {
+      Ordered.store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
+      return;
+    }
     if (!translate(linear, access | Access.WRITE)) {
       devices().write(translation.gpa, size, value);
       return;

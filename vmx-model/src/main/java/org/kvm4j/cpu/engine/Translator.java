@@ -28,6 +28,18 @@ final class Translator {
   private long credit;
   private long lastExecuted;
 
+  /*
+   * The JVM's quick compiler makes of a call of a final method of a class that it does not know yet one for a single
+   * class of receivers, and looks up all others anew each time: Block.exec must not be compiled before Region is there.
+   */
+  static {
+    try {
+      LOOKUP.ensureInitialized(Region.class);
+    } catch (IllegalAccessException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
   Translator(Interpreter engine, Decoder decoder, PhysicalMemory memory, long price) {
     this.price = price;
     this.credit = SAVED * price;
