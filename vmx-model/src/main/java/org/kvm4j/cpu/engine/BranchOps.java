@@ -46,6 +46,16 @@ final class BranchOps {
       return t != null ? t : engine.leave(this, rip);
     }
 
+    /** Takes the branch, and begins with the block that it leads to. */
+    final @Nullable Op go(Cpu c) {
+      return take(c) instanceof Block b ? b.exec(c) : null;
+    }
+
+    /** Does not take the branch, and begins with the block that follows. */
+    final @Nullable Op stay(Cpu c) {
+      return next instanceof EndOp end ? end.exec(c) : next;
+    }
+
     @Override
     void link(Block t) {
       if ((target & ~0xfff) == 0) {
@@ -67,7 +77,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return take(c);
+      return go(c);
     }
   }
 
@@ -86,7 +96,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.of() ? take(c) : next;
+      return c.of() ? go(c) : stay(c);
     }
   }
 
@@ -97,7 +107,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return !c.of() ? take(c) : next;
+      return !c.of() ? go(c) : stay(c);
     }
   }
 
@@ -108,7 +118,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagAux < 0 || c.flagResult == 0 ? take(c) : next;
+      return c.flagAux < 0 || c.flagResult == 0 ? go(c) : stay(c);
     }
   }
 
@@ -119,7 +129,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagAux >= 0 && c.flagResult != 0 ? take(c) : next;
+      return c.flagAux >= 0 && c.flagResult != 0 ? go(c) : stay(c);
     }
   }
 
@@ -130,7 +140,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return (c.flagResult ^ c.flagAux << 63) < 0 ? take(c) : next;
+      return (c.flagResult ^ c.flagAux << 63) < 0 ? go(c) : stay(c);
     }
   }
 
@@ -141,7 +151,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return (c.flagResult ^ c.flagAux << 63) >= 0 ? take(c) : next;
+      return (c.flagResult ^ c.flagAux << 63) >= 0 ? go(c) : stay(c);
     }
   }
 
@@ -152,7 +162,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.pf() ? take(c) : next;
+      return c.pf() ? go(c) : stay(c);
     }
   }
 
@@ -163,7 +173,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return !c.pf() ? take(c) : next;
+      return !c.pf() ? go(c) : stay(c);
     }
   }
 
@@ -174,7 +184,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return less(c) ? take(c) : next;
+      return less(c) ? go(c) : stay(c);
     }
   }
 
@@ -185,7 +195,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return !less(c) ? take(c) : next;
+      return !less(c) ? go(c) : stay(c);
     }
   }
 
@@ -196,7 +206,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagResult == 0 || less(c) ? take(c) : next;
+      return c.flagResult == 0 || less(c) ? go(c) : stay(c);
     }
   }
 
@@ -207,7 +217,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagResult != 0 && !less(c) ? take(c) : next;
+      return c.flagResult != 0 && !less(c) ? go(c) : stay(c);
     }
   }
 
@@ -240,7 +250,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagResult == 0 ? take(c) : next;
+      return c.flagResult == 0 ? go(c) : stay(c);
     }
   }
 
@@ -251,7 +261,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagResult != 0 ? take(c) : next;
+      return c.flagResult != 0 ? go(c) : stay(c);
     }
   }
 
@@ -262,7 +272,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagAux < 0 ? take(c) : next;
+      return c.flagAux < 0 ? go(c) : stay(c);
     }
   }
 
@@ -273,7 +283,7 @@ final class BranchOps {
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagAux >= 0 ? take(c) : next;
+      return c.flagAux >= 0 ? go(c) : stay(c);
     }
   }
 

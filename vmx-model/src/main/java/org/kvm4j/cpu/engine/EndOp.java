@@ -18,6 +18,12 @@ final class EndOp extends Op {
 
   @Override
   @Nullable Op exec(Cpu c) {
+    Block t = follow(c);
+    return t == null ? null : t.exec(c);
+  }
+
+  /** What follows; null to ask the dispatcher. */
+  @Nullable Block follow(Cpu c) {
     Block t = target;
     if (t != null) {
       return t;
@@ -29,7 +35,8 @@ final class EndOp extends Op {
         return t;
       }
     }
-    return engine.leave(this, rip);
+    engine.leave(this, rip);
+    return null;
   }
 
   @Override

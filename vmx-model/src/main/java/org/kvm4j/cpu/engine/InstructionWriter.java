@@ -89,6 +89,12 @@ final class InstructionWriter {
         }
         leave();
       }
+      case BSWAP -> {
+        if (i.size0 < 4) {
+          return false;
+        }
+        reverse();
+      }
       case CWD -> {
         return signInto();
       }
@@ -796,6 +802,18 @@ final class InstructionWriter {
     cut(i.operandSize);
     w.setRegister(Cpu.RAX);
     return true;
+  }
+
+  private void reverse() {
+    w.register(i.reg0);
+    if (i.size0 == 8) {
+      v.visitMethodInsn(INVOKESTATIC, "java/lang/Long", "reverseBytes", "(J)J", false);
+    } else {
+      v.visitInsn(L2I);
+      v.visitMethodInsn(INVOKESTATIC, "java/lang/Integer", "reverseBytes", "(I)I", false);
+      v.visitInsn(I2L);
+    }
+    set0();
   }
 
   private boolean exchange() {

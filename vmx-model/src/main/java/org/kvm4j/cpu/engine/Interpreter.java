@@ -212,38 +212,44 @@ public final class Interpreter {
         }
         continue;
       }
-      Op op = null;
-      try {
-        op = lookup();
-        if (op == null) {
-          continue;
-        }
-        if (op instanceof Block b && b.count > c.countdown) {
-          // The budget ends inside the block: the rest goes one by one, so that it ends exactly.
-          stepOne();
-          if (c.left) {
-            return Stop.LEFT;
-          }
-          continue;
-        }
-        do {
-          Op following = op.exec(c);
-          if (following == null) {
-            break;
-          }
-          op = following;
-        } while (true);
-      } catch (CpuException e) {
-        fault(culprit(op), e);
-      } catch (NestedFault e) {
-        nestedFault(culprit(op), e);
-      } catch (DeviceAccess e) {
-        rewind(culprit(op));
-        stepOne();
-      }
+      chain();
       if (c.left) {
         return Stop.LEFT;
       }
+    }
+  }
+
+  /**
+   * Executes operation after operation until one does not know what comes next. A method of its
+   * own, and a short one, so that the JVM compiles it early, and once.
+   */
+  private void chain() {
+    Cpu c = cpu;
+    Op op = null;
+    try {
+      op = lookup();
+      if (op == null) {
+        return;
+      }
+      if (op instanceof Block b && b.count > c.countdown) {
+        // The budget ends inside the block: the rest goes one by one, so that it ends exactly.
+        stepOne();
+        return;
+      }
+      do {
+        Op following = op.exec(c);
+        if (following == null) {
+          return;
+        }
+        op = following;
+      } while (true);
+    } catch (CpuException e) {
+      fault(culprit(op), e);
+    } catch (NestedFault e) {
+      nestedFault(culprit(op), e);
+    } catch (DeviceAccess e) {
+      rewind(culprit(op));
+      stepOne();
     }
   }
 

@@ -118,9 +118,49 @@ abstract class Region {
     return next == expected && !dead && isReady(c) ? null : next == null ? LEAVE : next;
   }
 
-  /** What the interpreter goes on with after an instruction. */
-  final @Nullable Op next(int index) {
-    return ops[index].next;
+  // Ways out that share one end: what comes next.
+
+  /** What follows a block in line. */
+  static final int END = 0;
+
+  /** What a direct branch leads to. */
+  static final int TAKE = 1;
+
+  /** The operation after an instruction. */
+  static final int NEXT = 2;
+
+  /** A block. */
+  static final int BLOCK = 3;
+
+  /**
+   * For {@link #exit}.
+   *
+   * @param what {@link #END} and the others
+   * @param number of the block or index of the instruction
+   */
+  static int exitCode(int what, int number) {
+    return number << 2 | what;
+  }
+
+  /**
+   * The region is left; registers and the budget are in {@link Cpu} already.
+   *
+   * @param code what comes next
+   * @param kind of the lazy flags
+   */
+  final @Nullable Op exit(Cpu c, int code, int kind, long a, long b) {
+    LazyFlags.settle(c, kind, a, b);
+    int number = code >> 2;
+    return switch (code & 3) {
+      case END -> follow(c, ends[number]);
+      case TAKE -> take(c, number);
+      case NEXT -> ops[number].next;
+      default -> blocks[number];
+    };
+  }
+
+  private static @Nullable Op follow(Cpu c, Op end) {
+    return end instanceof EndOp e ? e.follow(c) : end;
   }
 
   /** A direct branch is taken. */

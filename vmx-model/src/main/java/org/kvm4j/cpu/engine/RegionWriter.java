@@ -169,12 +169,7 @@ final class RegionWriter {
       Label on = new Label();
       state.mayLoop(plan.kinds.length);
       v.visitJumpInsn(IFNE, on);
-      int mark = state.mark();
-      leave();
-      load("blocks", BLOCK, p.number);
-      v.visitInsn(ARETURN);
-      state.back(mark);
-      kind = kindAt[p.number];
+      exit(Region.BLOCK, p.number);
       v.visitLabel(on);
     }
     state.charge(p.block.count);
@@ -208,17 +203,19 @@ final class RegionWriter {
     v.visitVarInsn(ALOAD, StateWriter.THIS);
     v.visitFieldInsn(GETFIELD, REGION, "dead", "Z");
     v.visitJumpInsn(IFEQ, on);
-    int kindHere = kind;
-    int mark = state.mark();
     flags.wantedAfter(index);
-    leave();
-    v.visitVarInsn(ALOAD, StateWriter.THIS);
-    push(index);
-    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "next", "(I)L" + OP + ";", false);
-    v.visitInsn(ARETURN);
-    kind = kindHere;
-    state.back(mark);
+    exit(Region.NEXT, index);
     v.visitLabel(on);
+  }
+
+  /**
+   * Leaves the region by the way out that all share.
+   *
+   * @param what one of the constants of {@link Region}
+   * @param number of the block or index of the instruction
+   */
+  private void exit(int what, int number) {
+    state.exit(kind, Region.exitCode(what, number));
   }
 
   /** The interpreter does the instruction. */
@@ -247,13 +244,6 @@ final class RegionWriter {
     v.visitLabel(on);
     v.visitInsn(POP);
     state.reload();
-  }
-
-  private void load(String table, String type, int at) {
-    v.visitVarInsn(ALOAD, StateWriter.THIS);
-    v.visitFieldInsn(GETFIELD, REGION, table, "[L" + type + ";");
-    push(at);
-    v.visitInsn(AALOAD);
   }
 
   /** The last instruction, if it decides what comes next. */
@@ -339,13 +329,11 @@ final class RegionWriter {
       return;
     }
     flags.wantedAfter(index);
-    leave();
     if (taken) {
-      invoke("take");
+      exit(Region.TAKE, index);
     } else {
-      load("ends", OP, from.number);
+      exit(Region.END, from.number);
     }
-    v.visitInsn(ARETURN);
   }
 
   /** What is known here is known at the start of a block, too; where that differs it is told. */

@@ -52,7 +52,10 @@ final class StateWriter {
   /** What the MMU looks for translations in. */
   static final int DATA = 21;
 
-  private static final int REGISTERS = 22;
+  /** Which of the ways out is taken that share one end. */
+  private static final int EXIT = 22;
+
+  private static final int REGISTERS = 23;
 
   private final byte[] kinds;
   private final int[] dirtyAt;
@@ -61,6 +64,11 @@ final class StateWriter {
   private int written;
 
   private boolean changed;
+
+  /** Where the ways out lead that share one end. */
+  private Label out = new Label();
+
+  private boolean leads;
 
   private final List<Label[]> guarded = new ArrayList<>();
   private @Nullable Label guardedFrom;
@@ -98,6 +106,8 @@ final class StateWriter {
     v.visitVarInsn(ISTORE, PC);
     v.visitInsn(ICONST_0);
     v.visitVarInsn(ISTORE, KIND);
+    out = new Label();
+    leads = false;
     reload();
   }
 
@@ -238,6 +248,23 @@ final class StateWriter {
     dirty = 0;
   }
 
+  /**
+   * Leaves the region, by the end that such ways out share.
+   *
+   * @param kind of the lazy flags
+   * @param code as {@link Region#exit} takes it
+   */
+  void exit(int kind, int code) {
+    if (kind != Region.DYNAMIC) {
+      push(kind);
+      v.visitVarInsn(ISTORE, KIND);
+    }
+    push(code);
+    v.visitVarInsn(ISTORE, EXIT);
+    v.visitJumpInsn(GOTO, out);
+    leads = true;
+  }
+
   /** What is known here, to come back to. */
   int mark() {
     return dirty;
@@ -248,9 +275,25 @@ final class StateWriter {
     dirty = mark;
   }
 
-  /** One handler around all that may fault puts state back as it was before the instruction. */
+  /**
+   * The end that ways out share, and one handler around all that may fault, which puts state back
+   * as it was before the instruction.
+   */
   void end() {
     safe();
+    if (leads) {
+      v.visitLabel(out);
+      spill(written);
+      v.visitVarInsn(ALOAD, THIS);
+      v.visitVarInsn(ALOAD, C);
+      v.visitVarInsn(ILOAD, EXIT);
+      v.visitVarInsn(ILOAD, KIND);
+      v.visitVarInsn(LLOAD, A);
+      v.visitVarInsn(LLOAD, B);
+      String descriptor = "(L" + CPU + ";IIJJ)L" + PACKAGE + "Op;";
+      v.visitMethodInsn(INVOKEVIRTUAL, REGION, "exit", descriptor, false);
+      v.visitInsn(ARETURN);
+    }
     if (silent) {
       return;
     }
