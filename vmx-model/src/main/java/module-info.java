@@ -16,6 +16,7 @@ module org.kvm4j.cpu {
   exports org.kvm4j.cpu.semantics;
   exports org.kvm4j.vmx.entry;
   exports org.kvm4j.vmx.exit;
+  exports org.kvm4j.vmx.explain;
   exports org.kvm4j.vmx.instruction;
   exports org.kvm4j.vmx.vmcs;
 }

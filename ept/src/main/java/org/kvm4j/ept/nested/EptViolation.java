@@ -68,7 +68,13 @@ public final class EptViolation {
             : (qualification & TRANSLATED) != 0
                 ? "translated linear address"
                 : "guest paging-structure entry";
-    return "%#x (%s of a page that is %s, %s)".formatted(qualification, access, rights, what);
+    StringJoiner more = new StringJoiner(", ", ", ", "").setEmptyValue("");
+    add(more, qualification, USER_LINEAR, "of a user-mode address");
+    add(more, qualification, READ_WRITE_LINEAR, "writable by paging");
+    add(more, qualification, EXECUTE_DISABLE_LINEAR, "execute-disable by paging");
+    add(more, qualification, NMI_UNBLOCKING, "NMI unblocking due to IRET");
+    return "%#x (%s of a page that is %s, %s%s)"
+        .formatted(qualification, access, rights, what, more);
   }
 
   private static void add(StringJoiner text, long qualification, long bit, String name) {

@@ -40,6 +40,7 @@ final class BareCpu extends VirtualCpu {
     if (machine.engine() == Engine.TRANSLATOR) {
       processor.engine.translate();
     }
+    machine.made(processor, id);
     return new BareCpu(vm, id, platform, new BareVcpu(processor)).poweredUp();
   }
 

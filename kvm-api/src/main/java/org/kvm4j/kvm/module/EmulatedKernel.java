@@ -2,11 +2,15 @@ package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.OutOfPhysicalMemoryException;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.UserMemory;
+import org.kvm4j.vmx.explain.VmxTrace;
 
 /**
  * The kernel beside the emulated host CPU: its file descriptors, its one process, and {@code
@@ -101,6 +105,28 @@ public final class EmulatedKernel implements Kernel {
   public String diagnosis(int fd) {
     FileObject file = file(fd);
     return file == null ? "" : file.diagnosis();
+  }
+
+  @Override
+  public boolean trace(Set<String> categories, Consumer<String> sink) {
+    Set<VmxTrace.Category> chosen = EnumSet.noneOf(VmxTrace.Category.class);
+    for (String name : categories) {
+      chosen.add(
+          Arrays.stream(VmxTrace.Category.values())
+              .filter(c -> c.toString().equals(name))
+              .findFirst()
+              .orElseThrow(
+                  () -> new IllegalArgumentException("there is no trace category " + name)));
+    }
+    Object one = new Object();
+    machine.trace(
+        chosen,
+        line -> {
+          synchronized (one) {
+            sink.accept(line);
+          }
+        });
+    return true;
   }
 
   @Override

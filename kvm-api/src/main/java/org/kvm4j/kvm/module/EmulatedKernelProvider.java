@@ -18,9 +18,11 @@ import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.ept.memory.OutOfPhysicalMemoryException;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.kvm.module.vendor.VmxVcpu;
+import org.kvm4j.kvm.syscall.Explainer;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
+import org.kvm4j.vmx.explain.VmxTrace;
 
 /** Offers the emulated kernel: on every machine that runs a JVM. */
 public final class EmulatedKernelProvider implements KernelProvider {
@@ -66,7 +68,8 @@ public final class EmulatedKernelProvider implements KernelProvider {
     }
     try {
       PhysicalMemory.prepare();
-      return new EmulatedKernel(new HostMachine(model, clock, engine, bare));
+      String name = options.get(KernelOptions.CPU).orElse(CpuProfiles.defaultProfile().name());
+      return new EmulatedKernel(new HostMachine(model, clock, engine, bare).named(name));
     } catch (UncheckedIOException | OutOfPhysicalMemoryException e) {
       throw new IllegalStateException(e.getMessage(), e);
     }
@@ -111,8 +114,14 @@ public final class EmulatedKernelProvider implements KernelProvider {
       case KernelOptions.CLOCK -> names(MachineClock.values());
       case KernelOptions.ENGINE -> names(Engine.values());
       case KernelOptions.BARE_METAL -> List.of("false", "true");
+      case KernelOptions.TRACE -> names(VmxTrace.Category.values());
       default -> List.of();
     };
+  }
+
+  @Override
+  public Optional<Explainer> explainer() {
+    return Optional.of(new ModelExplainer());
   }
 
   @Override

@@ -1,11 +1,16 @@
 package org.kvm4j.kvm.module;
 
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.kvm.module.vendor.VmxVcpu;
+import org.kvm4j.vmx.explain.VmxTrace;
 
 /**
  * The emulated physical machine that the kernel runs on: memory, the processors' model, the clock.
@@ -20,6 +25,11 @@ public final class HostMachine {
   private final boolean bare;
   private final long epoch = System.nanoTime();
   private final AtomicInteger nextVpid = new AtomicInteger();
+  private String modelName = "";
+  private volatile @Nullable Tracing tracing;
+
+  /** What is told of VMX, and to whom. */
+  private record Tracing(Set<VmxTrace.Category> categories, Consumer<String> sink) {}
 
   /** A machine of the default model on the host's clock. */
   public HostMachine() {
@@ -44,6 +54,30 @@ public final class HostMachine {
     this.engine = engine;
     this.memory = new PhysicalMemory(model.physicalAddressBits());
     this.frames = new FrameAllocator(memory);
+  }
+
+  /**
+   * The same machine.
+   *
+   * @param description of its CPU model, as users name it
+   */
+  public HostMachine named(String description) {
+    modelName = description;
+    return this;
+  }
+
+  /** Has VMX of processors that are made from now on told of. */
+  void trace(Set<VmxTrace.Category> categories, Consumer<String> sink) {
+    tracing = new Tracing(categories, sink);
+  }
+
+  /** A processor is there. */
+  void made(LogicalProcessor processor, int number) {
+    Tracing t = tracing;
+    if (t != null) {
+      processor.vmx.observe(
+          new VmxTrace(processor.cpu, number, modelName, t.categories(), t.sink()));
+    }
   }
 
   public PhysicalMemory memory() {

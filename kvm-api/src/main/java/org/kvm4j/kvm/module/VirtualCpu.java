@@ -116,6 +116,7 @@ class VirtualCpu extends FileObject {
     if (machine.engine() == Engine.TRANSLATOR) {
       processor.engine.translate();
     }
+    machine.made(processor, id);
     VmxVcpu vmx = new VmxVcpu(processor, machine.frames(), machine.newVpid());
     return new VirtualCpu(vm, id, vmx).poweredUp();
   }

@@ -1,5 +1,8 @@
 package org.kvm4j.kvm.syscall;
 
+import java.util.Set;
+import java.util.function.Consumer;
+
 /**
  * The system-call surface: what a VMM asks of a kernel to drive {@code /dev/kvm}.
  *
@@ -103,6 +106,19 @@ public interface Kernel extends AutoCloseable {
    */
   default String diagnosis(int fd) {
     return "";
+  }
+
+  /**
+   * Has what the virtualization hardware of vCPUs made from now on does told, a line for each step.
+   *
+   * @param categories of {@link KernelProvider#optionValues} for {@link KernelOptions#TRACE}
+   * @param sink takes the lines, without their ends; called by the threads that are in {@code
+   *     KVM_RUN}, one at a time
+   * @return false if this kernel cannot tell, as the machine's own
+   * @throws IllegalArgumentException if there is no such category; the message is one line
+   */
+  default boolean trace(Set<String> categories, Consumer<String> sink) {
+    return false;
   }
 
   /**

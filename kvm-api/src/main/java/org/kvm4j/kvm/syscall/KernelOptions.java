@@ -40,6 +40,9 @@ public final class KernelOptions {
    */
   public static final String BARE_METAL = "bare-metal";
 
+  /** What {@link Kernel#trace} can tell of; not an option of its own. */
+  public static final String TRACE = "trace";
+
   /** No option at all. */
   public static final KernelOptions NONE = new KernelOptions(Map.of());
 

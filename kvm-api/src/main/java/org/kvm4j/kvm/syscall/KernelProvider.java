@@ -62,6 +62,11 @@ public interface KernelProvider {
     return "";
   }
 
+  /** Who explains fields of a VMCS by the rules of this kernel's processors; empty for nobody. */
+  default Optional<Explainer> explainer() {
+    return Optional.empty();
+  }
+
   /**
    * @param reason one line: what is missing or forbidden
    * @param remedy one line: what a user can do about it

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.doctor.BackendReport;
@@ -107,7 +108,7 @@ final class DemoCommand implements Callable<Integer> {
       if (json) {
         out.print(DemoReport.json(guests));
       } else {
-        guests.forEach(guest -> out.printf("%-15s %s%n", guest.name(), guest.title()));
+        guests.forEach(guest -> out.printf("%-18s %s%n", guest.name(), guest.title()));
       }
       out.flush();
       return ExitCodes.OK;
@@ -135,14 +136,22 @@ final class DemoCommand implements Callable<Integer> {
           break; // nothing to run on, or nobody to show it to
         }
         List<DemoRun> sideBySide = new ArrayList<>();
-        for (Kernel kernel : kernels) {
-          sideBySide.add(new DemoRunner(kernel, timeout.duration()).run(guest));
+        List<String> told = new ArrayList<>();
+        if (guest.bareMetal()) {
+          onBareMetal(guest, providers, sideBySide, told);
+          if (sideBySide.isEmpty()) {
+            continue;
+          }
+        } else {
+          for (Kernel kernel : kernels) {
+            sideBySide.add(new DemoRunner(kernel, timeout.duration()).run(guest));
+          }
         }
         runs.addAll(sideBySide);
         if (!json) {
           out.println(report.title(guest));
           out.print(report.heads(sideBySide.stream().map(DemoRun::backend).toList()));
-          out.println(report.runs(sideBySide));
+          out.println(report.runs(sideBySide) + report.told(told));
           out.flush();
         }
       }
@@ -163,6 +172,26 @@ final class DemoCommand implements Callable<Integer> {
             ? unavailable.containsKey(Backends.EMULATED)
             : !unavailable.isEmpty();
     return missing ? ExitCodes.BACKEND : ExitCodes.OK;
+  }
+
+  /**
+   * Runs a guest with a processor for itself, where there is one.
+   *
+   * @param told gets what is told of entries that fail
+   */
+  private void onBareMetal(
+      DemoGuest guest, List<KernelProvider> providers, List<DemoRun> runs, List<String> told)
+      throws InterruptedException {
+    for (KernelProvider provider : providers) {
+      if (provider.optionValues(KernelOptions.BARE_METAL).isEmpty()) {
+        continue;
+      }
+      try (Kernel kernel =
+          Backends.open(provider, Backends.onBareMetal(provider, KernelOptions.NONE))) {
+        kernel.trace(Set.of(TraceOptions.FAILURES), told::add);
+        runs.add(new DemoRunner(kernel, timeout.duration()).run(guest));
+      }
+    }
   }
 
   /** The emulated backend must run every guest; the machine's own may be of a kind that cannot. */
@@ -215,6 +244,9 @@ final class DemoCommand implements Callable<Integer> {
     for (KernelProvider provider : providers) {
       String name = provider.name();
       List<DemoRun> of = runs.stream().filter(r -> r.backend().equals(name)).toList();
+      if (of.isEmpty()) {
+        continue; // it has no bare metal, and nothing else was to run
+      }
       long good = of.stream().filter(r -> r.result() == DemoRun.Result.AS_EXPECTED).count();
       List<String> cannot =
           of.stream()

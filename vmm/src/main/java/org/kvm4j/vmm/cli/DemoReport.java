@@ -73,6 +73,19 @@ final class DemoReport {
     return columns(output) + columns(exits) + columns(summary);
   }
 
+  /** What kvm4j told while a guest ran: lines of their own, below. */
+  String told(List<String> lines) {
+    StringBuilder text = new StringBuilder();
+    for (String line : lines) {
+      String margin = "  kvm4j: ";
+      for (String part : wrap(printable(line), Math.max(30, width - margin.length()))) {
+        text.append(styles.yellow(margin + part)).append('\n');
+        margin = " ".repeat(margin.length());
+      }
+    }
+    return text.toString();
+  }
+
   private static List<Line> output(DemoRun run, int column) {
     List<Line> lines = new ArrayList<>();
     for (String line : run.output().lines().toList()) {

@@ -26,6 +26,7 @@ import picocli.CommandLine.Spec;
     subcommands = {
       DemoCommand.class,
       RunCommand.class,
+      ExplainCommand.class,
       DoctorCommand.class,
       HelpCommand.class,
       GenerateCompletion.class

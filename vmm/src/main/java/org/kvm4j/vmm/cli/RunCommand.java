@@ -307,10 +307,15 @@ final class RunCommand implements Callable<Integer> {
               + " error, however the run ends.")
   private boolean stats;
 
+  @Mixin
+  @SuppressWarnings("NullAway.Init") // set by picocli
+  private TraceOptions trace;
+
   /** How long the tiny guest may run that tells whether Linux can. */
   private static final Duration PROBE_TIME = Duration.ofSeconds(2);
 
   @Override
+  @SuppressWarnings("try") // the trace is closed, and not used otherwise
   public Integer call() throws InterruptedException {
     if (CpuHelp.isAskedBy(cpu)) {
       return cpuHelp();
@@ -334,6 +339,8 @@ final class RunCommand implements Callable<Integer> {
       options = Backends.onBareMetal(provider, options);
     }
     try (Kernel opened = Backends.open(provider, options);
+        TraceOptions.Running tracing =
+            trace.begin(provider, opened, bareMetal, spec.commandLine().getErr());
         OutputStream output = checked(opened, image).open(main.environment().output())) {
       warnOfLinux(opened, image);
       return run(opened, image, bootOptions, output);

@@ -17,9 +17,22 @@ import org.kvm4j.vmm.boot.CpuMode;
  * @param address where it is loaded and starts
  * @param output what it must print
  * @param ending how it must end; with the debug exit, the code must be 0
+ * @param bareMetal whether it runs on bare metal, with the processor's VMX for itself
  */
 public record DemoGuest(
-    String name, String title, CpuMode mode, long address, String output, Ending.Kind ending) {
+    String name,
+    String title,
+    CpuMode mode,
+    long address,
+    String output,
+    Ending.Kind ending,
+    boolean bareMetal) {
+
+  /** A guest of a VM. */
+  DemoGuest(
+      String name, String title, CpuMode mode, long address, String output, Ending.Kind ending) {
+    this(name, title, mode, address, output, ending, false);
+  }
 
   private static final long BOOT_SECTOR = 0x7c00;
   private static final long ONE_MEGABYTE = 0x10_0000;
@@ -123,7 +136,39 @@ public record DemoGuest(
               """
               Primes below 20000: 2262.
               """,
-              Ending.Kind.HALTED));
+              Ending.Kind.HALTED),
+          new DemoGuest(
+              "hypervisor",
+              "a hypervisor on bare metal: VMXON, VMLAUNCH, exits, VMXOFF",
+              CpuMode.LONG,
+              ONE_MEGABYTE,
+              """
+              Hypervisor: in VMX root operation.
+              Guest: I run on kvm4j's demo.
+              Hypervisor: EPT violation at 0x00200000, which is mapped now.
+              Guest: memory is there, and says 42.
+              Hypervisor: the guest halts after 0x00000015 exits.
+              Hypervisor: VMX operation left.
+              """,
+              Ending.Kind.DEBUG_EXIT,
+              true),
+          new DemoGuest(
+              "hypervisor-broken",
+              "the same with two mistakes: VM entry fails, and kvm4j run tells why",
+              CpuMode.LONG,
+              ONE_MEGABYTE,
+              """
+              Hypervisor: in VMX root operation.
+              Hypervisor: VMfail, error 0x00000007
+              Hypervisor: the entry failed, exit reason 0x80000021
+              Guest: I run on kvm4j's demo.
+              Hypervisor: EPT violation at 0x00200000, which is mapped now.
+              Guest: memory is there, and says 42.
+              Hypervisor: the guest halts after 0x00000016 exits.
+              Hypervisor: VMX operation left.
+              """,
+              Ending.Kind.DEBUG_EXIT,
+              true));
 
   /** All of them, in the order in which they are shown. */
   public static List<DemoGuest> all() {

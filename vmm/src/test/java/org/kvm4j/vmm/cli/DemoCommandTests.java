@@ -24,7 +24,7 @@ class DemoCommandTests {
   void guests_are_listed() {
     assertEquals(0, cli.run("demo", "--list"));
     assertEquals(DemoGuest.all().size(), cli.out().lines().count());
-    assertTrue(cli.out().contains("self-modifying  code that changes itself"), cli.out());
+    assertTrue(cli.out().contains("self-modifying     code that changes itself"), cli.out());
   }
 
   @Test

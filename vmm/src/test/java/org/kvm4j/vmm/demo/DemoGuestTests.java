@@ -9,6 +9,7 @@ import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
 
 /** Each demonstration guest does what it must, on each backend that this machine has. */
@@ -33,7 +34,14 @@ class DemoGuestTests {
     provider
         .unavailable()
         .ifPresent(why -> assumeFalse(true, provider.name() + ": " + why.reason()));
-    try (Kernel kernel = provider.open()) {
+    assumeFalse(
+        guest.bareMetal() && provider.optionValues(KernelOptions.BARE_METAL).isEmpty(),
+        provider.name() + " has no bare metal for " + guest.name());
+    KernelOptions options =
+        guest.bareMetal()
+            ? KernelOptions.NONE.with(KernelOptions.BARE_METAL, "true")
+            : KernelOptions.NONE;
+    try (Kernel kernel = provider.open(options)) {
       DemoRun run = new DemoRunner(kernel, LIMIT).run(guest);
       // The machine's own may emulate a part of the CPU only.
       assumeFalse(

@@ -80,8 +80,10 @@ class GuestSourceTests {
       String first = Files.readAllLines(SOURCES.resolve(guest.name() + ".S")).get(0);
       assertEquals(
           String.format(
-              "# guest mode=%s address=0x%x",
-              guest.mode().name().toLowerCase(Locale.ROOT), guest.address()),
+              "# guest mode=%s address=0x%x%s",
+              guest.mode().name().toLowerCase(Locale.ROOT),
+              guest.address(),
+              guest.bareMetal() ? " bare-metal" : ""),
           first);
       assertTrue(guest.program().length > 0);
     }

@@ -19,11 +19,6 @@ import org.kvm4j.ept.paging.Translation;
 public final class ShutdownReport {
   private static final int ERROR_CODE_IDT = 2;
 
-  private static final String[] EXCEPTIONS = {
-    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP",
-    "#PF", "15", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"
-  };
-
   private final CpuModel model;
   private final EventTrail.Event[] events;
   private final int codeSegment;
@@ -97,10 +92,7 @@ public final class ShutdownReport {
       case 4:
         return String.format("INT 0x%x", event.vector());
       default:
-        name =
-            event.vector() < EXCEPTIONS.length
-                ? EXCEPTIONS[event.vector()]
-                : "exception " + event.vector();
+        name = Vector.mnemonic(event.vector());
     }
     if (event.vector() == Vector.PF) {
       return String.format("%s(0x%x, CR2 0x%x)", name, event.errorCode(), event.address());

@@ -23,5 +23,15 @@ public final class Vector {
   public static final int VE = 20;
   public static final int CP = 21;
 
+  private static final String[] MNEMONICS = {
+    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP",
+    "#PF", "15", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"
+  };
+
   private Vector() {}
+
+  /** The mnemonic of an exception's vector, such as {@code "#GP"}; else words with the number. */
+  public static String mnemonic(int vector) {
+    return vector >= 0 && vector < MNEMONICS.length ? MNEMONICS[vector] : "exception " + vector;
+  }
 }

@@ -268,7 +268,7 @@ final class ControlChecks {
   }
 
   private static int vtprClass(EntryContext c) {
-    return c.cpu.mmu.memory.readByte(c.v[Vmcs.VIRTUAL_APIC_PAGE_ADDR] + 0x80) >> 4 & 15;
+    return c.readByte(c.v[Vmcs.VIRTUAL_APIC_PAGE_ADDR] + 0x80) >> 4 & 15;
   }
 
   private void eptp(String id, String statement, EntryCheck.Predicate rule) {

@@ -2,7 +2,6 @@ package org.kvm4j.vmx.entry;
 
 import java.util.List;
 import org.jspecify.annotations.Nullable;
-import org.kvm4j.vmx.vmcs.Vmcs;
 import org.kvm4j.vmx.vmcs.VmcsField;
 
 /**
@@ -59,15 +58,84 @@ public record EntryCheck(
     long nearest(EntryContext c);
   }
 
-  /** The ordinals of {@link #fields} as they are in a VMCS, for messages. */
-  String values(Vmcs vmcs) {
-    StringBuilder text = new StringBuilder();
-    for (VmcsField field : fields) {
-      text.append(text.length() == 0 ? "" : ", ")
-          .append(field)
-          .append("=0x")
-          .append(Long.toHexString(vmcs.read(field)));
+  /** A field with a value. */
+  public record Value(VmcsField field, long value) {
+    @Override
+    public String toString() {
+      return field + "=0x" + Long.toHexString(value);
     }
-    return text.toString();
+  }
+
+  /** The fields that the check reads, as they are. */
+  public List<Value> values(EntryContext c) {
+    return fields.stream().map(f -> new Value(f, c.v[f.ordinal()])).toList();
+  }
+
+  /**
+   * The nearest value of one of the fields with which the state passes this check, all others as
+   * they are: the {@link #remedy}'s, or where there is none, or it is not enough, the value with
+   * the fewest bits changed, of the field that is named first. One that fails no check that the
+   * state passes now comes before one that does.
+   *
+   * @return null if no field alone makes the state pass with up to two bits changed
+   */
+  public @Nullable Value nearest(EntryContext c) {
+    Value harmless = nearest(c, true);
+    return harmless != null ? harmless : nearest(c, false);
+  }
+
+  private @Nullable Value nearest(EntryContext c, boolean harmless) {
+    for (VmcsField field : fields) {
+      List<EntryCheck> others =
+          harmless
+              ? EntryChecks.all().stream()
+                  .filter(o -> o.fields.contains(field) && o.predicate.passes(c))
+                  .toList()
+              : List.of();
+      long present = c.v[field.ordinal()];
+      if (remedy != null && field == fields.get(0)) {
+        long proposed = remedy.nearest(c) & field.width.mask;
+        if (passesWith(c, field, proposed, others)) {
+          return new Value(field, proposed);
+        }
+      }
+      for (int high = 0; high < field.width.bits; high++) {
+        if (passesWith(c, field, present ^ 1L << high, others)) {
+          return new Value(field, present ^ 1L << high);
+        }
+      }
+      for (int high = 1; high < field.width.bits; high++) {
+        for (int low = 0; low < high; low++) {
+          long two = present ^ 1L << high ^ 1L << low;
+          if (passesWith(c, field, two, others)) {
+            return new Value(field, two);
+          }
+        }
+      }
+    }
+    return null;
+  }
+
+  private boolean passesWith(EntryContext c, VmcsField field, long value, List<EntryCheck> others) {
+    long present = c.v[field.ordinal()];
+    c.v[field.ordinal()] = value;
+    try {
+      if (!predicate.passes(c)) {
+        return false;
+      }
+      for (EntryCheck other : others) {
+        if (!other.predicate.passes(c)) {
+          return false;
+        }
+      }
+      return true;
+    } finally {
+      c.v[field.ordinal()] = present;
+    }
+  }
+
+  /** The rule in a sentence, with the SDM's section. */
+  public String rule() {
+    return statement + " (SDM " + section + " \"" + title + "\")";
   }
 }

@@ -1,10 +1,13 @@
 package org.kvm4j.vmx.entry;
 
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Segment;
+import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.vmx.exit.InterruptionInfo;
 import org.kvm4j.vmx.exit.NonRootOperation;
 import org.kvm4j.vmx.vmcs.Control;
@@ -20,8 +23,9 @@ import org.kvm4j.vmx.vmcs.VmxCapabilities;
  * that it reads, which a check that asks it has to list.
  */
 public final class EntryContext {
-  public final Cpu cpu;
   public final VmxCapabilities capabilities;
+  private final CpuModel model;
+  private final @Nullable PhysicalMemory memory;
 
   /** The fields of the current VMCS, by ordinal. */
   public long[] v = new long[0];
@@ -32,14 +36,53 @@ public final class EntryContext {
   /** IA32_EFER.LMA of the host at the time of VM entry. */
   public boolean hostLongMode;
 
+  /** A check has asked for memory, and there is none here. */
+  private boolean missedMemory;
+
   private final long physicalReserved;
   private final int unusedLinearBits;
 
+  /** What the checks read where a processor enters a guest. */
   public EntryContext(Cpu cpu, VmxCapabilities capabilities) {
-    this.cpu = cpu;
+    this(cpu.model, cpu.mmu.memory, capabilities);
+  }
+
+  /**
+   * What the checks read of a VMCS without a processor around it.
+   *
+   * @param memory null if there is none at hand: see {@link #takeMissedMemory}
+   */
+  public EntryContext(
+      CpuModel model, @Nullable PhysicalMemory memory, VmxCapabilities capabilities) {
+    this.model = model;
+    this.memory = memory;
     this.capabilities = capabilities;
     this.physicalReserved = capabilities.physicalAddressReserved();
-    this.unusedLinearBits = 64 - cpu.model.linearAddressBits();
+    this.unusedLinearBits = 64 - model.linearAddressBits();
+  }
+
+  // ---- memory ----
+
+  byte readByte(long hpa) {
+    missedMemory |= memory == null;
+    return memory == null ? 0 : memory.readByte(hpa);
+  }
+
+  int readInt(long hpa) {
+    missedMemory |= memory == null;
+    return memory == null ? 0 : memory.readInt(hpa);
+  }
+
+  long readLong(long hpa) {
+    missedMemory |= memory == null;
+    return memory == null ? 0 : memory.readLong(hpa);
+  }
+
+  /** Whether a check has read memory since this was asked last, and there was none. */
+  public boolean takeMissedMemory() {
+    boolean missed = missedMemory;
+    missedMemory = false;
+    return missed;
   }
 
   // ---- controls ----
@@ -134,7 +177,7 @@ public final class EntryContext {
 
   /** Bits beyond the physical-address width that CR3 does not use for linear-address masking. */
   long cr3Reserved() {
-    return cpu.model.has(Feature.LAM)
+    return model.has(Feature.LAM)
         ? physicalReserved & ~(ControlBits.CR3_LAM_U57 | ControlBits.CR3_LAM_U48)
         : physicalReserved;
   }

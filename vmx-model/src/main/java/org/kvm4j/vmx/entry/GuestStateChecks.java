@@ -693,7 +693,7 @@ final class GuestStateChecks {
         .passes(
             c ->
                 c.v[f] == -1
-                    || c.cpu.mmu.memory.readInt(c.v[f])
+                    || c.readInt(c.v[f])
                         == ((int) c.capabilities.basic & 0x7fffffff
                             | (c.secondary(Controls.SECONDARY_EXEC_SHADOW_VMCS)
                                 ? Vmcs.SHADOW_INDICATOR
@@ -753,7 +753,7 @@ final class GuestStateChecks {
               if (c.guestPae() && !c.secondary(Controls.SECONDARY_EXEC_ENABLE_EPT)) {
                 long table = c.v[Vmcs.GUEST_CR3] & 0xffff_ffe0L;
                 for (int k = 0; k < 4; k++) {
-                  if (!isPdpte(c, c.cpu.mmu.memory.readLong(table + 8L * k))) {
+                  if (!isPdpte(c, c.readLong(table + 8L * k))) {
                     return false;
                   }
                 }

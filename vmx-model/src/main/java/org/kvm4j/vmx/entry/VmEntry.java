@@ -145,6 +145,7 @@ public final class VmEntry {
         return 0;
       }
     }
+    nonRoot.entered();
     vmcs.launched = true;
     vmcs.markVerified(hostLongMode);
     int info = (int) v[Vmcs.VM_ENTRY_INTR_INFO_FIELD];

@@ -85,4 +85,72 @@ public final class InstructionInformation {
     }
     return i.base == Instruction.RIP ? nextRip + i.displacement : i.displacement;
   }
+
+  // ---- in words
+
+  private static final String[] REGISTERS = {
+    "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
+    "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"
+  };
+
+  private static final String[] SEGMENTS = {"ES", "CS", "SS", "DS", "FS", "GS", "?", "?"};
+
+  /**
+   * The field in words, as the exit's reason has it.
+   *
+   * @return empty for reasons that do not define it
+   */
+  public static String describe(ExitReason reason, int info) {
+    return switch (reason) {
+      case IO_INSTRUCTION ->
+          "INS or OUTS with %d-bit addresses, segment %s (of OUTS)"
+              .formatted(addressBits(info), SEGMENTS[info >> 15 & 7]);
+      case INVEPT, INVPCID, INVVPID -> operand(info) + ", type in " + REGISTERS[info >>> 28];
+      case GDTR_IDTR ->
+          new String[] {"SGDT", "SIDT", "LGDT", "LIDT"}[info >> 28 & 3]
+              + ", "
+              + operand(info)
+              + ", operand size "
+              + ((info & 1 << 11) != 0 ? 32 : 16);
+      case LDTR_TR ->
+          new String[] {"SLDT", "STR", "LLDT", "LTR"}[info >> 28 & 3]
+              + ", "
+              + registerOrMemory(info);
+      case RDRAND, RDSEED, TPAUSE, UMWAIT ->
+          "register %s, operand size %d".formatted(REGISTERS[info >> 3 & 15], size(info >> 11));
+      case VMCLEAR, VMPTRLD, VMPTRST, VMXON, XRSTORS, XSAVES -> operand(info);
+      case VMREAD, VMWRITE -> registerOrMemory(info) + ", field in " + REGISTERS[info >>> 28];
+      default -> "";
+    };
+  }
+
+  /** The name of a general register by its number in exit information. */
+  public static String register(int number) {
+    return REGISTERS[number & 15];
+  }
+
+  private static int size(int code) {
+    return 16 << Math.min(code & 3, 2);
+  }
+
+  private static int addressBits(int info) {
+    return 16 << Math.min(info >> ADDRESS_SIZE_SHIFT & 7, 2);
+  }
+
+  private static String registerOrMemory(int info) {
+    return (info & REGISTER_OPERAND) != 0 ? "register " + REGISTERS[info >> 3 & 15] : operand(info);
+  }
+
+  /** A memory operand but for its displacement, which is the exit qualification. */
+  private static String operand(int info) {
+    StringBuilder text = new StringBuilder("memory at ").append(SEGMENTS[info >> 15 & 7]);
+    text.append(":[");
+    if ((info & NO_BASE) == 0) {
+      text.append(REGISTERS[info >> 23 & 15]).append(" + ");
+    }
+    if ((info & NO_INDEX) == 0) {
+      text.append(REGISTERS[info >> 18 & 15]).append(" * ").append(1 << (info & 3)).append(" + ");
+    }
+    return text.append("displacement], ").append(addressBits(info)).append("-bit").toString();
+  }
 }

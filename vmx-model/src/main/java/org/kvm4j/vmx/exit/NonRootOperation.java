@@ -89,6 +89,9 @@ public final class NonRootOperation implements GuestMode {
    */
   public boolean hostedByJava;
 
+  /** Who is told of VM entries and exits, or null. */
+  public @Nullable TransitionListener listener;
+
   private Vmcs vmcs;
   private long[] v;
 
@@ -212,6 +215,14 @@ public final class NonRootOperation implements GuestMode {
       resident = null;
     }
     return false;
+  }
+
+  /** VM entry has loaded guest state and MSRs. */
+  public void entered() {
+    TransitionListener l = listener;
+    if (l != null) {
+      l.entered(vmcs);
+    }
   }
 
   /** Makes a monitor-trap-flag exit pending on the next instruction boundary. */
@@ -1105,6 +1116,10 @@ public final class NonRootOperation implements GuestMode {
     f[Vmcs.GUEST_RFLAGS] =
         rf == RF_KEEP ? flags : rf == 0 ? flags & ~(long) Flags.RF : flags | Flags.RF;
     saveNonRegisterState(reason, intrInfo);
+    TransitionListener l = listener;
+    if (l != null) {
+      l.exited(vmcs);
+    }
     if (hostedByJava && staysResident(f)) {
       return;
     }
@@ -1259,6 +1274,10 @@ public final class NonRootOperation implements GuestMode {
     cpu.guest = null;
     cpu.left = true;
     cpu.activity = Cpu.SHUTDOWN;
+    TransitionListener l = listener;
+    if (l != null) {
+      l.aborted(vmcs, why);
+    }
   }
 
   /** The MSR lists of this processor, for VM entry. */

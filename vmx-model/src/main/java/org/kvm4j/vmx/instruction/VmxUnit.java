@@ -5,10 +5,12 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.CpuException;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.core.VirtualizationUnit;
 import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.semantics.Operands;
@@ -60,6 +62,13 @@ public final class VmxUnit implements VirtualizationUnit {
   private final boolean writesReadOnly;
   private final boolean host64;
 
+  private @Nullable VmxObserver observer;
+
+  // Of the instruction that is being executed, for the observer.
+  private long operand;
+  private long operandValue;
+  private int ended;
+
   private boolean vmxOn;
   private long vmxonPointer = NO_VMCS;
   private final List<Vmcs> active = new ArrayList<>();
@@ -96,6 +105,12 @@ public final class VmxUnit implements VirtualizationUnit {
   /** What the controls of the current guest make of instructions and events. */
   public NonRootOperation nonRoot() {
     return nonRoot;
+  }
+
+  /** Who is told of what happens, or null. */
+  public void observe(@Nullable VmxObserver observer) {
+    this.observer = observer;
+    nonRoot.listener = observer;
   }
 
   /** Why the last VM entry failed; null if it did not. */
@@ -312,38 +327,39 @@ public final class VmxUnit implements VirtualizationUnit {
    * instruction.
    */
   public int vmlaunch() {
-    Vmcs vmcs = current;
-    if (vmcs == null || vmcs.revision < 0) {
-      return InstructionError.FAIL_INVALID;
-    }
-    if (cpu.shadow == Cpu.SHADOW_MOV_SS) {
-      return fail(InstructionError.ENTRY_MOV_SS);
-    }
-    if (vmcs.launched) {
-      return fail(InstructionError.VMLAUNCH_NOT_CLEAR);
-    }
-    return enter(vmcs);
+    return enter(Opcode.VMLAUNCH);
   }
 
   /** VM entry with a launched VMCS; see {@link #vmlaunch}. */
   public int vmresume() {
-    Vmcs vmcs = current;
-    if (vmcs == null || vmcs.revision < 0) {
-      return InstructionError.FAIL_INVALID;
-    }
-    if (cpu.shadow == Cpu.SHADOW_MOV_SS) {
-      return fail(InstructionError.ENTRY_MOV_SS);
-    }
-    if (!vmcs.launched) {
-      return fail(InstructionError.VMRESUME_NOT_LAUNCHED);
-    }
-    return enter(vmcs);
+    return enter(Opcode.VMRESUME);
   }
 
-  private int enter(Vmcs vmcs) {
-    nonRoot.hostedByJava = hostedByJava;
-    int error = entry.enter(vmcs, hostedByJava ? host64 : cpu.longMode);
-    return error == 0 ? InstructionError.SUCCESS : fail(error);
+  private int enter(Opcode opcode) {
+    Vmcs vmcs = current;
+    boolean launch = opcode == Opcode.VMLAUNCH;
+    int result;
+    VmEntryFailure failure = null;
+    if (vmcs == null || vmcs.revision < 0) {
+      result = InstructionError.FAIL_INVALID;
+    } else if (cpu.shadow == Cpu.SHADOW_MOV_SS) {
+      result = fail(InstructionError.ENTRY_MOV_SS);
+    } else if (vmcs.launched == launch) {
+      result =
+          fail(
+              launch
+                  ? InstructionError.VMLAUNCH_NOT_CLEAR
+                  : InstructionError.VMRESUME_NOT_LAUNCHED);
+    } else {
+      nonRoot.hostedByJava = hostedByJava;
+      int error = entry.enter(vmcs, hostedByJava ? host64 : cpu.longMode);
+      result = error == 0 ? InstructionError.SUCCESS : fail(error);
+      failure = entry.failure();
+    }
+    if (observer != null && (result != InstructionError.SUCCESS || failure != null)) {
+      observer.entryFailed(vmcs, opcode, result, failure);
+    }
+    return result;
   }
 
   // ---- INVEPT, INVVPID ----
@@ -399,6 +415,25 @@ public final class VmxUnit implements VirtualizationUnit {
 
   @Override
   public void execute(Instruction i) {
+    VmxObserver o = observer;
+    if (o == null || cpu.guest != null) {
+      carryOut(i);
+      return;
+    }
+    operand = 0;
+    operandValue = 0;
+    try {
+      carryOut(i);
+    } catch (CpuException e) {
+      o.faulted(i.opcode, e.vector);
+      throw e;
+    }
+    if (i.opcode != Opcode.VMLAUNCH && i.opcode != Opcode.VMRESUME) {
+      o.executed(i.opcode, operand, operandValue, ended);
+    }
+  }
+
+  private void carryOut(Instruction i) {
     switch (i.opcode) {
       case VMXON -> executeVmxon(i);
       case VMCALL -> executeVmcall(i);
@@ -412,6 +447,8 @@ public final class VmxUnit implements VirtualizationUnit {
           long linear = Operands.linear(cpu, i, 16, false);
           long eptp = cpu.mmu.read64(linear);
           cpu.mmu.probeRead(linear + 8, 8);
+          operand = type;
+          operandValue = eptp;
           end(invept(type, eptp));
         }
       }
@@ -423,6 +460,8 @@ public final class VmxUnit implements VirtualizationUnit {
           long type = Operands.gpr(cpu, i.reg0, operandSize());
           long linear = Operands.linear(cpu, i, 16, false);
           long vpid = cpu.mmu.read64(linear);
+          operand = type;
+          operandValue = vpid;
           end(invvpid(type, vpid, cpu.mmu.read64(linear + 8)));
         }
       }
@@ -444,7 +483,8 @@ public final class VmxUnit implements VirtualizationUnit {
       case VMPTRST -> {
         if (mayExecute(i)) {
           long linear = Operands.linear(cpu, i, 8, true);
-          cpu.mmu.write64(linear, vmptrst());
+          operandValue = vmptrst();
+          cpu.mmu.write64(linear, operandValue);
           end(InstructionError.SUCCESS);
         }
       }
@@ -585,7 +625,8 @@ public final class VmxUnit implements VirtualizationUnit {
 
   /** The 64-bit physical address in the memory operand. */
   private long pointer(Instruction i) {
-    return cpu.mmu.read64(Operands.linear(cpu, i, 8, false));
+    operand = cpu.mmu.read64(Operands.linear(cpu, i, 8, false));
+    return operand;
   }
 
   /**
@@ -621,8 +662,10 @@ public final class VmxUnit implements VirtualizationUnit {
 
   private void executeVmread(Instruction i) {
     int size = operandSize();
-    int error = vmread(accessed(), Operands.gpr(cpu, i.reg1, size));
+    operand = Operands.gpr(cpu, i.reg1, size);
+    int error = vmread(accessed(), operand);
     if (error == InstructionError.SUCCESS) {
+      operandValue = value;
       if (i.kind0 == OperandKind.MEMORY) {
         cpu.mmu.write(Operands.linear(cpu, i, size, true), size, value);
       } else {
@@ -643,11 +686,14 @@ public final class VmxUnit implements VirtualizationUnit {
         i.kind1 == OperandKind.MEMORY
             ? cpu.mmu.read(Operands.linear(cpu, i, size, false), size)
             : Operands.gpr(cpu, i.reg1, size);
-    end(vmwrite(vmcs, Operands.gpr(cpu, i.reg0, size), source));
+    operand = Operands.gpr(cpu, i.reg0, size);
+    operandValue = source;
+    end(vmwrite(vmcs, operand, source));
   }
 
   /** RFLAGS as VMsucceed, VMfailInvalid or VMfailValid sets them. SDM 31.2 "Conventions". */
   private void end(int result) {
+    ended = result;
     cpu.setLazyFlags(
         result == InstructionError.SUCCESS
             ? 0

@@ -1,5 +1,7 @@
 package org.kvm4j.kvm.module.vendor;
 
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.util.EnumSet;
 import java.util.Set;
 import org.kvm4j.cpu.LogicalProcessor;
@@ -13,9 +15,8 @@ import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
-import org.kvm4j.vmx.entry.VmEntryFailure;
-import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.exit.InterruptionInfo;
+import org.kvm4j.vmx.explain.VmxTrace;
 import org.kvm4j.vmx.instruction.InstructionError;
 import org.kvm4j.vmx.instruction.VmxUnit;
 import org.kvm4j.vmx.vmcs.Control;
@@ -27,6 +28,8 @@ import org.kvm4j.vmx.vmcs.VmxCapabilities;
 
 /** A virtual CPU on VT-x: a hypervisor's use of VMCS, VMLAUNCH and VMRESUME, EPT and VPID. */
 public final class VmxVcpu implements VendorVcpu {
+  private static final Logger LOG = System.getLogger("org.kvm4j.kvm");
+
   private static final int IA32_SYSENTER_CS = 0x174;
   private static final int IA32_SYSENTER_ESP = 0x175;
   private static final int IA32_SYSENTER_EIP = 0x176;
@@ -717,14 +720,7 @@ public final class VmxVcpu implements VendorVcpu {
     if (result != InstructionError.SUCCESS) {
       exit.kind = VmExit.Kind.ENTRY_FAILURE;
       exit.reason = vmx.get(Vmcs.VM_INSTRUCTION_ERROR);
-      VmEntryFailure f = vmx.lastFailure();
-      explanation =
-          "VM entry failed, error "
-              + result
-              + " ("
-              + InstructionError.of(result)
-              + ")"
-              + (f == null ? "" : ": " + f);
+      explain(result);
       return;
     }
     launched = true;
@@ -741,6 +737,12 @@ public final class VmxVcpu implements VendorVcpu {
     decode(exit);
   }
 
+  /** Says why the entry failed, and logs it. */
+  private void explain(int result) {
+    explanation = VmxTrace.describe(vmx.current(), result, vmx.lastFailure());
+    LOG.log(Level.DEBUG, explanation);
+  }
+
   private void decode(VmExit exit) {
     long reason = vmx.get(Vmcs.VM_EXIT_REASON);
     exit.reason = reason;
@@ -748,9 +750,7 @@ public final class VmxVcpu implements VendorVcpu {
     if ((reason & 1L << 31) != 0) {
       exit.kind = VmExit.Kind.ENTRY_FAILURE;
       launched = true;
-      VmEntryFailure f = vmx.lastFailure();
-      explanation =
-          "VM entry failed, " + ExitReason.describe((int) reason) + (f == null ? "" : ": " + f);
+      explain(InstructionError.SUCCESS);
       return;
     }
     explanation = "";

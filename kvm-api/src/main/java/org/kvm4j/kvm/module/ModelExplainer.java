@@ -1,0 +1,57 @@
+package org.kvm4j.kvm.module;
+
+import java.util.OptionalInt;
+import org.kvm4j.kvm.syscall.Explainer;
+import org.kvm4j.vmx.explain.DumpReport;
+import org.kvm4j.vmx.explain.ExitExplanation;
+
+/** Explains by the emulated processor's own rules. */
+final class ModelExplainer implements Explainer {
+  @Override
+  public String dump(String text, String cpu) {
+    return DumpReport.of(text, cpu);
+  }
+
+  @Override
+  public String exit(ExitFields f) {
+    StringBuilder text = new StringBuilder();
+    int reason = f.reason().orElse(-1);
+    f.reason().ifPresent(r -> line(text, "Exit reason", r, ExitExplanation.reason(r)));
+    if (f.reason().isPresent() && f.qualification().isPresent()) {
+      long q = f.qualification().getAsLong();
+      String words = ExitExplanation.qualification(reason, f.interruption().orElse(0), q);
+      text.append(String.format("Qualification 0x%x: %s%n", q, orNothing(words)));
+    }
+    interruption(text, "Interruption information", f.interruption(), f.interruptionError());
+    interruption(text, "IDT-vectoring information", f.vectoring(), f.vectoringError());
+    if (f.reason().isPresent() && f.instruction().isPresent()) {
+      int info = f.instruction().getAsInt();
+      line(
+          text,
+          "Instruction information",
+          info,
+          orNothing(ExitExplanation.instruction(reason, info)));
+    }
+    f.instructionError()
+        .ifPresent(
+            n ->
+                text.append(
+                    String.format(
+                        "VM-instruction error %d: %s%n", n, ExitExplanation.instructionError(n))));
+    return text.toString();
+  }
+
+  private static String orNothing(String words) {
+    return words.isEmpty() ? "exits of this reason do not define it" : words;
+  }
+
+  private static void line(StringBuilder text, String name, int value, String words) {
+    text.append(String.format("%s 0x%x: %s%n", name, value, words));
+  }
+
+  private static void interruption(
+      StringBuilder text, String name, OptionalInt info, OptionalInt error) {
+    Long code = error.isEmpty() ? null : error.getAsInt() & 0xffffffffL;
+    info.ifPresent(i -> line(text, name, i, ExitExplanation.interruption(i, code)));
+  }
+}

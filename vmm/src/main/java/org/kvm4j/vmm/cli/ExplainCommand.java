@@ -1,0 +1,243 @@
+package org.kvm4j.vmm.cli;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+import java.util.concurrent.Callable;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.syscall.Explainer;
+import org.kvm4j.kvm.syscall.KernelOptions;
+import org.kvm4j.kvm.syscall.KernelProvider;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
+
+/** {@code kvm4j explain}. */
+@Command(
+    name = "explain",
+    description =
+        "Explains a failed VM entry from a VMCS dump in the kernel's log: which checks of the SDM it"
+            + " fails, with the values, and the nearest that would pass. Or explains VM-exit"
+            + " information given by options.",
+    mixinStandardHelpOptions = true,
+    versionProvider = Version.class,
+    sortOptions = false,
+    footer = {
+      "",
+      "Linux dumps a VMCS with the parameter dump_invalid_vmcs=1 of kvm_intel; "
+          + "'kvm4j run --trace dump' does, too."
+    },
+    exitCodeListHeading = "%nExit codes:%n",
+    exitCodeList = {
+      "0:it is explained",
+      "1:kvm4j or the system below it failed, or output could not be written (a full disk)",
+      "2:the command line is wrong",
+      "3:this build has nothing that explains",
+      "4:the file cannot be read, or there is no VMCS dump in it",
+      "141:nobody reads the output any more"
+    })
+final class ExplainCommand implements Callable<Integer> {
+
+  /** No log has more of them in it that anybody would read. */
+  private static final int MOST_BYTES = 64 << 20;
+
+  private static final String STDIN = "-";
+
+  @Spec
+  @SuppressWarnings("NullAway.Init") // set by picocli
+  private CommandSpec spec;
+
+  @ParentCommand
+  @SuppressWarnings("NullAway.Init") // set by picocli
+  private Main main;
+
+  @Parameters(
+      paramLabel = "FILE",
+      arity = "0..1",
+      description = "A log with VMCS dumps; - for standard input.")
+  private @Nullable String file;
+
+  @Option(
+      names = "--cpu",
+      paramLabel = "NAME[,+f,-f]",
+      completionCandidates = CpuModels.class,
+      description =
+          "The CPU model whose capabilities count, as for 'kvm4j run' (default: what the dump says;"
+              + " else one that has every control).")
+  private @Nullable String cpu;
+
+  @Option(
+      names = "--exit-reason",
+      paramLabel = "N",
+      converter = FieldValue.Converter.class,
+      description = "An exit reason, all 32 bits of the field, to be told in words.")
+  private @Nullable FieldValue reason;
+
+  @Option(
+      names = "--qualification",
+      paramLabel = "N",
+      converter = FieldValue.Converter.class,
+      description = "Its exit qualification.")
+  private @Nullable FieldValue qualification;
+
+  @Option(
+      names = "--intr-info",
+      paramLabel = "N",
+      converter = FieldValue.Converter.class,
+      description = "Interruption information, of an exit or an entry.")
+  private @Nullable FieldValue interruption;
+
+  @Option(
+      names = "--error-code",
+      paramLabel = "N",
+      converter = FieldValue.Converter.class,
+      description = "Its error code.")
+  private @Nullable FieldValue interruptionError;
+
+  @Option(
+      names = "--idt-vectoring",
+      paramLabel = "N",
+      converter = FieldValue.Converter.class,
+      description = "IDT-vectoring information.")
+  private @Nullable FieldValue vectoring;
+
+  @Option(
+      names = "--instruction-info",
+      paramLabel = "N",
+      converter = FieldValue.Converter.class,
+      description = "VM-exit instruction information, which --exit-reason gives its format.")
+  private @Nullable FieldValue instruction;
+
+  @Option(
+      names = "--instruction-error",
+      paramLabel = "N",
+      converter = FieldValue.Converter.class,
+      description = "A VM-instruction error.")
+  private @Nullable FieldValue instructionError;
+
+  @Override
+  public Integer call() {
+    KernelProvider provider = main.environment().backends().choose(Backends.EMULATED);
+    if (CpuHelp.isAskedBy(cpu)) {
+      CpuHelp.lines(provider, String.valueOf(cpu)).forEach(spec.commandLine().getOut()::println);
+      return ExitCodes.OK;
+    }
+    Explainer explainer =
+        provider
+            .explainer()
+            .orElseThrow(
+                () -> new CommandException(ExitCodes.BACKEND, "this build has no explainer"));
+    PrintWriter out = spec.commandLine().getOut();
+    boolean fields =
+        Stream.of(reason, interruption, vectoring, instructionError).anyMatch(x -> x != null);
+    if (file == null && !fields) {
+      throw usage(
+          qualification == null && instruction == null && interruptionError == null
+              ? "explain needs a file with a VMCS dump (- for standard input), or --exit-reason"
+              : "what a qualification or instruction information says depends on --exit-reason,"
+                  + " and an error code belongs to --intr-info");
+    }
+    if (file != null && (fields || qualification != null || instruction != null)) {
+      throw usage("a file has its own exit reason: FILE cannot go with options of single fields");
+    }
+    if (file == null) {
+      out.print(explainer.exit(exitFields()));
+    } else {
+      checkCpu(provider);
+      out.print(dump(explainer, file));
+    }
+    out.flush();
+    return ExitCodes.OK;
+  }
+
+  private void checkCpu(KernelProvider provider) {
+    if (cpu == null) {
+      return;
+    }
+    Backends.options(provider, cpu, null, null); // tells what is wrong with the names
+    List<String> features;
+    try {
+      features = List.of(provider.describe(KernelOptions.CPU_FEATURE, cpu).split(" "));
+    } catch (IllegalArgumentException e) {
+      throw usage("--cpu " + cpu + ": " + e.getMessage());
+    }
+    if (!features.contains("vmx")) {
+      throw usage("--cpu " + cpu + ": that processor has no VMX");
+    }
+  }
+
+  private Explainer.ExitFields exitFields() {
+    if (reason == null && (qualification != null || instruction != null)) {
+      throw usage("what a qualification or instruction information says depends on --exit-reason");
+    }
+    return new Explainer.ExitFields(
+        int32(reason, "--exit-reason"),
+        qualification == null ? OptionalLong.empty() : OptionalLong.of(qualification.value()),
+        int32(interruption, "--intr-info"),
+        int32(interruptionError, "--error-code"),
+        int32(vectoring, "--idt-vectoring"),
+        OptionalInt.empty(),
+        int32(instruction, "--instruction-info"),
+        int32(instructionError, "--instruction-error"));
+  }
+
+  private static OptionalInt int32(@Nullable FieldValue number, String option) {
+    return number == null ? OptionalInt.empty() : OptionalInt.of(number.value32(option));
+  }
+
+  private String dump(Explainer explainer, String path) {
+    String what = path.equals(STDIN) ? "standard input" : path;
+    try {
+      return explainer.dump(
+          new String(read(path), StandardCharsets.ISO_8859_1), cpu == null ? "" : cpu);
+    } catch (IllegalArgumentException e) {
+      throw new CommandException(ExitCodes.GUEST_FILE, what + ": " + e.getMessage());
+    } catch (NoSuchFileException e) {
+      throw new CommandException(ExitCodes.GUEST_FILE, what + ": no such file");
+    } catch (IOException e) {
+      throw new CommandException(ExitCodes.GUEST_FILE, what + " cannot be read: " + e.getMessage());
+    }
+  }
+
+  private byte[] read(String path) throws IOException {
+    if (path.equals(STDIN)) {
+      return limited(main.environment().input());
+    }
+    Path of;
+    try {
+      of = Path.of(path);
+    } catch (InvalidPathException e) {
+      throw new NoSuchFileException(path);
+    }
+    if (Files.isDirectory(of)) {
+      throw new IOException("it is a directory");
+    }
+    try (InputStream in = Files.newInputStream(of)) {
+      return limited(in);
+    }
+  }
+
+  private static byte[] limited(InputStream in) throws IOException {
+    byte[] bytes = in.readNBytes(MOST_BYTES + 1);
+    if (bytes.length > MOST_BYTES) {
+      throw new IOException("it is longer than " + (MOST_BYTES >> 20) + " MB");
+    }
+    return bytes;
+  }
+
+  private static CommandException usage(String message) {
+    return new CommandException(ExitCodes.USAGE, message);
+  }
+}

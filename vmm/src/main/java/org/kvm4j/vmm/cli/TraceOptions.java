@@ -1,0 +1,197 @@
+package org.kvm4j.vmm.cli;
+
+import java.io.BufferedWriter;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.syscall.Kernel;
+import org.kvm4j.kvm.syscall.KernelOptions;
+import org.kvm4j.kvm.syscall.KernelProvider;
+import picocli.CommandLine.Option;
+
+/** The options of {@code kvm4j run} that have VMX told step by step. */
+final class TraceOptions {
+
+  private static final String DEFAULT = "vmx,entries,exits,ept";
+  private static final String ALL = "all";
+
+  /** What is told without being asked for, where the guest is a hypervisor. */
+  static final String FAILURES = "failures";
+
+  /** More is for those who ask. */
+  private static final int MOST_FAILURES = 10;
+
+  @Option(
+      names = "--trace",
+      paramLabel = "WHAT",
+      arity = "0..1",
+      fallbackValue = DEFAULT,
+      description =
+          "Tells what VMX does, a line for each step: vmx (instructions, and how they end), fields"
+              + " (VMREAD, VMWRITE), entries, exits, ept (the walk of an EPT violation), dump (the"
+              + " VMCS of an entry that fails), all; several with commas (default: ${FALLBACK-VALUE})."
+              + " Best with --bare-metal.")
+  private @Nullable String trace;
+
+  @Option(
+      names = "--trace-file",
+      paramLabel = "FILE",
+      description = "Where the trace goes (default: standard error).")
+  private @Nullable String file;
+
+  /** A trace that is being written. */
+  interface Running extends AutoCloseable {
+    /**
+     * Finishes it.
+     *
+     * @throws CommandException if it could not be written
+     */
+    @Override
+    void close();
+  }
+
+  /**
+   * Begins to trace a kernel.
+   *
+   * @param hypervisor whether entries that fail are the guest's own, and told without being asked
+   *     for
+   * @throws CommandException if there is no such category, or the kernel cannot be traced
+   */
+  Running begin(KernelProvider provider, Kernel kernel, boolean hypervisor, PrintWriter err) {
+    if (trace == null && file != null) {
+      throw usage("--trace-file needs --trace");
+    }
+    if (trace == null) {
+      if (hypervisor) {
+        kernel.trace(Set.of(FAILURES), new Failures(err));
+      }
+      return () -> {};
+    }
+    Set<String> categories = categories(provider, trace);
+    if (file == null) {
+      begin(
+          kernel,
+          categories,
+          line -> {
+            err.println(line);
+            err.flush();
+          });
+      return () -> {};
+    }
+    FileTrace to = FileTrace.create(file);
+    begin(kernel, categories, to);
+    return to;
+  }
+
+  private static void begin(Kernel kernel, Set<String> categories, Consumer<String> sink) {
+    if (!kernel.trace(categories, sink)) {
+      throw usage(cannot(kernel.name()));
+    }
+  }
+
+  private static String cannot(String backend) {
+    return "--trace is for the emulated CPU: the " + backend + " backend cannot tell";
+  }
+
+  private static Set<String> categories(KernelProvider provider, String text) {
+    List<String> known = provider.optionValues(KernelOptions.TRACE);
+    if (known.isEmpty()) {
+      throw usage(cannot(provider.name()));
+    }
+    Set<String> chosen = new LinkedHashSet<>();
+    for (String name : Arrays.asList(text.split(",", -1))) {
+      if (name.equals(ALL)) {
+        chosen.addAll(known);
+      } else if (known.contains(name)) {
+        chosen.add(name);
+      } else {
+        throw usage("unknown --trace '" + name + "'" + Nearest.hint(name, known));
+      }
+    }
+    return chosen;
+  }
+
+  private static CommandException usage(String message) {
+    return new CommandException(ExitCodes.USAGE, message);
+  }
+
+  /** Tells of the first checks that fail. */
+  private static final class Failures implements Consumer<String> {
+    private final PrintWriter err;
+    private int count;
+
+    Failures(PrintWriter err) {
+      this.err = err;
+    }
+
+    @Override
+    public void accept(String line) {
+      count++;
+      if (count <= MOST_FAILURES) {
+        err.println("kvm4j: " + line);
+      } else if (count == MOST_FAILURES + 1) {
+        err.println("kvm4j: more checks fail; --trace entries tells of all entries that do");
+      }
+      err.flush();
+    }
+  }
+
+  /** A trace in a file. */
+  private static final class FileTrace implements Consumer<String>, Running {
+    private final String name;
+    private final BufferedWriter writer;
+    private @Nullable IOException failure;
+
+    private FileTrace(String name, BufferedWriter writer) {
+      this.name = name;
+      this.writer = writer;
+    }
+
+    static FileTrace create(String name) {
+      try {
+        return new FileTrace(name, Files.newBufferedWriter(Path.of(name), StandardCharsets.UTF_8));
+      } catch (InvalidPathException e) {
+        throw usage("--trace-file " + name + ": no such file can be");
+      } catch (IOException | UncheckedIOException e) {
+        throw new CommandException(
+            ExitCodes.FAILURE, "--trace-file " + name + " cannot be written: " + e.getMessage());
+      }
+    }
+
+    @Override
+    public synchronized void accept(String line) {
+      if (failure == null) {
+        try {
+          writer.write(line);
+          writer.write('\n');
+        } catch (IOException e) {
+          failure = e;
+        }
+      }
+    }
+
+    @Override
+    public synchronized void close() {
+      try {
+        writer.close();
+      } catch (IOException e) {
+        failure = failure == null ? e : failure;
+      }
+      if (failure != null) {
+        throw new CommandException(
+            ExitCodes.FAILURE,
+            "--trace-file " + name + " could not be written: " + failure.getMessage());
+      }
+    }
+  }
+}

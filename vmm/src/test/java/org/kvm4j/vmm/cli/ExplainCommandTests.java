@@ -1,0 +1,189 @@
+package org.kvm4j.vmm.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** {@code kvm4j explain} on broken VMCSs of different kinds. */
+@Timeout(60)
+class ExplainCommandTests {
+  private static final Path DUMPS = Path.of("src/test/resources/dumps");
+
+  private final Cli cli = new Cli();
+
+  private String explain(String name, String... more) {
+    String[] arguments = new String[2 + more.length];
+    arguments[0] = "explain";
+    System.arraycopy(more, 0, arguments, 1, more.length);
+    arguments[arguments.length - 1] = DUMPS.resolve(name).toString();
+    assertEquals(0, cli.run(arguments), cli.err());
+    assertEquals("", cli.err());
+    return cli.out();
+  }
+
+  private static void assertContains(String text, String... parts) {
+    for (String part : parts) {
+      assertTrue(text.contains(part), () -> part + "\nis not in\n" + text);
+    }
+  }
+
+  @Test
+  void controls_that_cannot_be_in_a_log_with_times() {
+    assertContains(
+        explain("control-eptp.txt"),
+        "VMCS dump at line 2, of a processor that is not named",
+        "VM entry fails 2 checks.",
+        "a check of the controls failed (VMfailValid, error 7)",
+        "CONTROL_EPTP_MEMORY_TYPE  <- this is what a processor reports: VMfailValid, error 7",
+        "(SDM 27.2.1.1 \"VM-Execution Control Fields\")",
+        "EPT_POINTER=0x112015",
+        "nearest that passes: EPT_POINTER=0x112016",
+        "CONTROL_EPTP_WALK_LENGTH\n");
+  }
+
+  @Test
+  void host_state_behind_the_modules_name() {
+    assertContains(
+        explain("host-selectors.txt"),
+        "HOST_CS_SELECTOR_RPL_TI  <- this is what a processor reports: VMfailValid, error 8",
+        "HOST_CS_SELECTOR=0xb; nearest that passes: HOST_CS_SELECTOR=0x8",
+        "HOST_TR_SELECTOR_NULL\n",
+        "HOST_TR_SELECTOR=0x0; nearest that passes: HOST_TR_SELECTOR=0x8",
+        "Exit reason 0xc: HLT (HLT, 12;");
+  }
+
+  @Test
+  void a_guests_segment_in_the_journal() {
+    assertContains(
+        explain("guest-segment.txt"),
+        "a check of the guest state failed (exit reason 0x80000021)",
+        "GUEST_CS_AR_G  <- this is what a processor reports: VM exit, INVALID_GUEST_STATE (33,"
+            + " VM-entry failure), qualification 0\n",
+        "nearest that passes: GUEST_CS_AR_BYTES=0xa09b");
+  }
+
+  @Test
+  void a_guests_EFER_by_an_earlier_kernel() {
+    assertContains(
+        explain("guest-efer-earlier-kernel.txt"),
+        "GUEST_IA32_EFER_LMA  <- this is what a processor reports",
+        "GUEST_IA32_EFER=0x100, VM_ENTRY_CONTROLS=0x93fb; nearest that passes:"
+            + " GUEST_IA32_EFER=0x500");
+  }
+
+  @Test
+  void what_no_dump_has_is_not_guessed() {
+    String text = explain("guest-link-pointer.txt");
+    assertContains(
+        text,
+        "VMCS dump at line 2, of a processor of model kvm4j-v1",
+        "No check of VM entry fails, of those that can be made.",
+        "it is one of those below that cannot",
+        "  GUEST_LINK_POINTER_REVISION: VMCS_LINK_POINTER, memory\n",
+        "Qualification 0x4: the VMCS link pointer");
+  }
+
+  @Test
+  void a_CPU_model_can_be_named() {
+    String text = explain("guest-segment.txt", "--cpu", "conroe");
+    assertContains(
+        text,
+        "of a processor of model conroe",
+        "CONTROL_SECONDARY_RESERVED  (the processor of the dump passed it: it is of another model than"
+            + " this)",
+        "GUEST_CS_AR_G  <- this is what a processor reports");
+  }
+
+  @Test
+  void a_dump_may_come_from_standard_input() throws IOException {
+    cli.withInput(Files.readString(DUMPS.resolve("guest-segment.txt"), StandardCharsets.UTF_8));
+    assertEquals(0, cli.run("explain", "-"), cli.err());
+    assertContains(cli.out(), "GUEST_CS_AR_G");
+  }
+
+  @Test
+  void single_fields_are_told_in_words() {
+    assertEquals(
+        0,
+        cli.run(
+            "explain",
+            "--exit-reason",
+            "48",
+            "--qualification",
+            "0x184",
+            "--idt-vectoring",
+            "0x80000b0e",
+            "--instruction-error",
+            "7"));
+    assertEquals(
+        """
+        Exit reason 0x30: EPT violation (EPT_VIOLATION, 48; SDM 29.3.3 "EPT-Induced VM Exits")
+        Qualification 0x184: 0x184 (fetch of a page that is ---, translated linear address)
+        IDT-vectoring information 0x80000b0e: hardware exception, vector 14, error code (#PF)
+        VM-instruction error 7: VM entry with invalid control field(s)
+        """,
+        cli.out());
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '"',
+      value = {
+        "explain|explain needs a file with a VMCS dump (- for standard input), or --exit-reason|2",
+        "explain --qualification 3|what a qualification or instruction information says depends on"
+            + " --exit-reason, and an error code belongs to --intr-info|2",
+        "explain --intr-info 3 --instruction-info 3|what a qualification or instruction information"
+            + " says depends on --exit-reason|2",
+        "explain --exit-reason 0x100000000|--exit-reason has 32 bits, and 0x100000000 does not fit|2",
+        "explain --exit-reason 1 there|a file has its own exit reason: FILE cannot go with options of"
+            + " single fields|2",
+        "explain nowhere.txt|nowhere.txt: no such file|4",
+        "explain src|src cannot be read: it is a directory|4",
+        "explain pom.xml|pom.xml: there is no VMCS dump in it: no line \"*** Guest State ***\", as the"
+            + " kernel's dump_vmcs begins with|4",
+        "explain --cpu genoa pom.xml|--cpu genoa: that processor has no VMX|2",
+        "explain --cpu genoaa pom.xml|unknown CPU 'genoaa'; did you mean genoa?|2",
+      })
+  void what_is_wrong_with_a_command_line_is_one_line(String line, String message, int code) {
+    assertEquals(code, cli.run(line.split(" ")));
+    assertEquals("kvm4j: " + message + "\n", cli.err());
+    assertEquals("", cli.out());
+  }
+
+  @Test
+  void numbers_are_decimal_or_hexadecimal() {
+    assertEquals(2, cli.run("explain", "--exit-reason", "many"));
+    assertTrue(cli.err().contains("'many' is no number, such as 48 or 0x184"), cli.err());
+    Cli another = new Cli();
+    assertEquals(
+        0,
+        another.run("explain", "--exit-reason", "0x1c", "--qualification", "0xffffffffffffffff"));
+    assertFalse(another.out().isEmpty());
+  }
+
+  @Test
+  void bytes_that_are_no_text_do_no_harm(@TempDir Path directory) throws IOException {
+    Path file = directory.resolve("log");
+    byte[] bytes = new byte[4096];
+    for (int k = 0; k < bytes.length; k++) {
+      bytes[k] = (byte) (k * 31 >> 2);
+    }
+    Files.write(file, bytes);
+    assertEquals(4, cli.run("explain", file.toString()));
+    Files.writeString(file, "*** Guest State ***\nCR3 = 0x");
+    Cli another = new Cli();
+    assertEquals(0, another.run("explain", file.toString()), another.err());
+    assertContains(another.out(), "The dump has no exit reason.");
+  }
+}

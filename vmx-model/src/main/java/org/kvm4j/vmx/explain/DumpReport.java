@@ -1,0 +1,253 @@
+package org.kvm4j.vmx.explain;
+
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.cpu.profile.CpuProfiles;
+import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.vmx.entry.EntryCheck;
+import org.kvm4j.vmx.entry.VmEntry;
+import org.kvm4j.vmx.exit.ExitReason;
+import org.kvm4j.vmx.exit.InterruptionInfo;
+import org.kvm4j.vmx.explain.EntryExplanation.Finding;
+import org.kvm4j.vmx.explain.EntryExplanation.Verdict;
+import org.kvm4j.vmx.vmcs.Control;
+import org.kvm4j.vmx.vmcs.Vmcs;
+import org.kvm4j.vmx.vmcs.VmcsField;
+import org.kvm4j.vmx.vmcs.VmxCapabilities;
+
+/** What a VMCS dump tells, for people: the checks of VM entry that it fails, and its last exit. */
+public final class DumpReport {
+  /** The widest of the models, for a dump whose processor nobody names. */
+  private static final String WIDEST = "sapphire-rapids,+lam,phys-bits=52";
+
+  /** Every bit of CR4 that the SDM defines. SDM 2.5 "Control Registers". */
+  private static final long CR4_DEFINED = 0x1_1bff_7fffL;
+
+  private final StringBuilder text = new StringBuilder();
+  private final VmcsDump dump;
+  private final EntryExplanation checks;
+  private final List<Finding> failures;
+  private final List<Finding> open;
+
+  private DumpReport(VmcsDump dump, CpuModel model, VmxCapabilities capabilities) {
+    this.dump = dump;
+    this.checks = EntryExplanation.of(dump.v, dump::isKnown, model, capabilities);
+    this.failures = checks.of(Verdict.FAILS);
+    this.open = checks.of(Verdict.NOT_CHECKABLE);
+  }
+
+  /**
+   * Explains every dump in a text.
+   *
+   * @param cpu the CPU model that it is of; empty to go by what the dump says, and where it does
+   *     not by a processor that has every control there is
+   * @throws IllegalArgumentException if there is no dump in it, or no such CPU model; the message
+   *     is a line
+   */
+  public static String of(String text, String cpu) {
+    List<VmcsDump> dumps = VmcsDump.parse(text);
+    if (dumps.isEmpty()) {
+      throw new IllegalArgumentException(
+          "there is no VMCS dump in it: no line \"*** Guest State ***\", as the kernel's dump_vmcs"
+              + " begins with");
+    }
+    StringBuilder all = new StringBuilder();
+    for (VmcsDump dump : dumps) {
+      all.append(all.isEmpty() ? "" : "\n").append(of(dump, cpu.isEmpty() ? dump.cpu() : cpu));
+    }
+    return all.toString();
+  }
+
+  private static String of(VmcsDump dump, String cpu) {
+    CpuModel model = CpuProfiles.named(cpu.isEmpty() ? WIDEST : cpu);
+    if (!model.has(Feature.VMX)) {
+      throw new IllegalArgumentException("the CPU " + cpu + " has no VMX");
+    }
+    VmxCapabilities capabilities = VmxCapabilities.of(model);
+    if (cpu.isEmpty()) {
+      capabilities = capabilities.with(Control.values()).withCr4Fixed1(CR4_DEFINED);
+    }
+    DumpReport report = new DumpReport(dump, model, capabilities);
+    report.line(
+        "VMCS dump at line %d, %s",
+        dump.line(),
+        cpu.isEmpty()
+            ? "of a processor that is not named: every control counts as one that it has"
+            : "of a processor of model " + cpu);
+    report.line("");
+    report.entry();
+    report.rest();
+    report.exit();
+    return report.text.toString();
+  }
+
+  private void line(String format, @Nullable Object... arguments) {
+    text.append(format.formatted(arguments)).append('\n');
+  }
+
+  // ---- the entry
+
+  private void entry() {
+    EntryCheck.Group reported = reportedGroup();
+    Finding first = first(reported);
+    if (failures.isEmpty()) {
+      line("No check of VM entry fails, of those that can be made.");
+    } else {
+      line(
+          "VM entry fails %s.",
+          failures.size() == 1 ? "a check" : "%d checks".formatted(failures.size()));
+    }
+    if (reported != null) {
+      line("The dump itself says that %s.", says(reported));
+      if (first == null) {
+        line(
+            "None of those that can be made fails: it is one of those below that cannot, or that"
+                + " processor can do less than this one.");
+      }
+    }
+    for (Finding failure : failures) {
+      failure(failure, failure.equals(first), reported);
+    }
+    line("");
+  }
+
+  /** What failed as the dump has it, or null if it does not say. */
+  private EntryCheck.@Nullable Group reportedGroup() {
+    OptionalInt error = dump.hardwareError();
+    int code =
+        error.isPresent()
+            ? error.getAsInt()
+            : dump.isKnown(VmcsField.VM_EXIT_REASON) ? (int) dump.v[Vmcs.VM_EXIT_REASON] : 0;
+    if (code == (ExitReason.ENTRY_FAILURE | ExitReason.INVALID_GUEST_STATE.number)) {
+      return EntryCheck.Group.GUEST_STATE;
+    }
+    if (error.isEmpty()) {
+      return null;
+    }
+    return code == VmEntry.INVALID_CONTROL
+        ? EntryCheck.Group.CONTROL
+        : code == VmEntry.INVALID_HOST_STATE ? EntryCheck.Group.HOST_STATE : null;
+  }
+
+  private static String says(EntryCheck.Group group) {
+    return switch (group) {
+      case CONTROL -> "a check of the controls failed (VMfailValid, error 7)";
+      case HOST_STATE -> "a check of the host state failed (VMfailValid, error 8)";
+      case GUEST_STATE ->
+          "a check of the guest state failed (exit reason 0x80000021), and those of controls and host"
+              + " state passed";
+    };
+  }
+
+  /** The check that a processor reports: the first in their order, of the group that is told. */
+  private @Nullable Finding first(EntryCheck.@Nullable Group reported) {
+    return failures.stream()
+        .filter(f -> reported == null || f.check().group() == reported)
+        .filter(
+            f ->
+                reported != EntryCheck.Group.GUEST_STATE
+                    || !dump.isKnown(VmcsField.EXIT_QUALIFICATION)
+                    || !hasEntryFailureReason()
+                    || f.check().qualification() == dump.v[Vmcs.EXIT_QUALIFICATION])
+        .findFirst()
+        .orElse(null);
+  }
+
+  private boolean hasEntryFailureReason() {
+    return (dump.v[Vmcs.VM_EXIT_REASON] & 1L << 31) != 0;
+  }
+
+  private void failure(Finding failure, boolean isFirst, EntryCheck.@Nullable Group reported) {
+    EntryCheck check = failure.check();
+    line("");
+    line(
+        "  %s%s",
+        check.id(),
+        isFirst
+            ? "  <- this is what a processor reports: " + outcome(check, reported)
+            : reported != null && check.group().compareTo(reported) < 0
+                ? "  (the processor of the dump passed it: it is of another model than this)"
+                : "");
+    line("      %s", check.rule());
+    line(
+        "      %s%s",
+        failure.values().stream().map(EntryCheck.Value::toString).collect(Collectors.joining(", ")),
+        failure.nearest() == null ? "" : "; nearest that passes: " + failure.nearest());
+  }
+
+  private String outcome(EntryCheck check, EntryCheck.@Nullable Group reported) {
+    boolean mayBeLater =
+        open.stream()
+            .map(Finding::check)
+            .filter(c -> reported == null || c.group() == reported)
+            .anyMatch(c -> c.order() < check.order());
+    return switch (check.group()) {
+          case CONTROL -> "VMfailValid, error 7";
+          case HOST_STATE -> "VMfailValid, error 8";
+          case GUEST_STATE ->
+              "VM exit, %s, qualification %d"
+                  .formatted(
+                      ExitReason.describe(
+                          ExitReason.ENTRY_FAILURE | ExitReason.INVALID_GUEST_STATE.number),
+                      check.qualification());
+        }
+        + (mayBeLater ? ", unless one before it that cannot be made fails, too" : "");
+  }
+
+  private void rest() {
+    line("%d checks pass.", checks.of(Verdict.PASSES).size());
+    if (!open.isEmpty()) {
+      line("%d cannot be made, as the dump does not have what they depend on:", open.size());
+      for (Finding finding : open) {
+        line("  %s: %s", finding.check().id(), String.join(", ", finding.lacks()));
+      }
+    }
+    for (String problem : dump.problems()) {
+      line("not understood: %s", problem);
+    }
+    line("");
+  }
+
+  // ---- the exit
+
+  private long get(VmcsField field) {
+    return dump.v[field.ordinal()];
+  }
+
+  private void exit() {
+    if (!dump.isKnown(VmcsField.VM_EXIT_REASON)) {
+      line("The dump has no exit reason.");
+      return;
+    }
+    int reason = (int) get(VmcsField.VM_EXIT_REASON);
+    int info = (int) get(VmcsField.VM_EXIT_INTR_INFO);
+    line("Exit reason 0x%x: %s", reason, ExitExplanation.reason(reason));
+    if (dump.isKnown(VmcsField.EXIT_QUALIFICATION)) {
+      long q = get(VmcsField.EXIT_QUALIFICATION);
+      String words = ExitExplanation.qualification(reason, info, q);
+      line("Qualification 0x%x%s", q, words.isEmpty() ? "" : ": " + words);
+    }
+    interruption(
+        "VM-exit interruption information",
+        VmcsField.VM_EXIT_INTR_INFO,
+        VmcsField.VM_EXIT_INTR_ERROR_CODE);
+    interruption(
+        "IDT-vectoring information",
+        VmcsField.IDT_VECTORING_INFO_FIELD,
+        VmcsField.IDT_VECTORING_ERROR_CODE);
+    interruption(
+        "VM-entry interruption information",
+        VmcsField.VM_ENTRY_INTR_INFO_FIELD,
+        VmcsField.VM_ENTRY_EXCEPTION_ERROR_CODE);
+  }
+
+  private void interruption(String name, VmcsField field, VmcsField errorCode) {
+    int info = (int) get(field);
+    if (dump.isKnown(field) && InterruptionInfo.isValid(info)) {
+      line("%s 0x%x: %s", name, info, ExitExplanation.interruption(info, get(errorCode)));
+    }
+  }
+}

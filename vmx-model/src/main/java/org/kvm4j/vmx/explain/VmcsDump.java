@@ -1,0 +1,232 @@
+package org.kvm4j.vmx.explain;
+
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.OptionalInt;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.vmx.vmcs.Vmcs;
+import org.kvm4j.vmx.vmcs.VmcsField;
+
+/**
+ * A VMCS as far as a dump in the kernel's log tells of it: the fields that it has, and no others.
+ *
+ * <p>Lines may have whatever a log puts before them: times, host names, the module's name.
+ *
+ * <p>Source: see {@link DumpFormat}.
+ */
+public final class VmcsDump {
+  private static final String CPU_LINE = "kvm4j: CPU ";
+  private static final Pattern CPU = Pattern.compile("kvm4j: CPU (\\S+)");
+  private static final Pattern TITLE = Pattern.compile("VMCS (\\S+), last attempted VM-entry");
+  private static final Pattern HARDWARE_ERROR =
+      Pattern.compile("entry failed, hardware error 0x([0-9a-fA-F]{1,8})\\b");
+  private static final Pattern MSR_LIST = Pattern.compile("MSR (guest|host) (autoload|autostore):");
+  private static final Pattern MSR =
+      Pattern.compile("\\d+: msr=0x[0-9a-fA-F]{1,8} value=0x[0-9a-fA-F]{1,16}");
+
+  /** The fields' values by ordinal; those that are not {@link #isKnown known} are 0. */
+  public final long[] v = new long[VmcsField.COUNT];
+
+  private final BitSet known = new BitSet();
+  private final List<String> problems = new ArrayList<>();
+  private String cpu = "";
+  private int line;
+  private OptionalInt hardwareError = OptionalInt.empty();
+
+  private VmcsDump(int line) {
+    this.line = line;
+  }
+
+  /** Whether the dump has the field. */
+  public boolean isKnown(VmcsField field) {
+    return known.get(field.ordinal());
+  }
+
+  /** The CPU model that the dump is of; empty if it does not say. */
+  public String cpu() {
+    return cpu;
+  }
+
+  /** The number of the dump's first line in its text, from 1. */
+  public int line() {
+    return line;
+  }
+
+  /**
+   * What the text around the dump says of how the entry failed, if it does: a VM-instruction error
+   * number, or an exit reason with bit 31.
+   */
+  public OptionalInt hardwareError() {
+    return hardwareError;
+  }
+
+  /** What of the dump could not be read, or makes no sense, a line each. */
+  public List<String> problems() {
+    return problems;
+  }
+
+  private void set(VmcsField field, String digits, int at) {
+    boolean fits = digits.length() <= 16;
+    long value = fits ? Long.parseUnsignedLong(digits, 16) : 0;
+    if (!fits || (value & ~field.width.mask) != 0) {
+      problems.add(
+          "line %d: %s has %d bits, and 0x%s does not fit"
+              .formatted(at, field, field.width.bits, digits.toLowerCase(Locale.ROOT)));
+      return;
+    }
+    if (isKnown(field) && v[field.ordinal()] != value) {
+      problems.add(
+          "line %d: %s is 0x%x now, and was 0x%x before"
+              .formatted(at, field, value, v[field.ordinal()]));
+    }
+    v[field.ordinal()] = value;
+    known.set(field.ordinal());
+  }
+
+  /** Notes one more entry of an MSR list, which the dump counts by listing them. */
+  private void count(VmcsField field) {
+    v[field.ordinal()]++;
+    known.set(field.ordinal());
+  }
+
+  /**
+   * Reads all dumps in a text.
+   *
+   * @return in their order; empty if there is none
+   */
+  public static List<VmcsDump> parse(String text) {
+    List<VmcsDump> dumps = new ArrayList<>();
+    Reader reader = new Reader();
+    int number = 0;
+    for (String line : text.split("\\R", -1)) {
+      number++;
+      VmcsDump begun = reader.read(line, number);
+      if (begun != null) {
+        dumps.add(begun);
+      }
+    }
+    return dumps;
+  }
+
+  /** Goes through the lines of a text. */
+  private static final class Reader {
+    private static final List<DumpFormat.Line> LINES = DumpFormat.known();
+
+    private String cpu = "";
+    private int title;
+    private OptionalInt hardwareError = OptionalInt.empty();
+    private @Nullable VmcsDump dump;
+    private DumpFormat.Part part = DumpFormat.Part.GUEST;
+    private @Nullable VmcsField list;
+
+    /** Reads a line; the dump that begins with it, or null. */
+    @Nullable VmcsDump read(String line, int number) {
+      if (line.contains(DumpFormat.Part.GUEST.heading)) {
+        dump = new VmcsDump(title != 0 ? title : number);
+        dump.cpu = cpu;
+        dump.hardwareError = hardwareError;
+        title = 0;
+        cpu = "";
+        hardwareError = OptionalInt.empty();
+        part = DumpFormat.Part.GUEST;
+        list = null;
+        return dump;
+      }
+      for (DumpFormat.Part next : DumpFormat.Part.values()) {
+        if (line.contains(next.heading)) {
+          part = next;
+          list = null;
+          return null;
+        }
+      }
+      Matcher m = CPU.matcher(line);
+      if (m.find()) {
+        cpu = m.group(1);
+      } else if (TITLE.matcher(line).find()) {
+        title = number;
+      }
+      m = HARDWARE_ERROR.matcher(line);
+      if (m.find()) {
+        OptionalInt found = OptionalInt.of(Integer.parseUnsignedInt(m.group(1), 16));
+        // The VMM's message comes with the dump, before or after it.
+        if (dump != null && dump.hardwareError.isEmpty()) {
+          dump.hardwareError = found;
+        } else {
+          hardwareError = found;
+        }
+      }
+      if (dump != null) {
+        read(dump, line, number);
+      }
+      return null;
+    }
+
+    private void read(VmcsDump dump, String line, int number) {
+      Matcher m = MSR_LIST.matcher(line);
+      if (m.find()) {
+        list =
+            m.group(2).equals("autostore")
+                ? VmcsField.VM_EXIT_MSR_STORE_COUNT
+                : m.group(1).equals("guest")
+                    ? VmcsField.VM_ENTRY_MSR_LOAD_COUNT
+                    : VmcsField.VM_EXIT_MSR_LOAD_COUNT;
+        return;
+      }
+      if (list != null && MSR.matcher(line).find()) {
+        dump.count(list);
+        return;
+      }
+      list = null;
+      for (DumpFormat.Line known : LINES) {
+        if (known.part() != part) {
+          continue;
+        }
+        for (DumpFormat.Piece piece : known.pieces()) {
+          m = piece.find(line);
+          if (m.find()) {
+            for (int k = 0; k < piece.fields.size(); k++) {
+              dump.set(piece.fields.get(k), m.group(k + 1), number);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /**
+   * A dump of a VMCS in the kernel's format, and lines before it with the processor's model and how
+   * the entry failed.
+   *
+   * @param cpu name of the CPU model; empty if it has none
+   * @param processor number of the processor that tried to enter
+   * @param hardwareError a VM-instruction error number, or an exit reason with bit 31; 0 for none
+   */
+  public static String write(Vmcs vmcs, String cpu, int processor, int hardwareError) {
+    StringBuilder text = new StringBuilder();
+    if (hardwareError != 0) {
+      text.append("entry failed, hardware error 0x%x\n".formatted(hardwareError));
+    }
+    if (!cpu.isEmpty()) {
+      text.append(CPU_LINE).append(cpu).append('\n');
+    }
+    text.append(
+        "VMCS %016x, last attempted VM-entry on CPU %d\n".formatted(vmcs.address, processor));
+    vmcs.complete();
+    DumpFormat.Part part = null;
+    for (DumpFormat.Line line : DumpFormat.lines()) {
+      if (line.part() != part) {
+        part = line.part();
+        text.append(part.heading).append('\n');
+      }
+      if (line.condition().holds(vmcs.v)) {
+        line.pieces().forEach(piece -> text.append(piece.write(vmcs.v)));
+        text.append('\n');
+      }
+    }
+    return text.toString();
+  }
+}

@@ -1,0 +1,223 @@
+package org.kvm4j.vmx.explain;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.kvm4j.vmx.MinimalHypervisor;
+import org.kvm4j.vmx.vmcs.Controls;
+import org.kvm4j.vmx.vmcs.VmcsField;
+
+/** VMCS dumps as kernels print them. */
+class VmcsDumpTests {
+  private static MinimalHypervisor guest(MinimalHypervisor.Mode mode) {
+    return new MinimalHypervisor().guest(mode);
+  }
+
+  private static String dump(MinimalHypervisor h) {
+    return VmcsDump.write(h.vmcs(), "kvm4j-v1", 3, 0);
+  }
+
+  private static VmcsDump parsed(String text) {
+    List<VmcsDump> dumps = VmcsDump.parse(text);
+    assertEquals(1, dumps.size());
+    return dumps.get(0);
+  }
+
+  private static void assertKnown(long value, VmcsDump dump, VmcsField field) {
+    assertTrue(dump.isKnown(field), field.toString());
+    assertEquals(value, dump.v[field.ordinal()], field.toString());
+  }
+
+  @ParameterizedTest
+  @EnumSource(MinimalHypervisor.Mode.class)
+  void what_is_written_is_read(MinimalHypervisor.Mode mode) {
+    MinimalHypervisor h = guest(mode);
+    h.primary(Controls.CPU_BASED_TPR_SHADOW);
+    h.secondary(
+        Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES
+            | Controls.SECONDARY_EXEC_TSC_SCALING
+            | Controls.SECONDARY_EXEC_PAUSE_LOOP_EXITING);
+    h.set(VmcsField.APIC_ACCESS_ADDR, 0xfee00000L).set(VmcsField.VIRTUAL_APIC_PAGE_ADDR, 0xa000);
+    h.set(VmcsField.TPR_THRESHOLD, 7).set(VmcsField.TSC_MULTIPLIER, 1L << 48);
+    h.set(VmcsField.PLE_GAP, 128).set(VmcsField.PLE_WINDOW, 4096);
+    VmcsDump dump = parsed(dump(h));
+    assertEquals("kvm4j-v1", dump.cpu());
+    assertEquals(2, dump.line());
+    assertEquals(List.of(), dump.problems());
+    int known = 0;
+    for (VmcsField field : VmcsField.values()) {
+      if (dump.isKnown(field)) {
+        known++;
+        assertKnown(h.vmcs().read(field), dump, field);
+      }
+    }
+    assertTrue(known > 100, known + " fields");
+    for (VmcsField field :
+        List.of(
+            VmcsField.GUEST_TR_AR_BYTES,
+            VmcsField.GUEST_IA32_EFER,
+            VmcsField.HOST_TR_SELECTOR,
+            VmcsField.HOST_IA32_PAT,
+            VmcsField.VIRTUAL_APIC_PAGE_ADDR,
+            VmcsField.APIC_ACCESS_ADDR,
+            VmcsField.TPR_THRESHOLD,
+            VmcsField.PLE_WINDOW,
+            VmcsField.VIRTUAL_PROCESSOR_ID,
+            VmcsField.EXIT_QUALIFICATION)) {
+      assertTrue(dump.isKnown(field), field.toString());
+    }
+    assertFalse(dump.isKnown(VmcsField.MSR_BITMAP), "the kernel does not print it");
+    assertFalse(dump.isKnown(VmcsField.VMCS_LINK_POINTER), "the kernel does not print it");
+  }
+
+  @Test
+  void the_lines_are_as_the_kernel_has_them() {
+    MinimalHypervisor h = guest(MinimalHypervisor.Mode.LONG);
+    List<String> lines = dump(h).lines().toList();
+    for (String line :
+        List.of(
+            "VMCS 0000000000004000, last attempted VM-entry on CPU 3",
+            "*** Guest State ***",
+            "CR0: actual=0x0000000080050033, shadow=0x0000000000000000, gh_mask=0000000000000000",
+            "RFLAGS=0x00000002         DR7 = 0x0000000000000400",
+            "Sysenter RSP=0000000000000000 CS:RIP=0000:0000000000000000",
+            "CS:   sel=0x0008, attr=0x0a09b, limit=0xffffffff, base=0x0000000000000000",
+            "GDTR:                           limit=0x00000fff, base=0x0000000000030000",
+            "LDTR: sel=0x0000, attr=0x10000, limit=0x00000000, base=0x0000000000000000",
+            "EFER= 0x0000000000000d00",
+            "CS=0008 SS=0010 DS=0010 ES=0010 FS=0010 GS=0010 TR=0020",
+            "VMEntry: intr_info=00000000 errcode=00000000 ilen=00000000",
+            "        reason=00000000 qualification=0000000000000000",
+            "EPT pointer = 0x000000000001001e",
+            "Virtual processor ID = 0x0001")) {
+      assertTrue(lines.contains(line), line + "\n" + String.join("\n", lines));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "[    2.779110] ",
+        "[12345.000001] kvm_intel: ",
+        "[Sun Nov  2 14:31:05 2025] kvm_intel: ",
+        "<3>[   17.1]",
+        "Nov 02 14:31:05 host kernel: ",
+        "2025-11-02T14:31:05.123456+01:00 host kernel: [  300.5] kvm_intel: "
+      })
+  void what_a_log_puts_before_lines_does_not_matter(String prefix) {
+    MinimalHypervisor h = guest(MinimalHypervisor.Mode.PAE);
+    VmcsDump plain = parsed(dump(h));
+    VmcsDump dump =
+        parsed(dump(h).lines().map(l -> prefix + l + "\r\n").collect(Collectors.joining()));
+    assertEquals(List.of(), dump.problems());
+    for (VmcsField field : VmcsField.values()) {
+      assertEquals(plain.isKnown(field), dump.isKnown(field), field.toString());
+      assertEquals(plain.v[field.ordinal()], dump.v[field.ordinal()], field.toString());
+    }
+  }
+
+  @Test
+  void earlier_kernels_put_pieces_together_otherwise() {
+    VmcsDump dump =
+        parsed(
+            """
+            *** Guest State ***
+            EFER =     0x0000000000000d01  PAT = 0x0007040600070406
+            *** Host State ***
+            EFER = 0x0000000000000500  PAT = 0x0407050600070106
+            *** Control State ***
+            PinBased=0000007f CPUBased=b6a1edfa SecondaryExec=000000ea
+            EntryControls=0000d1ff ExitControls=002fefff
+            SVI|RVI = 00|31 TPR Threshold = 0x05
+            CR3 target0=0000000000001000 target1=0000000000002000
+            """);
+    assertKnown(0xd01, dump, VmcsField.GUEST_IA32_EFER);
+    assertKnown(0x0007040600070406L, dump, VmcsField.GUEST_IA32_PAT);
+    assertKnown(0x500, dump, VmcsField.HOST_IA32_EFER);
+    assertKnown(0x0407050600070106L, dump, VmcsField.HOST_IA32_PAT);
+    assertKnown(0x7f, dump, VmcsField.PIN_BASED_VM_EXEC_CONTROL);
+    assertKnown(0xb6a1edfaL, dump, VmcsField.CPU_BASED_VM_EXEC_CONTROL);
+    assertKnown(0xea, dump, VmcsField.SECONDARY_VM_EXEC_CONTROL);
+    assertKnown(0x2fefffL, dump, VmcsField.VM_EXIT_CONTROLS);
+    assertKnown(5, dump, VmcsField.TPR_THRESHOLD);
+    assertKnown(0x2000, dump, VmcsField.CR3_TARGET_VALUE1);
+    assertEquals(List.of(), dump.problems());
+  }
+
+  @Test
+  void what_is_no_field_is_not_taken_for_one() {
+    VmcsDump dump =
+        parsed(
+            """
+            *** Guest State ***
+            EFER= 0x0000000000000d01 (effective)
+            CR3 = 0x0000000000001000
+            *** Control State ***
+            something CR3 = 0x0000000000002000
+            """);
+    assertFalse(dump.isKnown(VmcsField.GUEST_IA32_EFER), "what KVM would have the guest see");
+    assertKnown(0x1000, dump, VmcsField.GUEST_CR3);
+  }
+
+  @Test
+  void MSR_lists_tell_their_counts() {
+    VmcsDump dump =
+        parsed(
+            """
+            *** Guest State ***
+            MSR guest autoload:
+               0: msr=0x00000600 value=0x0000000000000000
+               1: msr=0x0000038f value=0x000000070000000f
+            *** Host State ***
+            MSR host autoload:
+               0: msr=0x00000600 value=0x0000000000000000
+            """);
+    assertKnown(2, dump, VmcsField.VM_ENTRY_MSR_LOAD_COUNT);
+    assertKnown(1, dump, VmcsField.VM_EXIT_MSR_LOAD_COUNT);
+    assertFalse(dump.isKnown(VmcsField.VM_EXIT_MSR_STORE_COUNT));
+  }
+
+  @Test
+  void several_dumps_are_told_apart() {
+    MinimalHypervisor h = guest(MinimalHypervisor.Mode.LONG);
+    String one = dump(h);
+    h.set(VmcsField.GUEST_RIP, 0x1234);
+    List<VmcsDump> dumps =
+        VmcsDump.parse("a line\n" + one + "KVM: entry failed, hardware error 0x7\n" + dump(h));
+    assertEquals(2, dumps.size());
+    assertEquals(3, dumps.get(0).line());
+    assertKnown(MinimalHypervisor.CODE, dumps.get(0), VmcsField.GUEST_RIP);
+    assertKnown(0x1234, dumps.get(1), VmcsField.GUEST_RIP);
+    assertEquals(OptionalInt.of(7), dumps.get(0).hardwareError());
+    assertEquals(OptionalInt.empty(), dumps.get(1).hardwareError());
+    assertEquals(List.of(), VmcsDump.parse("no dump\nCR3 = 0x1\n"));
+  }
+
+  @Test
+  void what_makes_no_sense_is_told() {
+    VmcsDump dump =
+        parsed(
+            """
+            *** Guest State ***
+            CS:   sel=0x12345, attr=0x0a09b, limit=0xffffffff, base=0x0000000000000000
+            CR3 = 0x0000000000001000
+            CR3 = 0x0000000000002000
+            RIP = nonsense
+            """);
+    assertEquals(
+        List.of(
+            "line 2: GUEST_CS_SELECTOR has 16 bits, and 0x12345 does not fit",
+            "line 4: GUEST_CR3 is 0x2000 now, and was 0x1000 before"),
+        dump.problems());
+    assertFalse(dump.isKnown(VmcsField.GUEST_CS_SELECTOR));
+    assertFalse(dump.isKnown(VmcsField.GUEST_RIP));
+  }
+}
