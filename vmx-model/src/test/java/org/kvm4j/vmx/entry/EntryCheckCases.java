@@ -399,7 +399,7 @@ final class EntryCheckCases {
   }
 
   /** A host outside of IA-32e mode. */
-  private static void host32(MinimalHypervisor h) {
+  static void host32(MinimalHypervisor h) {
     h.cpu.cr0 = 0x80050033L;
     h.cpu.cr3 = MinimalHypervisor.PAGE_TABLE_32;
     h.cpu.cr4 = 0x2010;
