@@ -1,5 +1,7 @@
 package org.kvm4j.vmx;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Platform;
@@ -71,6 +73,14 @@ public final class MinimalHypervisor {
   public static final class Clock implements Platform {
     public long tsc;
     public int interrupt = -1;
+
+    /** Interrupts that were sent: destination and vector. */
+    public final List<String> sent = new ArrayList<>();
+
+    @Override
+    public void sendInterrupt(int destination, int vector) {
+      sent.add("%x %x".formatted(destination, vector));
+    }
 
     @Override
     public int portRead(int port, int size) {

@@ -102,6 +102,12 @@ public final class PagingContext {
    */
   public @Nullable ModificationLog log;
 
+  /**
+   * The host-physical page whose accesses are those to a virtual APIC; -1 if there is none. SDM
+   * 30.4 "Virtualizing Memory-Mapped APIC Accesses".
+   */
+  public long apicPage = -1;
+
   /** VM-execution control "mode-based execute control for EPT". */
   public boolean modeBasedExecute;
 

@@ -21,11 +21,18 @@ public final class Translation {
   public static final int LOG_FULL = 4;
 
   /**
-   * An access to the page of a virtual APIC that is not virtualized; {@link #qualification} is set.
+   * An access to the page of a virtual APIC that is not virtualized; {@link #qualification} is set,
+   * with access type {@link #GUEST_PHYSICAL_ACCESS} for one to a guest paging-structure entry.
    */
   public static final int APIC_ACCESS = 5;
 
-  /** {@link #OK}, {@link #PAGE_FAULT}, {@link #EPT_VIOLATION} or {@link #EPT_MISCONFIGURATION}. */
+  /**
+   * Bits 15:12 of the exit qualification of an APIC-access VM exit: a guest-physical access, and
+   * not the translation of a linear address.
+   */
+  public static final long GUEST_PHYSICAL_ACCESS = 15 << 12;
+
+  /** {@link #OK}, {@link #PAGE_FAULT} or one of the others above. */
   public int outcome;
 
   /** Host-physical address of the byte. */

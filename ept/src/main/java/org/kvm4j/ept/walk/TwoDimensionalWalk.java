@@ -53,6 +53,8 @@ public final class TwoDimensionalWalk {
 
   private long entryAccess;
 
+  private long apicPage;
+
   /** A walker of tables in a host-physical memory that remembers nothing between walks. */
   public TwoDimensionalWalk(PhysicalMemory memory) {
     this(memory, null);
@@ -344,12 +346,25 @@ public final class TwoDimensionalWalk {
    */
   private long entryAddress(long gpa, Translation out) {
     long hpa = ept.walkToEntry(gpa, entryRights);
-    return hpa == EptWalker.FAILED ? entryFailed(gpa, entryAccess, out) : hpa;
+    if (hpa == EptWalker.FAILED) {
+      return entryFailed(gpa, entryAccess, out);
+    }
+    return (hpa & -0x1000L) == apicPage ? apicAccess(gpa, out) : hpa;
+  }
+
+  /** SDM 30.4.6.1 "Guest-Physical Accesses to the APIC-Access Page": never virtualized. */
+  private static long apicAccess(long gpa, Translation out) {
+    out.outcome = Translation.APIC_ACCESS;
+    out.gpa = gpa;
+    out.pagingStructureAccess = true;
+    out.qualification = Translation.GUEST_PHYSICAL_ACCESS;
+    return NO_ENTRY;
   }
 
   /** Prepares for accesses through EPT. */
   private void begin(PagingContext context, int access) {
     ept.begin(context, (access & Access.NO_SIDE_EFFECTS) == 0);
+    apicPage = context.apicPage;
     boolean asWrite = (context.eptp & EptPointer.ACCESSED_DIRTY) != 0;
     entryRights = asWrite ? EptEntry.READ | EptEntry.WRITE : EptEntry.READ;
     entryAccess = asWrite ? READ_WRITE : EptViolation.READ;
@@ -364,7 +379,10 @@ public final class TwoDimensionalWalk {
       return hpa;
     }
     long now = ept.walkToEntryAfresh(gpa, EptEntry.READ | EptEntry.WRITE);
-    return now == EptWalker.FAILED ? entryFailed(gpa, READ_WRITE, out) : now;
+    if (now == EptWalker.FAILED) {
+      return entryFailed(gpa, READ_WRITE, out);
+    }
+    return (now & -0x1000L) == apicPage ? apicAccess(gpa, out) : now;
   }
 
   private long entryFailed(long gpa, long kind, Translation out) {

@@ -196,6 +196,12 @@ final class BarePlatform extends GuestPlatform {
   }
 
   @Override
+  public void sendInterrupt(int destination, int vector) {
+    vcpu.interrupts.send(destination, vector);
+    lookAtInterrupts();
+  }
+
+  @Override
   public void taskPriorityChanged(int cr8) {
     vcpu.interrupts.setCr8(cr8);
     lookAtInterrupts();

@@ -162,6 +162,22 @@ final class VcpuInterrupts implements ApicOwner {
     }
   }
 
+  /**
+   * A fixed interrupt to another local APIC.
+   *
+   * @param destination of 32 bits, of which xAPIC mode takes 15:8
+   */
+  void send(int destination, int vector) {
+    if (apic != null) {
+      lock();
+      try {
+        apic.sendFixed(destination, vector);
+      } finally {
+        unlock();
+      }
+    }
+  }
+
   /** KVM_INTERRUPT with a local APIC of the module. */
   int queueExternal(int vector) {
     if (hasPics()) {

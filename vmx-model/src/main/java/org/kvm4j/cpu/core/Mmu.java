@@ -50,12 +50,6 @@ public final class Mmu {
   /** The space of the current VPID, EPTP and PCID. */
   public TlbSpace space;
 
-  /**
-   * The physical page whose accesses are those to a virtual APIC; -1 if there is none. SDM 30.4
-   * "Virtualizing Memory-Mapped APIC Accesses".
-   */
-  public long apicPage = -1;
-
   /** VPID of the current operation; 0 in root operation. */
   public int vpid;
 
@@ -488,7 +482,7 @@ public final class Mmu {
     linear = cpu.masked(linear);
     int first = Math.min(size, 0x1000 - ((int) linear & 0xfff));
     if (!translate(wrap(linear), dataAccess | Access.WRITE)
-        || (translation.hpa & PAGE) == apicPage
+        || (translation.hpa & PAGE) == context.apicPage
         || !memory.isBacked(translation.hpa, first)) {
       return false;
     }
@@ -928,7 +922,7 @@ public final class Mmu {
       return e;
     }
     translate(linear, fetchAccess);
-    if ((translation.hpa & PAGE) == apicPage) {
+    if ((translation.hpa & PAGE) == context.apicPage) {
       apic(linear, 1, 2);
     }
     return tlb.fill(space, fetch, linear, translation, memory) ? fetch[slot] : null;
@@ -1017,7 +1011,7 @@ public final class Mmu {
     if (!translate(linear, access)) {
       return;
     }
-    if ((translation.hpa & PAGE) == apicPage) {
+    if ((translation.hpa & PAGE) == context.apicPage) {
       if ((access & Access.WRITE) != 0) {
         requireAlone();
       }
@@ -1082,7 +1076,7 @@ public final class Mmu {
       return devices().read(translation.gpa, size);
     }
     long hpa = translation.hpa;
-    if ((hpa & PAGE) == apicPage) {
+    if ((hpa & PAGE) == context.apicPage) {
       return apic(linear, size, 0).readApic((int) hpa & 0xfff, size);
     }
     tlb.fill(space, which, linear, translation, memory);
@@ -1134,9 +1128,11 @@ public final class Mmu {
       return;
     }
     long hpa = translation.hpa;
-    if ((hpa & PAGE) == apicPage) {
+    if ((hpa & PAGE) == context.apicPage) {
       GuestMode g = apic(linear, size, 1);
       requireAlone();
+      // A repeated instruction stops after this iteration.
+      cpu.attention = 1;
       g.writeApic((int) hpa & 0xfff, size, value);
       return;
     }
@@ -1170,8 +1166,7 @@ public final class Mmu {
     if (walk.loadPdptes(context, cr3, context.pdpte, translation)) {
       return true;
     }
-    if (translation.outcome == Translation.EPT_VIOLATION
-        || translation.outcome == Translation.EPT_MISCONFIGURATION) {
+    if (translation.outcome != Translation.PAGE_FAULT) {
       throw nested();
     }
     return false;

@@ -42,6 +42,14 @@ public interface Platform {
   /** The end of the interrupt acknowledged last, as a write of the local APIC's EOI register. */
   default void endInterrupt() {}
 
+  /**
+   * Sends a fixed, edge-triggered interrupt by the local APIC outside of the processor.
+   *
+   * @param destination of 32 bits, physical; in xAPIC mode the local APIC takes bits 15:8 for it
+   * @param vector 0 to 255
+   */
+  default void sendInterrupt(int destination, int vector) {}
+
   /** INIT was carried out outside of VMX operation. */
   default void initialized() {}
 

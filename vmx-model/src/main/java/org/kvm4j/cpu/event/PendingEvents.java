@@ -28,6 +28,10 @@ public final class PendingEvents {
     if (!c.left) {
       trapsAndInterrupts(c, requests);
     }
+    if (!c.left && c.guest != null) {
+      // What was delivered may have pushed its frame there.
+      c.guest.afterApicAccess();
+    }
   }
 
   /**

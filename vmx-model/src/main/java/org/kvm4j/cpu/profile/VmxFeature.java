@@ -38,6 +38,7 @@ public enum VmxFeature {
   /** CR3-load exiting may be 0, and so for the other three of these. */
   CR3_LOAD_NOEXIT(Word.PROCESSOR_BASED, 15),
   CR3_STORE_NOEXIT(Word.PROCESSOR_BASED, 16),
+  TERTIARY_CTLS(Word.PROCESSOR_BASED, 17),
   CR8_LOAD_EXIT(Word.PROCESSOR_BASED, 19),
   CR8_STORE_EXIT(Word.PROCESSOR_BASED, 20),
   /** Use TPR shadow. */
@@ -76,6 +77,8 @@ public enum VmxFeature {
   /** Mode-based execute control for EPT. */
   MBEC(Word.SECONDARY, 22),
   TSC_SCALING(Word.SECONDARY, 25),
+
+  IPI_VIRT(Word.TERTIARY, 4),
 
   EPTP_SWITCHING(Word.VM_FUNCTION, 0),
 
@@ -123,6 +126,7 @@ public enum VmxFeature {
     PIN_BASED,
     PROCESSOR_BASED,
     SECONDARY,
+    TERTIARY,
     VM_FUNCTION,
     VM_EXIT,
     VM_ENTRY,
@@ -143,6 +147,7 @@ public enum VmxFeature {
       vmx-apicv-x2apic vmx-flexpriority
       vmx-apicv-register vmx-flexpriority
       vmx-apicv-vid vmx-flexpriority vmx-intr-exit
+      vmx-ipi-virt vmx-flexpriority
       vmx-posted-intr vmx-apicv-vid vmx-exit-ack-intr
       vmx-ept vmx-page-walk-4
       vmx-unrestricted-guest vmx-ept vmx-store-lma
@@ -192,6 +197,7 @@ public enum VmxFeature {
       EnumSet<VmxFeature> needed = EnumSet.noneOf(VmxFeature.class);
       switch (f.word) {
         case SECONDARY -> needed.add(SECONDARY_CTLS);
+        case TERTIARY -> needed.add(TERTIARY_CTLS);
         case VM_FUNCTION -> needed.add(VMFUNC);
         case EPT_VPID -> needed.add(f.bit < 32 ? EPT : VPID);
         default -> {}

@@ -23,6 +23,7 @@ final class ControlChecks {
     ControlChecks all = new ControlChecks(checks);
     all.execution();
     all.virtualApic();
+    all.ipis();
     all.ept();
     all.exit();
     all.entry();
@@ -212,17 +213,18 @@ final class ControlChecks {
         .readsSecondary();
     execution(
             "CONTROL_APIC_WITHOUT_TPR_SHADOW",
-            "If the TPR shadow is not used, virtualize x2APIC mode, APIC-register virtualization and"
-                + " virtual-interrupt delivery are 0.")
+            "If the TPR shadow is not used, virtualize x2APIC mode, APIC-register virtualization,"
+                + " virtual-interrupt delivery and IPI virtualization are 0.")
         .readsSecondary()
-        .reads(VmcsField.CPU_BASED_VM_EXEC_CONTROL)
+        .reads(VmcsField.CPU_BASED_VM_EXEC_CONTROL, VmcsField.TERTIARY_VM_EXEC_CONTROL)
         .passes(
             c ->
                 c.primary(Controls.CPU_BASED_TPR_SHADOW)
                     || !c.secondary(
-                        Controls.SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE
-                            | Controls.SECONDARY_EXEC_APIC_REGISTER_VIRT
-                            | Controls.SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY));
+                            Controls.SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE
+                                | Controls.SECONDARY_EXEC_APIC_REGISTER_VIRT
+                                | Controls.SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
+                        && !c.tertiary(Controls.TERTIARY_EXEC_IPI_VIRT));
     execution(
             "CONTROL_X2APIC_AND_APIC_ACCESSES",
             "If x2APIC mode is virtualized, APIC accesses are not.")
@@ -265,6 +267,33 @@ final class ControlChecks {
             0x3f,
             c -> c.pin(Controls.PIN_BASED_POSTED_INTR))
         .reads(VmcsField.PIN_BASED_VM_EXEC_CONTROL);
+  }
+
+  private void ipis() {
+    address(
+            execution(
+                "CONTROL_PID_POINTER_TABLE",
+                "If IPIs are virtualized, the PID-pointer table's address is 8-byte aligned and within"
+                    + " the physical-address width."),
+            VmcsField.PID_POINTER_TABLE,
+            7,
+            c -> c.tertiary(Controls.TERTIARY_EXEC_IPI_VIRT))
+        .reads(VmcsField.CPU_BASED_VM_EXEC_CONTROL, VmcsField.TERTIARY_VM_EXEC_CONTROL);
+    execution(
+            "CONTROL_PID_POINTER_TABLE_END",
+            "If IPIs are virtualized, the last entry of the PID-pointer table is within the"
+                + " physical-address width.")
+        .reads(
+            VmcsField.LAST_PID_POINTER_INDEX,
+            VmcsField.PID_POINTER_TABLE,
+            VmcsField.CPU_BASED_VM_EXEC_CONTROL,
+            VmcsField.TERTIARY_VM_EXEC_CONTROL)
+        .passes(
+            c ->
+                !c.tertiary(Controls.TERTIARY_EXEC_IPI_VIRT)
+                    || c.isPhysical(
+                        c.v[Vmcs.PID_POINTER_TABLE] + 8 * c.v[Vmcs.LAST_PID_POINTER_INDEX], 0))
+        .nearest(c -> 0);
   }
 
   private static int vtprClass(EntryContext c) {

@@ -102,6 +102,11 @@ public final class EntryContext {
     return (NonRootOperation.secondary(v) & mask) != 0;
   }
 
+  /** Reads CPU_BASED_VM_EXEC_CONTROL and TERTIARY_VM_EXEC_CONTROL. */
+  boolean tertiary(long mask) {
+    return (NonRootOperation.tertiary(v) & mask) != 0;
+  }
+
   /** Reads VM_EXIT_CONTROLS. */
   boolean exit(int mask) {
     return ((int) v[Vmcs.VM_EXIT_CONTROLS] & mask) != 0;

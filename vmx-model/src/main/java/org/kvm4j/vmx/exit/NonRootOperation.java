@@ -132,7 +132,8 @@ public final class NonRootOperation implements GuestMode {
     this.cpu = cpu;
     this.memory = cpu.mmu.memory;
     this.msrLists = new MsrLists(cpu);
-    this.virtualApic = new VirtualApic(memory);
+    this.virtualApic =
+        new VirtualApic(memory, cpu.platform, capabilities.physicalAddressReserved());
     this.timerShift = capabilities.preemptionTimerShift();
     this.hasEptpIndex = capabilities.allows(Control.EPT_VIOLATION_VE);
     this.vmcs = new Vmcs(-1);
@@ -182,8 +183,8 @@ public final class NonRootOperation implements GuestMode {
       timerEnd = (now >>> timerShift) + v[Vmcs.VMX_PREEMPTION_TIMER_VALUE];
       cpu.platform.preemptionTimerStarted((timerEnd << timerShift) - now);
     }
-    virtualApic.enter(v, primary, secondary);
-    cpu.mmu.apicPage = virtualApic.accessPage();
+    virtualApic.enter(v, primary, secondary, tertiary(v));
+    cpu.mmu.context.apicPage = virtualApic.accessPage();
     watch = w;
     pauseFirst = 0;
     pauseLast = 0;
@@ -197,6 +198,13 @@ public final class NonRootOperation implements GuestMode {
                 & (Controls.CPU_BASED_ACTIVATE_SECONDARY_CONTROLS & 0xffffffffL))
             != 0
         ? (int) v[Vmcs.SECONDARY_VM_EXEC_CONTROL]
+        : 0;
+  }
+
+  /** The tertiary controls in force: 0 unless they are activated. */
+  public static long tertiary(long[] v) {
+    return (v[Vmcs.CPU_BASED_VM_EXEC_CONTROL] & Controls.CPU_BASED_ACTIVATE_TERTIARY_CONTROLS) != 0
+        ? v[Vmcs.TERTIARY_VM_EXEC_CONTROL]
         : 0;
   }
 
@@ -693,7 +701,9 @@ public final class NonRootOperation implements GuestMode {
   public boolean windowPending() {
     return watch != 0 && open() != 0
         || virtualApic.hasNews()
-            && (virtualApic.exits() || virtualApic.isPending() && takesVirtualInterrupt());
+            && (virtualApic.exits()
+                || virtualApic.hasWritten()
+                || virtualApic.isPending() && takesVirtualInterrupt());
   }
 
   /** 30.2.2 "Virtual-Interrupt Delivery". */
@@ -708,6 +718,7 @@ public final class NonRootOperation implements GuestMode {
 
   @Override
   public boolean afterApicAccess() {
+    virtualApic.emulateWrite();
     if (!virtualApic.exits()) {
       return false;
     }
@@ -814,7 +825,11 @@ public final class NonRootOperation implements GuestMode {
 
   @Override
   public boolean monitorTrap() {
-    if (cpu.left || virtualApic.exits() || !steps() && (watch & WATCH_MONITOR_TRAP) == 0) {
+    if (cpu.left) {
+      return false;
+    }
+    virtualApic.emulateWrite();
+    if (virtualApic.exits() || !steps() && (watch & WATCH_MONITOR_TRAP) == 0) {
       return false;
     }
     return boundaryExit(37);
@@ -888,14 +903,22 @@ public final class NonRootOperation implements GuestMode {
     } else if (t.outcome == Translation.APIC_ACCESS) {
       v[Vmcs.GUEST_LINEAR_ADDRESS] = fault.linear;
       v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = cpu.faultLength;
-      long offset = t.qualification & 0xfff;
-      leave(44, deliveryType >= 0 ? offset | 3 << 12 : t.qualification, rip, rf, 0);
+      leave(44, apicAccessQualification(t), rip, rf, 0);
     } else if (t.outcome == Translation.LOG_FULL) {
       boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
       leave(62, unblockedNmi ? 1 << 12 : 0, rip, rf, 0);
     } else {
       leave(49, 0, rip, rf, 0);
     }
+  }
+
+  /** Of an APIC access, whose type is another in the delivery of an event. */
+  private long apicAccessQualification(Translation t) {
+    if (deliveryType < 0) {
+      return t.qualification;
+    }
+    boolean physical = (t.qualification & 15 << 12) == Translation.GUEST_PHYSICAL_ACCESS;
+    return physical ? 10 << 12 : t.qualification & 0xfff | 3 << 12;
   }
 
   private static final long LINEAR_VALID = 1 << 7;
@@ -1241,7 +1264,7 @@ public final class NonRootOperation implements GuestMode {
     Cpu c = cpu;
     c.guest = null;
     c.left = true;
-    c.mmu.apicPage = -1;
+    c.mmu.context.apicPage = -1;
     c.shadow = 0;
     c.activity = Cpu.ACTIVE;
     c.pendingDebug = 0;

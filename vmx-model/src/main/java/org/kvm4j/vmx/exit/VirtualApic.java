@@ -1,5 +1,6 @@
 package org.kvm4j.vmx.exit;
 
+import org.kvm4j.cpu.core.Platform;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.vmx.vmcs.Controls;
 import org.kvm4j.vmx.vmcs.Vmcs;
@@ -31,15 +32,25 @@ final class VirtualApic {
   private static final int DIVIDE_CONFIGURATION = 0x3e0;
   private static final int SELF_IPI = 0x3f0;
 
-  // Of VICR_LO: what makes it a fixed, edge-triggered IPI to itself.
-  private static final int ICR_FORM = 0xfff0_0000 | 1 << 17 | 1 << 16 | 0xf << 12 | 7 << 8;
+  // Of VICR_LO: what is 0 in a fixed, edge-triggered IPI: reserved bits, delivery status, trigger
+  // mode, delivery mode.
+  private static final int ICR_RESERVED = 0xfff0_0000 | 3 << 16 | 1 << 13;
+  private static final int ICR_FORM = ICR_RESERVED | 1 << 12 | 1 << 15 | 7 << 8;
+  private static final int ICR_LOGICAL = 1 << 11;
   private static final int ICR_SELF = 1 << 18;
   private static final int ICR_SHORTHAND = 3 << 18;
 
-  // Offset of the outstanding-notification bit in the posted-interrupt descriptor, in bytes.
+  // The posted-interrupt descriptor: bytes to the word with outstanding notification (ON),
+  // suppressed notification (SN), notification vector and destination.
   private static final int NOTIFICATION = 32;
+  private static final long ON = 1;
+  private static final long SN = 2;
+
+  private static final int LOWEST_VECTOR = 16;
 
   private final PhysicalMemory memory;
+  private final Platform platform;
+  private final long physicalReserved;
   private long[] v = {};
 
   private boolean shadow;
@@ -47,6 +58,7 @@ final class VirtualApic {
   private boolean x2apic;
   private boolean registers;
   private boolean delivery;
+  private boolean ipis;
   private boolean window;
   private long page;
 
@@ -58,18 +70,29 @@ final class VirtualApic {
   /** A virtual interrupt is recognized as pending. SDM 30.2.1. */
   private boolean pending;
 
-  /** Either of these. */
+  /** Where the operation that is under way has written the APIC-access page; -1 if it has not. */
+  private int written = -1;
+
+  private int writtenSize;
+
+  /** Any of these. */
   private boolean news;
 
-  VirtualApic(PhysicalMemory memory) {
+  /**
+   * @param physicalReserved bits that no physical address has
+   */
+  VirtualApic(PhysicalMemory memory, Platform platform, long physicalReserved) {
     this.memory = memory;
+    this.platform = platform;
+    this.physicalReserved = physicalReserved;
   }
 
   /** VM entry: takes the controls over, and looks at what is pending. */
-  void enter(long[] fields, int primary, int secondary) {
+  void enter(long[] fields, int primary, int secondary, long tertiary) {
     v = fields;
     exitReason = 0;
     pending = false;
+    written = -1;
     news = false;
     shadow = (primary & Controls.CPU_BASED_TPR_SHADOW) != 0;
     if (!shadow) {
@@ -77,12 +100,14 @@ final class VirtualApic {
       x2apic = false;
       registers = false;
       delivery = false;
+      ipis = false;
       return;
     }
     accesses = (secondary & Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES) != 0;
     x2apic = (secondary & Controls.SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE) != 0;
     registers = (secondary & Controls.SECONDARY_EXEC_APIC_REGISTER_VIRT) != 0;
     delivery = (secondary & Controls.SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY) != 0;
+    ipis = (tertiary & Controls.TERTIARY_EXEC_IPI_VIRT) != 0;
     window = (primary & Controls.CPU_BASED_INTR_WINDOW_EXITING) != 0;
     page = v[Vmcs.VIRTUAL_APIC_PAGE_ADDR];
     if (delivery) {
@@ -106,6 +131,11 @@ final class VirtualApic {
     exitReason = reason.number;
     news = true;
     exitQualification = qualification;
+  }
+
+  /** Whether a write to the APIC-access page is to be followed up: see {@link #emulateWrite}. */
+  boolean hasWritten() {
+    return written >= 0;
   }
 
   /** Whether there is anything to look at between instructions; asked at every dispatch. */
@@ -211,10 +241,57 @@ final class VirtualApic {
     evaluate();
   }
 
+  /** A write of the interrupt command register: to itself, to another, or to be emulated. */
+  private void virtualizeCommand(int command, int destination) {
+    int shorthand = command & ICR_SHORTHAND;
+    boolean plain = (command & ICR_FORM) == 0;
+    if (plain && delivery && shorthand == ICR_SELF && (command & 0xf0) != 0) {
+      virtualizeSelf(command & 0xff);
+    } else if (!(plain && ipis && shorthand == 0 && (command & ICR_LOGICAL) == 0)
+        || !virtualizeIpi(command & 0xff, destination)) {
+      exit(ExitReason.APIC_WRITE, ICR);
+    }
+  }
+
+  /**
+   * 30.1.6 "IPI Virtualization".
+   *
+   * @param destination the virtual APIC's ID
+   * @return false if the interrupt cannot be posted
+   */
+  private boolean virtualizeIpi(int vector, int destination) {
+    if (vector < LOWEST_VECTOR
+        || Integer.compareUnsigned(destination, (int) v[Vmcs.LAST_PID_POINTER_INDEX]) > 0) {
+      return false;
+    }
+    long pointer = memory.readLong(v[Vmcs.PID_POINTER_TABLE] + 8L * destination);
+    if ((pointer & (physicalReserved | 0x3f)) != 1) {
+      return false;
+    }
+    long descriptor = pointer & ~0x3fL;
+    setBits(descriptor + 8 * (vector >> 6), 1L << (vector & 63));
+    long info = memory.readLong(descriptor + NOTIFICATION);
+    while ((info & (ON | SN)) == 0) {
+      if (memory.compareAndSetLong(descriptor + NOTIFICATION, info, info | ON)) {
+        platform.sendInterrupt((int) (info >>> 32), (int) (info >>> 16) & 0xff);
+        break;
+      }
+      info = memory.readLong(descriptor + NOTIFICATION);
+    }
+    return true;
+  }
+
+  private void setBits(long hpa, long bits) {
+    long word;
+    do {
+      word = memory.readLong(hpa);
+    } while (!memory.compareAndSetLong(hpa, word, word | bits));
+  }
+
   /** 30.2.1 "Evaluation of Pending Virtual Interrupts". */
   private void evaluate() {
     pending = !window && (requesting() & 0xf0) > (register(PPR) & 0xf0);
-    news = pending || exits();
+    news = pending || exits() || hasWritten();
   }
 
   /** 30.2.2 "Virtual-Interrupt Delivery": the vector, which is in service now. */
@@ -225,7 +302,7 @@ final class VirtualApic {
     set(IRR, vector, false);
     setStatus(vector, highest(IRR));
     pending = false;
-    news = exits();
+    news = exits() || hasWritten();
     return vector;
   }
 
@@ -235,7 +312,7 @@ final class VirtualApic {
     long word;
     do {
       word = memory.readLong(descriptor + NOTIFICATION);
-    } while (!memory.compareAndSetLong(descriptor + NOTIFICATION, word, word & ~1L));
+    } while (!memory.compareAndSetLong(descriptor + NOTIFICATION, word, word & ~ON));
     int requested = requesting();
     for (int k = 0; k < 4; k++) {
       long posted = memory.getAndSetLong(descriptor + 8 * k, 0);
@@ -273,6 +350,10 @@ final class VirtualApic {
     if (!shadow || size > 4 || (offset & 15) + size > 4) {
       return false;
     }
+    if (hasWritten() && !(write && offset == written && size == writtenSize)) {
+      // One operation (an instruction, an iteration, an event's delivery) writes one place.
+      return false;
+    }
     int register = offset & ~15;
     if (register == TPR) {
       return true;
@@ -296,7 +377,7 @@ final class VirtualApic {
                 || !write && register >= ISR && register < ERROR_STATUS;
       };
     }
-    return write && delivery && (register == EOI || register == ICR);
+    return write && (delivery && register == EOI || (delivery || ipis) && register == ICR);
   }
 
   long read(int offset, int size) {
@@ -304,12 +385,24 @@ final class VirtualApic {
     return value >>> 8 * (offset & 3) & (1L << 8 * size) - 1;
   }
 
-  /** A write, and 30.4.3.2 "APIC-Write Emulation". */
+  /** A write; what follows from it comes after the operation that it is part of. */
   void write(int offset, int size, long value) {
     for (int k = 0; k < size; k++) {
       memory.writeByte(page + offset + k, (byte) (value >>> 8 * k));
     }
-    int register = offset & ~15;
+    written = offset;
+    writtenSize = size;
+    news = true;
+  }
+
+  /** 30.4.3.2 "APIC-Write Emulation", after an operation that has written. */
+  void emulateWrite() {
+    if (!hasWritten()) {
+      return;
+    }
+    int register = written & ~15;
+    written = -1;
+    news = pending || exits();
     switch (register) {
       case TPR -> {
         memory.writeInt(page + TPR, register(TPR) & 0xff);
@@ -323,18 +416,7 @@ final class VirtualApic {
           exit(ExitReason.APIC_WRITE, EOI);
         }
       }
-      case ICR -> {
-        int command = register(ICR);
-        boolean self =
-            (command & ICR_FORM) == 0
-                && (command & ICR_SHORTHAND) == ICR_SELF
-                && (command & 0xf0) != 0;
-        if (delivery && self) {
-          virtualizeSelf(command & 0xff);
-        } else {
-          exit(ExitReason.APIC_WRITE, ICR);
-        }
-      }
+      case ICR -> virtualizeCommand(register(ICR), register(ICR_HIGH) >>> 24);
       case ICR_HIGH -> memory.writeInt(page + ICR_HIGH, register(ICR_HIGH) & 0xff000000);
       default -> exit(ExitReason.APIC_WRITE, register);
     }
@@ -357,19 +439,31 @@ final class VirtualApic {
       return false;
     }
     int register = (msr & 0xff) << 4;
-    return register == TPR || delivery && (register == EOI || register == SELF_IPI);
+    return switch (register) {
+      case TPR -> true;
+      case EOI, SELF_IPI -> delivery;
+      case ICR -> ipis;
+      default -> false;
+    };
   }
 
   /** WRMSR of such a register; false for #GP(0). */
   boolean writeMsr(int msr, long value) {
     int register = (msr & 0xff) << 4;
-    if (register == EOI ? value != 0 : value >>> 8 != 0) {
+    long reserved =
+        switch (register) {
+          case EOI -> -1;
+          case ICR -> ICR_RESERVED & 0xffffffffL;
+          default -> ~0xffL;
+        };
+    if ((value & reserved) != 0) {
       return false;
     }
     memory.writeLong(page + register, value);
     switch (register) {
       case TPR -> virtualizeTaskPriority();
       case EOI -> virtualizeEnd();
+      case ICR -> virtualizeCommand((int) value, (int) (value >>> 32));
       default -> {
         if ((value & 0xf0) != 0) {
           virtualizeSelf((int) value);

@@ -168,6 +168,7 @@ public final class VmxCapabilities {
       case PIN_BASED -> ControlWord.PIN_BASED;
       case PROCESSOR_BASED -> ControlWord.PROCESSOR_BASED;
       case SECONDARY -> ControlWord.SECONDARY;
+      case TERTIARY -> ControlWord.TERTIARY;
       case VM_FUNCTION -> ControlWord.VM_FUNCTION;
       case VM_EXIT -> ControlWord.VM_EXIT;
       case VM_ENTRY -> ControlWord.VM_ENTRY;

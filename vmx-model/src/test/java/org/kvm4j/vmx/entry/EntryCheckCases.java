@@ -190,6 +190,25 @@ final class EntryCheckCases {
         h -> h.clear(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_ACK_INTR_ON_EXIT));
     fails("CONTROL_POSTED_INTERRUPTS", LONG, posted, h -> h.set(VmcsField.POSTED_INTR_NV, 0x100));
     address("CONTROL_POSTED_INTERRUPT_DESCRIPTOR", VmcsField.POSTED_INTR_DESC_ADDR, posted, 0x20);
+    Consumer<MinimalHypervisor> ipis =
+        h -> {
+          shadow.accept(h);
+          h.primary(Controls.CPU_BASED_ACTIVATE_TERTIARY_CONTROLS);
+          h.set(VmcsField.TERTIARY_VM_EXEC_CONTROL, Controls.TERTIARY_EXEC_IPI_VIRT);
+          h.set(VmcsField.PID_POINTER_TABLE, 0xb008);
+          h.set(VmcsField.LAST_PID_POINTER_INDEX, 0xffff);
+        };
+    fails(
+        "CONTROL_APIC_WITHOUT_TPR_SHADOW",
+        LONG,
+        ipis,
+        h -> h.clear(VmcsField.CPU_BASED_VM_EXEC_CONTROL, Controls.CPU_BASED_TPR_SHADOW));
+    address("CONTROL_PID_POINTER_TABLE", VmcsField.PID_POINTER_TABLE, ipis, 4);
+    fails(
+        "CONTROL_PID_POINTER_TABLE_END",
+        LONG,
+        ipis,
+        h -> h.set(VmcsField.PID_POINTER_TABLE, (1L << h.model.physicalAddressBits()) - 8));
   }
 
   private static void withoutEpt(MinimalHypervisor h) {

@@ -5,9 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.vmx.MinimalHypervisor.CODE;
 import static org.kvm4j.vmx.MinimalHypervisor.IDT;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.LONG;
+import static org.kvm4j.vmx.MinimalHypervisor.Mode.PAE;
+import static org.kvm4j.vmx.MinimalHypervisor.Mode.PROTECTED;
 
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.vmx.MinimalHypervisor;
 import org.kvm4j.vmx.vmcs.Controls;
@@ -32,7 +37,7 @@ class VirtualApicTests {
   private static final int[] INC_EBX = {0xff, 0xc3};
   private static final int[] STI_NOP = {0xfb, 0x90};
 
-  private final MinimalHypervisor h = new MinimalHypervisor();
+  private MinimalHypervisor h = new MinimalHypervisor();
 
   private static int[] join(int[]... parts) {
     return Arrays.stream(parts).flatMapToInt(Arrays::stream).toArray();
@@ -210,6 +215,207 @@ class VirtualApicTests {
     assertEquals(ExitReason.VMCALL, h.run());
     assertEquals(0x30, register(TPR));
     assertEquals(MinimalHypervisor.STACK + 2, h.get(VmcsField.GUEST_RSP));
+  }
+
+  /** An operation that has written writes the same place or exits, and then nothing follows. */
+  @Test
+  void aSecondWriteOfAnInstructionToAnotherPlaceExits() {
+    h.guest(PROTECTED);
+    h.primary(Controls.CPU_BASED_TPR_SHADOW);
+    h.secondary(
+        Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES
+            | Controls.SECONDARY_EXEC_APIC_REGISTER_VIRT);
+    h.set(VmcsField.VIRTUAL_APIC_PAGE_ADDR, PAGE);
+    h.set(VmcsField.APIC_ACCESS_ADDR, ACCESS);
+    h.set(VmcsField.GUEST_RSP, ACCESS + TPR + 4);
+    h.code(0x60); // pusha
+    h.cpu.r[Cpu.RAX] = 0x1234_5678;
+    exits(ExitReason.APIC_ACCESS, 1 << 12 | TPR - 4, 0);
+    assertEquals(0x1234_5678, register(TPR), "written, and not taken for a task priority");
+  }
+
+  @Test
+  void aReadAfterAWriteOfTheSameInstructionExits() {
+    guest(
+        Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES
+            | Controls.SECONDARY_EXEC_APIC_REGISTER_VIRT,
+        // xadd [ACCESS + TPR], eax reads first, and runs through.
+        join(new int[] {0x0f, 0xc1, 0x04, 0x25}, little(ACCESS + TPR)),
+        VMCALL);
+    set(TPR, 0x10);
+    h.cpu.r[Cpu.RAX] = 0x20;
+    assertEquals(ExitReason.VMCALL, h.run());
+    assertEquals(0x30, register(TPR));
+    assertEquals(0x10, h.cpu.r[Cpu.RAX]);
+    // ENTER with a level pushes, and then reads a frame pointer.
+    h = new MinimalHypervisor();
+    h.guest(PROTECTED);
+    h.primary(Controls.CPU_BASED_TPR_SHADOW);
+    h.secondary(
+        Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES
+            | Controls.SECONDARY_EXEC_APIC_REGISTER_VIRT);
+    h.set(VmcsField.VIRTUAL_APIC_PAGE_ADDR, PAGE);
+    h.set(VmcsField.APIC_ACCESS_ADDR, ACCESS);
+    h.set(VmcsField.GUEST_RSP, ACCESS + TPR + 4);
+    h.cpu.r[Cpu.RBP] = ACCESS + 0x34;
+    h.code(0xc8, 0, 0, 2); // enter 0, 2
+    assertEquals(ExitReason.APIC_ACCESS, h.run());
+    assertEquals(0x30, h.qualification(), "a read that would be virtualized otherwise");
+  }
+
+  /** Each iteration is an operation of its own. */
+  @Test
+  void anIterationIsFollowedUpBeforeTheNext() {
+    guest(Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, new int[] {0xf3, 0xab} /* rep stosd */);
+    h.cpu.r[Cpu.RCX] = 3;
+    h.cpu.r[Cpu.RDI] = ACCESS + TPR;
+    h.cpu.r[Cpu.RAX] = 0x1234_5678;
+    exits(ExitReason.APIC_ACCESS, 1 << 12 | TPR + 4, 0);
+    assertEquals(2, h.cpu.r[Cpu.RCX]);
+    assertEquals(0x78, register(TPR), "what followed from the first");
+  }
+
+  // ---- 30.4.6 accesses to the APIC-access page that are no translations of linear addresses ----
+
+  private static final long FAR = 1 << 30;
+
+  /** Linear addresses from 1 GByte on go by a page directory in the APIC-access page. */
+  private void walksThroughThePage() {
+    h.memory.writeLong(MinimalHypervisor.PAGE_TABLES + 0x1008, ACCESS | 7);
+    h.memory.writeLong(ACCESS, 0x87);
+  }
+
+  @Test
+  void aPageWalkThroughThePageExits() {
+    int[] far = join(new int[] {0x8b, 0x04, 0x25}, little((int) FAR + 0x50000)); // mov eax, [..]
+    guest(Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, INC_EBX, far, VMCALL);
+    walksThroughThePage();
+    exits(ExitReason.APIC_ACCESS, 15 << 12, 2);
+    h.set(VmcsField.APIC_ACCESS_ADDR, 0x65000);
+    assertEquals(ExitReason.VMCALL, h.run());
+  }
+
+  @Test
+  void aPageWalkInTheDeliveryOfAnEventHasItsOwnType() {
+    guest(Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, new int[] {0x0f, 0x0b}); // ud2
+    walksThroughThePage();
+    h.memory.writeLong(
+        IDT + 16 * 6, HANDLER & 0xffff | 8 << 16 | 0x8e00L << 32 | (long) HANDLER >> 16 << 48);
+    h.set(VmcsField.GUEST_RSP, FAR + 0x58000);
+    exits(ExitReason.APIC_ACCESS, 10 << 12, 0);
+    assertEquals(
+        InterruptionInfo.of(InterruptionInfo.HARDWARE_EXCEPTION, 6, false),
+        (int) h.get(VmcsField.IDT_VECTORING_INFO_FIELD));
+  }
+
+  @Test
+  void aLoadOfPdptesFromThePageExits() {
+    h.guest(PAE);
+    h.secondary(Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES);
+    h.set(VmcsField.APIC_ACCESS_ADDR, ACCESS);
+    h.code(join(new int[] {0xb8}, little(ACCESS), new int[] {0x0f, 0x22, 0xd8})); // mov cr3, eax
+    exits(ExitReason.APIC_ACCESS, 15 << 12, 5);
+  }
+
+  // ---- 30.1.6 IPI virtualization ----
+
+  private static final int PID_TABLE = 0x66000;
+  private static final int OTHER_DESCRIPTOR = 0x67040;
+  private static final int ICR_HIGH = 0x310;
+
+  private void ipis(int secondary, int[]... code) {
+    guest(secondary, code);
+    h.primary(Controls.CPU_BASED_ACTIVATE_TERTIARY_CONTROLS);
+    h.set(VmcsField.TERTIARY_VM_EXEC_CONTROL, Controls.TERTIARY_EXEC_IPI_VIRT);
+    h.set(VmcsField.PID_POINTER_TABLE, PID_TABLE);
+    h.set(VmcsField.LAST_PID_POINTER_INDEX, 3);
+    h.memory.writeLong(PID_TABLE + 8 * 2, OTHER_DESCRIPTOR | 1);
+    h.memory.writeLong(OTHER_DESCRIPTOR + 32, 0x0000_0305_00f2_0000L);
+  }
+
+  private long posted(int vector) {
+    return h.memory.readLong(OTHER_DESCRIPTOR + 8 * (vector >> 6)) >>> (vector & 63) & 1;
+  }
+
+  @Test
+  void anIpiIsPostedAndNotifiedOnce() {
+    ipis(
+        Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES
+            | Controls.SECONDARY_EXEC_APIC_REGISTER_VIRT,
+        store(ICR_HIGH, 2 << 24),
+        store(ICR, 0x4071), // fixed, edge, assert
+        store(ICR, 0x10),
+        VMCALL);
+    assertEquals(ExitReason.VMCALL, h.run());
+    assertEquals(1, posted(0x71));
+    assertEquals(1, posted(0x10));
+    assertEquals(0x0000_0305_00f2_0001L, h.memory.readLong(OTHER_DESCRIPTOR + 32));
+    assertEquals(List.of("305 f2"), h.clock.sent);
+  }
+
+  @Test
+  void aSuppressedNotificationIsNotSent() {
+    ipis(Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, store(ICR, 0x71), VMCALL);
+    set(ICR_HIGH, 2 << 24);
+    h.memory.writeLong(OTHER_DESCRIPTOR + 32, 0x0000_0305_00f2_0002L);
+    assertEquals(ExitReason.VMCALL, h.run());
+    assertEquals(1, posted(0x71));
+    assertEquals(2, h.memory.readLong(OTHER_DESCRIPTOR + 32) & 3);
+    assertEquals(List.of(), h.clock.sent);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "0x0f, 2", // an illegal vector
+    "0x71, 4", // beyond the table
+    "0x71, 0", // no pointer
+    "0x471, 2", // an NMI
+    "0x871, 2", // a logical destination
+    "0x8071, 2", // level-triggered
+    "0x80071, 2", // all
+    "0x40071, 2", // itself, without virtual-interrupt delivery
+    "0x2071, 2", // a reserved bit
+    "0x1071, 2" // delivery status
+  })
+  void whatCannotBePostedExits(String command, int destination) {
+    int[] write = store(ICR, Integer.decode(command));
+    ipis(Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, write, VMCALL);
+    set(ICR_HIGH, destination << 24);
+    exits(ExitReason.APIC_WRITE, ICR, write.length);
+    assertEquals(Integer.decode(command), register(ICR));
+    assertEquals(List.of(), h.clock.sent);
+  }
+
+  @Test
+  void aPointerWithReservedBitsIsNone() {
+    int[] write = store(ICR, 0x71);
+    ipis(Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, write);
+    set(ICR_HIGH, 2 << 24);
+    h.memory.writeLong(PID_TABLE + 8 * 2, OTHER_DESCRIPTOR | 3);
+    exits(ExitReason.APIC_WRITE, ICR, write.length);
+    h.memory.writeLong(PID_TABLE + 8 * 2, 1L << 50 | OTHER_DESCRIPTOR | 1);
+    h.set(VmcsField.GUEST_RIP, CODE);
+    exits(ExitReason.APIC_WRITE, ICR, write.length);
+  }
+
+  @Test
+  void theMsrOfX2apicModePostsToAnIdOf32Bits() {
+    int[] icr = {0xb9, 0x30, 0x08, 0, 0, 0xb8, 0x71, 0, 0, 0, 0xba, 2, 0, 0, 0, 0x0f, 0x30};
+    h.memory.fill(MinimalHypervisor.MSR_BITMAP, 4096, (byte) 0);
+    ipis(Controls.SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, icr, VMCALL);
+    h.primary(Controls.CPU_BASED_USE_MSR_BITMAPS);
+    assertEquals(ExitReason.VMCALL, h.run());
+    assertEquals(1, posted(0x71));
+    assertEquals(2L << 32 | 0x71, h.memory.readLong(PAGE + ICR));
+    icr[14] = 1; // an ID beyond the table
+    h.code(icr);
+    h.set(VmcsField.GUEST_RIP, CODE);
+    exits(ExitReason.APIC_WRITE, ICR, icr.length);
+    icr[8] = 2; // a reserved bit
+    h.code(icr);
+    h.set(VmcsField.GUEST_RIP, CODE);
+    h.set(VmcsField.EXCEPTION_BITMAP, 1 << 13);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
   }
 
   // ---- 30.2 virtual interrupts ----

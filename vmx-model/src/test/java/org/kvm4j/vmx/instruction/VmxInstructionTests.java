@@ -352,7 +352,7 @@ class VmxInstructionTests {
   }
 
   @ParameterizedTest
-  @ValueSource(longs = {0x6fff, 0x7000, 0x8000, 0x1_0000_6800L, -1, 0x6801, 0x0003, 0x2034, 0x4030})
+  @ValueSource(longs = {0x6fff, 0x7000, 0x8000, 0x1_0000_6800L, -1, 0x6801, 0x0003, 0x2036, 0x4030})
   void unsupported_components_fail(long encoding) {
     cpu.r[Cpu.RCX] = encoding;
     failsValid(InstructionError.UNSUPPORTED_COMPONENT, VMREAD_RBX_RCX);

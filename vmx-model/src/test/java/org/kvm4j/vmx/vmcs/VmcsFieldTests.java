@@ -190,7 +190,7 @@ class VmcsFieldTests {
     assertFalse(
         VmcsField.GUEST_IA32_EFER.exists(all.without(Control.ENTRY_LOAD_EFER, Control.SAVE_EFER)));
     assertTrue(VmcsField.GUEST_RIP.exists(all));
-    assertFalse(VmcsField.TERTIARY_VM_EXEC_CONTROL.exists(all));
+    assertFalse(VmcsField.SPP_TABLE_POINTER.exists(all));
     assertFalse(VmcsField.SHARED_EPT_POINTER.exists(all.with(Control.values())));
   }
 

@@ -61,11 +61,13 @@ class VmxCapabilitiesTests {
           Control.ENABLE_VM_FUNCTIONS,
           Control.EPTP_SWITCHING,
           Control.EPT_VIOLATION_VE,
+          Control.IPI_VIRTUALIZATION,
           Control.SAVE_EFER
         }) {
       assertTrue(all.allows(control), control.name());
     }
-    for (Control control : new Control[] {Control.IPI_VIRTUALIZATION, Control.ENTRY_TO_SMM}) {
+    for (Control control :
+        new Control[] {Control.SUB_PAGE_WRITE_PERMISSIONS, Control.ENTRY_TO_SMM}) {
       assertFalse(all.allows(control), control.name());
     }
   }

@@ -691,6 +691,15 @@ public final class LocalApic {
     return true;
   }
 
+  /**
+   * Sends a fixed, edge-triggered interrupt to a physical destination; ICR stays as it is.
+   *
+   * @param destination in x2APIC mode all of it, in xAPIC mode bits 15:8
+   */
+  public void sendFixed(int destination, int vector) {
+    send(vector, isWide() ? destination : destination >>> 8 & 0xff);
+  }
+
   private void send(int command, int destination) {
     ApicMessage m = ApicMessage.command(command, destination);
     if (m.mode() <= ApicMessage.LOWEST_PRIORITY && m.vector() < FIRST_VECTOR) {

@@ -65,6 +65,19 @@ class LocalApicTests {
     assertEquals(0x4f, apic.pending());
   }
 
+  /** What IPI virtualization sends by the processor itself. */
+  @Test
+  void anInterruptOfTheProcessorLeavesTheCommandRegister() {
+    Rig two = new Rig(2);
+    Rig.Processor sender = two.cpu(0).enable();
+    Rig.Processor other = two.cpu(1).enable();
+    sender.write(ICR_HIGH, 5 << 24);
+    sender.apic.sendFixed(0x7701ff, 0x61);
+    assertEquals(0x61, other.serve(), "xAPIC mode takes bits 15:8");
+    assertEquals(5 << 24, sender.read(ICR_HIGH));
+    assertEquals(0, sender.read(ICR));
+  }
+
   @Test
   void requestsBeforeServiceAreOne() {
     fixed(0x40);
