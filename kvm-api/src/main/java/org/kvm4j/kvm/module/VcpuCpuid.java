@@ -52,11 +52,16 @@ final class VcpuCpuid {
 
   /**
    * What a processor may have and a virtual CPU is not told of: nested virtualization is not built,
-   * MONITOR and MWAIT do nothing in a guest, OSXSAVE follows CR4, and of TSC-deadline mode, which
-   * needs a local APIC in the kernel, a capability tells.
+   * MONITOR and MWAIT do nothing in a guest, UMWAIT and TPAUSE are not enabled, OSXSAVE follows
+   * CR4, and of TSC-deadline mode, which needs a local APIC in the kernel, a capability tells.
    */
   private static final Feature[] WITHHELD = {
-    Feature.VMX, Feature.SVM, Feature.MONITOR, Feature.OSXSAVE, Feature.TSC_DEADLINE
+    Feature.VMX,
+    Feature.SVM,
+    Feature.MONITOR,
+    Feature.WAITPKG,
+    Feature.OSXSAVE,
+    Feature.TSC_DEADLINE
   };
 
   /** Of leaf 0DH, sub-leaf 1, EAX: XSAVEC or XSAVES, which make EBX a size. */

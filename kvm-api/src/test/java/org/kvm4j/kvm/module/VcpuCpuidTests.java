@@ -26,14 +26,14 @@ class VcpuCpuidTests {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"kvm4j-v1", "kvm4j-32", "sierra-forest", "genoa"})
+  @ValueSource(strings = {"kvm4j-v1", "kvm4j-32", "sierra-forest", "genoa", "westmere", "haswell"})
   void a_virtual_cpu_is_told_of_what_the_processor_has_but_what_is_withheld(String name) {
     CpuProfile model = CpuProfiles.named(name);
     VcpuCpuid cpuid = supported(model);
     for (Feature f : Feature.values()) {
       boolean expected =
           switch (f) {
-            case VMX, SVM, MONITOR, OSXSAVE, TSC_DEADLINE -> false;
+            case VMX, SVM, MONITOR, WAITPKG, OSXSAVE, TSC_DEADLINE -> false;
             // The interrupt chips are software, whatever the processor has.
             case HYPERVISOR, APIC, X2APIC -> true;
             // So is this MSR; a model that is too old for leaf 7 cannot tell.

@@ -16,6 +16,10 @@ public final class Msrs {
   public long sysenterEsp;
   public long sysenterEip;
   public long tscAux;
+
+  /** IA32_UMWAIT_CONTROL. */
+  public long umwaitControl;
+
   public long pat;
   public long apicBase;
   public long debugCtl;
@@ -49,6 +53,7 @@ public final class Msrs {
     sysenterEsp = 0;
     sysenterEip = 0;
     tscAux = 0;
+    umwaitControl = 0;
     pat = 0x0007040600070406L;
     apicBase = 0xfee00900L;
     debugCtl = 0;

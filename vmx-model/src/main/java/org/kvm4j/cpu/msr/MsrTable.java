@@ -28,6 +28,7 @@ public final class MsrTable {
   public static final int IA32_PRED_CMD = 0x49;
   public static final int IA32_BIOS_UPDT_TRIG = 0x79;
   public static final int IA32_BIOS_SIGN_ID = 0x8b;
+  public static final int IA32_UMWAIT_CONTROL = 0xe1;
   public static final int IA32_MTRRCAP = 0xfe;
   public static final int IA32_ARCH_CAPABILITIES = 0x10a;
   public static final int IA32_FLUSH_CMD = 0x10b;
@@ -449,6 +450,13 @@ public final class MsrTable {
         c -> c.msr.kernelGsBase,
         canonical((c, v) -> c.msr.kernelGsBase = v));
 
+    row(
+        IA32_UMWAIT_CONTROL,
+        "IA32_UMWAIT_CONTROL",
+        "UMWAIT—User Level Monitor Wait",
+        with(Feature.WAITPKG),
+        c -> c.msr.umwaitControl,
+        bits(LOW32 & ~2L, (c, v) -> c.msr.umwaitControl = v));
     row(
         IA32_PKRS,
         "IA32_PKRS",

@@ -139,7 +139,7 @@ public final class CpuProfiles {
             .purpose("a recent server, as far as it is built: AVX2, FMA, AES, SHA, GFNI, VAES, LAM")
             .signature(6, 0xaf, 3)
             .physicalAddressBits(52)
-            .features(union(COMMON, INTEL, VECTORS, set("CLDEMOTE LAM")))
+            .features(union(COMMON, INTEL, VECTORS, set("WAITPKG CLDEMOTE LAM")))
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
             .caches(
                 new int[] {1, 1, 8, 64},
@@ -270,7 +270,7 @@ public final class CpuProfiles {
             .purpose("without AVX-512 and AMX: 5 levels, PKS, SHA, GFNI, VAES; all of VMX here")
             .signature(6, 0x8f, 8)
             .physicalAddressBits(52)
-            .features(union(COMMON, INTEL, VECTORS, set("CLDEMOTE")))
+            .features(union(COMMON, INTEL, VECTORS, set("WAITPKG CLDEMOTE")))
             .vmx(RECENT_VMX)
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
             .caches(

@@ -77,6 +77,7 @@ public enum VmxFeature {
   /** Mode-based execute control for EPT. */
   MBEC(Word.SECONDARY, 22),
   TSC_SCALING(Word.SECONDARY, 25),
+  ENABLE_USER_WAIT_PAUSE(Word.SECONDARY, 26),
 
   IPI_VIRT(Word.TERTIARY, 4),
 
@@ -164,6 +165,7 @@ public enum VmxFeature {
       vmx-rdtscp-exit rdtscp
       vmx-rdrand-exit rdrand
       vmx-rdseed-exit rdseed
+      vmx-enable-user-wait-pause waitpkg
       vmx-invpcid-exit invpcid
       vmx-xsaves xsaves
       vmx-exit-load-pkrs pks
@@ -176,7 +178,6 @@ public enum VmxFeature {
       Set.of(
           "vmx-nested-exception",
           "vmx-encls-exit",
-          "vmx-enable-user-wait-pause",
           "vmx-exit-load-perf-global-ctrl",
           "vmx-exit-clear-bndcfgs",
           "vmx-exit-clear-rtit-ctl",

@@ -12,9 +12,9 @@ import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.ept.tlb.Tlb;
 
 /**
- * CPUID, counters, MSRs, caches, TLB, HLT, MONITOR and MWAIT, protection keys. SDM Vol. 2, each
- * instruction's page; Vol. 3, "Relative Priority of Faults and VM Exits": undefined instructions
- * and privilege come before VM exits, the rest after.
+ * CPUID, counters, MSRs, caches, TLB, HLT, MONITOR and MWAIT and their kin, protection keys. SDM
+ * Vol. 2, each instruction's page; Vol. 3, "Relative Priority of Faults and VM Exits": undefined
+ * instructions and privilege come before VM exits, the rest after.
  */
 final class ProcessorInstructions {
   private static final long LOW32 = 0xffffffffL;
@@ -40,6 +40,9 @@ final class ProcessorInstructions {
     Handlers.put(Opcode.WBNOINVD, ProcessorInstructions::privilegedExits);
     Handlers.put(Opcode.MONITOR, ProcessorInstructions::monitor);
     Handlers.put(Opcode.MWAIT, ProcessorInstructions::mwait);
+    Handlers.put(Opcode.UMONITOR, ProcessorInstructions::umonitor);
+    Handlers.put(Opcode.UMWAIT, ProcessorInstructions::userWait);
+    Handlers.put(Opcode.TPAUSE, ProcessorInstructions::userWait);
     Handlers.put(Opcode.SERIALIZE, (c, i) -> {});
     Handlers.put(Opcode.RDPKRU, ProcessorInstructions::rdpkru);
     Handlers.put(Opcode.WRPKRU, ProcessorInstructions::wrpkru);
@@ -305,6 +308,28 @@ final class ProcessorInstructions {
     if (((int) cpu.r[Cpu.RCX] & ~1) != 0) {
       throw cpu.gp(0);
     }
+  }
+
+  /** Its address is accessed as by a load of a byte. */
+  private static void umonitor(Cpu cpu, Instruction i) {
+    checkDefined(cpu, i);
+    long offset = Operands.truncate(cpu.r[i.reg0], i.addressSize);
+    cpu.mmu.probeRead(cpu.linear(i.segment, offset, 1, false), 1);
+  }
+
+  /**
+   * UMWAIT and TPAUSE: waiting may end at any time, and does at once; not by IA32_UMWAIT_CONTROL.
+   */
+  private static void userWait(Cpu cpu, Instruction i) {
+    checkDefined(cpu, i);
+    checkTimeStamp(cpu);
+    if (exit(cpu, i)) {
+      return;
+    }
+    if ((Operands.gpr(cpu, i.reg0, 4) & ~1L) != 0) {
+      throw cpu.gp(0);
+    }
+    cpu.setLazyFlags(0);
   }
 
   // ---- protection keys ----

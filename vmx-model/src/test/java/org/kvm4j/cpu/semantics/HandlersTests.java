@@ -17,7 +17,6 @@ class HandlersTests {
   private static final Set<Feature> REFUSED =
       EnumSet.of(
           Feature.RDPRU,
-          Feature.WAITPKG,
           Feature.MONITORX,
           Feature.RTM,
           Feature.SMX,

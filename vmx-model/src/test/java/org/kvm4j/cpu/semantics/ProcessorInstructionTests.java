@@ -12,7 +12,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.msr.Msr;
 import org.kvm4j.cpu.msr.MsrTable;
@@ -277,6 +279,29 @@ class ProcessorInstructionTests {
   }
 
   // ---- waiting ----
+
+  @Test
+  void user_waits_end_at_once() {
+    String tpause = "660faef1";
+    String umwait = "f20faef1";
+    String umonitor = "f30faef0";
+    SystemMachine m = SystemMachine.long64(3, "sapphire-rapids");
+    for (String wait : new String[] {tpause, umwait}) {
+      m.cpu.r[Cpu.RCX] = 1;
+      m.cpu.setLazyFlags(Flags.ARITHMETIC);
+      assertNull(m.fault(wait));
+      assertEquals(0, m.cpu.rflags() & Flags.ARITHMETIC, "not ended by IA32_UMWAIT_CONTROL");
+      m.cpu.r[Cpu.RCX] = 2;
+      assertEquals(GP, m.fault(wait));
+      m.cpu.r[Cpu.RCX] = 0;
+      m.cpu.cr4 |= ControlBits.CR4_TSD;
+      assertEquals(GP, m.fault(wait));
+      m.cpu.cr4 &= ~ControlBits.CR4_TSD;
+    }
+    m.cpu.r[Cpu.RAX] = 1L << 60;
+    assertEquals(GP, m.fault(umonitor), "an address that is not canonical");
+    assertEquals(UD, SystemMachine.long64(3).fault(tpause));
+  }
 
   @Test
   void monitor_and_mwait() {

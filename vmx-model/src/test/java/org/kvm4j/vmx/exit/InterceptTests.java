@@ -16,11 +16,15 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.engine.Interpreter;
+import org.kvm4j.cpu.profile.CpuProfile;
+import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.vmx.MinimalHypervisor;
 import org.kvm4j.vmx.instruction.InstructionError;
 import org.kvm4j.vmx.vmcs.Controls;
 import org.kvm4j.vmx.vmcs.VmcsField;
+import org.kvm4j.vmx.vmcs.VmxCapabilities;
 
 /** Each instruction that exits, by its control and without; what the exit records. */
 class InterceptTests {
@@ -577,6 +581,37 @@ class InterceptTests {
       h.set(VmcsField.EXCEPTION_BITMAP, 1 << 6);
       assertEquals(ExitReason.EXCEPTION_NMI, h.run());
       assertEquals(0x80000306L, h.get(VmcsField.VM_EXIT_INTR_INFO));
+    }
+  }
+
+  private static final int[] TPAUSE_ECX = {0x66, 0x0f, 0xae, 0xf1};
+  private static final int[] UMWAIT_ECX = {0xf2, 0x0f, 0xae, 0xf1};
+  private static final int[] UMONITOR_RCX = {0xf3, 0x0f, 0xae, 0xf1};
+
+  /** SDM 26.3, TPAUSE, UMONITOR, UMWAIT. */
+  @Test
+  void user_waits_are_undefined_unless_enabled_and_exit_as_rdtsc_does() {
+    CpuProfile model = CpuProfiles.named("sapphire-rapids");
+    MinimalHypervisor h = new MinimalHypervisor(model, VmxCapabilities.of(model));
+    for (int[] code : new int[][] {TPAUSE_ECX, UMWAIT_ECX, UMONITOR_RCX}) {
+      boolean waits = code != UMONITOR_RCX;
+      h.guest(LONG);
+      h.clear(VmcsField.SECONDARY_VM_EXEC_CONTROL, Controls.SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE);
+      h.set(VmcsField.EXCEPTION_BITMAP, 1 << Vector.UD);
+      h.code(code[0], code[1], code[2], code[3], 0x0f, 0x01, 0xc1);
+      h.cpu.r[Cpu.RCX] = 1;
+      assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+      h.secondary(Controls.SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE);
+      assertEquals(ExitReason.VMCALL, h.run());
+      h.guest(LONG);
+      h.secondary(Controls.SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE);
+      h.primary(Controls.CPU_BASED_RDTSC_EXITING);
+      ExitReason expected = code == TPAUSE_ECX ? ExitReason.TPAUSE : ExitReason.UMWAIT;
+      assertEquals(waits ? expected : ExitReason.VMCALL, h.run());
+      if (waits) {
+        assertEquals(4, h.length());
+        assertEquals(1, h.get(VmcsField.VMX_INSTRUCTION_INFO) >> 3 & 15, "ECX");
+      }
     }
   }
 
