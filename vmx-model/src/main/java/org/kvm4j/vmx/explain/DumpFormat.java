@@ -40,6 +40,7 @@ final class DumpFormat {
   /** Text with fields. */
   static final class Piece {
     private static final Pattern FIELD = Pattern.compile("\\{([A-Z0-9_]+):(\\d+)}");
+    private static final Pattern SPACE = Pattern.compile(" *= *| +");
 
     final String template;
     final List<VmcsField> fields = new ArrayList<>();
@@ -61,27 +62,22 @@ final class DumpFormat {
       this.pattern = Pattern.compile(regex.toString());
     }
 
+    /** Text, with any number of spaces where there are some, and around an equals sign. */
     private static void literal(StringBuilder regex, String text) {
       String rest = text.endsWith("0x") ? text.substring(0, text.length() - 2) : text;
-      StringBuilder word = new StringBuilder();
-      for (int k = 0; k < rest.length(); k++) {
-        char c = rest.charAt(k);
-        if (c == ' ' || c == '=') {
-          flush(regex, word);
-          regex.append(c == '=' ? "\\s*=\\s*" : "\\s*");
-        } else {
-          word.append(c);
-        }
+      Matcher m = SPACE.matcher(rest);
+      int end = 0;
+      while (m.find()) {
+        regex.append(quoted(rest.substring(end, m.start())));
+        // Possessive: nothing else begins with a space, so that no line takes long.
+        regex.append(m.group().contains("=") ? "\\s*+=\\s*+" : "\\s*+");
+        end = m.end();
       }
-      flush(regex, word);
-      regex.append("(?:0x)?");
+      regex.append(quoted(rest.substring(end))).append("(?:0x)?");
     }
 
-    private static void flush(StringBuilder regex, StringBuilder word) {
-      if (!word.isEmpty()) {
-        regex.append(Pattern.quote(word.toString()));
-        word.setLength(0);
-      }
+    private static String quoted(String text) {
+      return text.isEmpty() ? "" : Pattern.quote(text);
     }
 
     /** The piece with the fields' values. */

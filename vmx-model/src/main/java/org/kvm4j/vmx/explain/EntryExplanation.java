@@ -140,7 +140,7 @@ public final class EntryExplanation {
         tryValue(field, 0);
         each(unknown, 0, false);
         tryValue(field, -1);
-        for (int high = 0; high < field.width.bits; high++) {
+        for (int high = 0; high < field.width.bits && !(passed && failed); high++) {
           for (int low = 0; low <= high; low++) {
             long bits = 1L << high | 1L << low;
             // The other unknown fields are all ones, or all zeros.

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.OptionalInt;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -219,5 +220,15 @@ class VmcsDumpTests {
         dump.problems());
     assertFalse(dump.isKnown(VmcsField.GUEST_CS_SELECTOR));
     assertFalse(dump.isKnown(VmcsField.GUEST_RIP));
+  }
+
+  /** Whatever a line is, reading it takes time in proportion to its length. */
+  @Test
+  @Timeout(20)
+  void long_lines_of_spaces_are_read() {
+    String spaces = " ".repeat(100_000);
+    VmcsDump dump =
+        parsed("*** Guest State ***\nGDTR:" + spaces + "limit" + spaces + "nothing\nCR3 = 0x1\n");
+    assertKnown(1, dump, VmcsField.GUEST_CR3);
   }
 }
