@@ -1,5 +1,8 @@
 package org.kvm4j.kvm.module;
 
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.util.EnumSet;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
@@ -17,6 +20,8 @@ import org.kvm4j.vmx.explain.VmxTrace;
  * Each virtual CPU has a logical processor of its own, so a machine has as many as are asked for.
  */
 public final class HostMachine {
+  private static final Logger LOG = System.getLogger("org.kvm4j.kvm");
+
   private final PhysicalMemory memory;
   private final FrameAllocator frames;
   private final CpuModel model;
@@ -71,9 +76,12 @@ public final class HostMachine {
     tracing = new Tracing(categories, sink);
   }
 
-  /** A processor is there. */
+  /** A processor is there. On bare metal entries that fail are logged, if nothing else is told. */
   void made(LogicalProcessor processor, int number) {
     Tracing t = tracing;
+    if (t == null && bare && LOG.isLoggable(Level.DEBUG)) {
+      t = new Tracing(EnumSet.of(VmxTrace.Category.FAILURES), line -> LOG.log(Level.DEBUG, line));
+    }
     if (t != null) {
       processor.vmx.observe(
           new VmxTrace(processor.cpu, number, modelName, t.categories(), t.sink()));

@@ -1,0 +1,192 @@
+package org.kvm4j.vmx.explain;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Objects;
+import org.junit.jupiter.api.Test;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.CpuException;
+import org.kvm4j.cpu.decode.Decoder;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.vmx.MinimalHypervisor;
+import org.kvm4j.vmx.exit.InterruptionInfo;
+import org.kvm4j.vmx.explain.VmxTrace.Category;
+import org.kvm4j.vmx.vmcs.VmcsField;
+
+/** What is told of VMX instructions, entries and exits, and what is not asked for. */
+class VmxTraceTests {
+  private static final long OPERAND = 0x60000;
+
+  private final MinimalHypervisor h =
+      new MinimalHypervisor().guest(MinimalHypervisor.Mode.LONG).code(0x0f, 0xa2, 0xf4);
+  private final List<String> lines = new ArrayList<>();
+
+  private void trace(Category first, Category... rest) {
+    h.vmx.observe(new VmxTrace(h.cpu, 1, "kvm4j-v1", EnumSet.of(first, rest), lines::add));
+  }
+
+  /** Executes an instruction of the host; RAX is the address of its memory operand. */
+  private void execute(int... code) {
+    for (int k = 0; k < code.length; k++) {
+      h.memory.writeByte(MinimalHypervisor.HOST_CODE + k, (byte) code[k]);
+    }
+    Instruction i =
+        new Decoder(h.model.features())
+            .decode(
+                Objects.requireNonNull(h.memory.bank(0)),
+                (int) MinimalHypervisor.HOST_CODE,
+                (int) MinimalHypervisor.HOST_CODE + 16,
+                h.cpu.codeSize);
+    h.cpu.instructionRip = MinimalHypervisor.HOST_CODE;
+    h.cpu.rip = h.cpu.instructionRip + i.length;
+    h.cpu.r[Cpu.RAX] = OPERAND;
+    h.vmx.execute(i);
+  }
+
+  @Test
+  void instructions_tell_their_operands_and_how_they_end() {
+    trace(Category.VMX);
+    h.memory.writeLong(OPERAND, 0x4001);
+    execute(0x0f, 0xc7, 0x30); // VMPTRLD
+    execute(0x0f, 0xc7, 0x38); // VMPTRST
+    h.memory.writeLong(OPERAND, 5);
+    h.cpu.r[Cpu.RCX] = 1;
+    execute(0x66, 0x0f, 0x38, 0x81, 0x08); // INVVPID
+    h.memory.writeLong(OPERAND, MinimalHypervisor.EPT | 0x1e);
+    execute(0x66, 0x0f, 0x38, 0x80, 0x08); // INVEPT
+    execute(0x0f, 0x01, 0xc1); // VMCALL
+    execute(0x0f, 0x01, 0xc4); // VMXOFF
+    assertThrows(CpuException.class, () -> execute(0x0f, 0x01, 0xc4));
+    assertEquals(
+        List.of(
+            "cpu 1: VMPTRLD of the region at 0x4001: VMfailValid, error 9: VMPTRLD with invalid"
+                + " physical address",
+            "cpu 1: VMPTRST = 0x4000: VMsucceed",
+            "cpu 1: INVVPID of type 1, VPID 0x5: VMsucceed",
+            "cpu 1: INVEPT of type 1, EPTP 0x1001e: VMsucceed",
+            "cpu 1: VMCALL: VMfailValid, error 1: VMCALL executed in VMX root operation",
+            "cpu 1: VMXOFF: VMsucceed",
+            "cpu 1: VMXOFF: #UD"),
+        lines);
+  }
+
+  @Test
+  void fields_have_names_and_meanings() {
+    trace(Category.FIELDS);
+    h.cpu.r[Cpu.RCX] = VmcsField.VM_EXIT_REASON.encoding;
+    execute(0x0f, 0x78, 0xcb); // VMREAD RBX, RCX
+    h.cpu.r[Cpu.RCX] = VmcsField.TSC_OFFSET.highEncoding();
+    h.cpu.r[Cpu.RBX] = 7;
+    execute(0x0f, 0x79, 0xcb); // VMWRITE RCX, RBX
+    h.cpu.r[Cpu.RCX] = 0x7ffe;
+    execute(0x0f, 0x78, 0xcb);
+    execute(0x0f, 0x01, 0xc1); // VMCALL: not asked for
+    assertEquals(
+        List.of(
+            "cpu 1: VMREAD VM_EXIT_REASON = 0x0 (EXCEPTION_NMI (0)): VMsucceed",
+            "cpu 1: VMWRITE TSC_OFFSET (high) = 0x7: VMsucceed",
+            "cpu 1: VMREAD of encoding 0x7ffe: VMfailValid, error 12: VMREAD/VMWRITE from/to"
+                + " unsupported VMCS component"),
+        lines);
+  }
+
+  @Test
+  void entries_and_exits_tell_of_events() {
+    trace(Category.ENTRIES, Category.EXITS);
+    h.set(VmcsField.EXCEPTION_BITMAP, 1 << 13);
+    h.set(
+        VmcsField.VM_ENTRY_INTR_INFO_FIELD,
+        InterruptionInfo.of(InterruptionInfo.HARDWARE_EXCEPTION, 13, true) & 0xffffffffL);
+    h.set(VmcsField.VM_ENTRY_EXCEPTION_ERROR_CODE, 0x18);
+    h.set(VmcsField.GUEST_IDTR_LIMIT, 0);
+    h.run();
+    assertTrue(
+        lines
+            .get(0)
+            .matches(
+                "cpu 1: VMLAUNCH: VM entry, RIP 0x40000, .*, injects hardware exception, vector 13,"
+                    + " error code \\(#GP\\) 0x18"),
+        lines.get(0));
+    assertEquals(
+        "cpu 1: VM exit: EXCEPTION_NMI (0) at RIP 0x40000, hardware exception, vector 13, error code"
+            + " (#GP) 0x6b, while delivering hardware exception, vector 13, error code (#GP) 0x18",
+        lines.get(1));
+    assertEquals(2, lines.size());
+  }
+
+  @Test
+  void an_entry_that_fails_is_told_once_as_a_failure_and_each_time_as_an_entry() {
+    h.set(VmcsField.GUEST_RFLAGS, 0);
+    trace(Category.FAILURES);
+    h.enter();
+    h.enter();
+    assertEquals(1, lines.size());
+    assertTrue(
+        lines
+            .get(0)
+            .startsWith(
+                "cpu 1: VMLAUNCH: VM entry failed, INVALID_GUEST_STATE (33, VM-entry failure):"
+                    + " GUEST_RFLAGS_RESERVED: "),
+        lines.get(0));
+    lines.clear();
+    trace(Category.ENTRIES);
+    h.enter();
+    h.enter();
+    h.vmcs().launched = true;
+    h.vmx.vmlaunch();
+    h.vmx.vmclear(MinimalHypervisor.VMCS_REGION);
+    h.vmx.vmresume();
+    assertEquals(4, lines.size());
+    assertEquals(
+        "cpu 1: VMLAUNCH: VM entry failed, VMfailValid, error 4: VMLAUNCH with non-clear VMCS",
+        lines.get(2));
+    assertTrue(
+        lines.get(3).startsWith("cpu 1: VMRESUME: VM entry failed, VMfailInvalid"), lines.get(3));
+  }
+
+  @Test
+  void a_dump_of_a_failed_entry_says_how_it_failed() {
+    h.set(VmcsField.VIRTUAL_PROCESSOR_ID, 0);
+    trace(Category.DUMP);
+    h.enter();
+    VmcsDump dump = VmcsDump.parse(String.join("\n", lines)).get(0);
+    assertEquals(7, dump.hardwareError().orElseThrow());
+    assertEquals("kvm4j-v1", dump.cpu());
+    h.set(VmcsField.VIRTUAL_PROCESSOR_ID, 1);
+    h.set(VmcsField.GUEST_RFLAGS, 0);
+    lines.clear();
+    h.enter();
+    dump = VmcsDump.parse(String.join("\n", lines)).get(0);
+    assertEquals(0x80000021, dump.hardwareError().orElseThrow());
+  }
+
+  @Test
+  void a_misconfiguration_shows_the_walk_of_the_guest_physical_address() {
+    // Writable and not readable.
+    h.memory.writeLong(MinimalHypervisor.EPT + 0x2000, 0xb2);
+    trace(Category.EXITS, Category.EPT);
+    h.run();
+    String text = String.join("\n", lines);
+    assertTrue(text.contains("cpu 1: VM exit: EPT_MISCONFIG (49) at RIP 0x40000, gpa 0x"), text);
+    assertTrue(text.contains("cpu 1:   guest-physical 0x"), text);
+    assertTrue(text.contains("MISCONFIGURED"), text);
+  }
+
+  @Test
+  void an_abort_is_told() {
+    trace(Category.EXITS);
+    h.set(VmcsField.VM_EXIT_MSR_LOAD_COUNT, 1);
+    h.set(VmcsField.VM_EXIT_MSR_LOAD_ADDR, MinimalHypervisor.MSR_AREA);
+    h.memory.writeLong(MinimalHypervisor.MSR_AREA, 0x1_0000_0000L | 0x10);
+    h.run();
+    assertEquals(
+        "cpu 1: VMX abort, indicator 4: There was a failure on loading host MSRs (SDM 28.7 \"VMX"
+            + " Aborts\")",
+        lines.get(lines.size() - 1));
+  }
+}
