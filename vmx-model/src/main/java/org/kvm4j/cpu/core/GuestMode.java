@@ -215,17 +215,17 @@ public interface GuestMode {
 
   default void writeApic(int offset, int size, long value) {}
 
-  /** RDMSR from the virtual APIC: whether it is one. */
-  default boolean readApicMsr(int index, long[] out) {
+  /** RDMSR of a register that is virtual, as the virtual APIC's are: whether it is one. */
+  default boolean readVirtualMsr(int index, long[] out) {
     return false;
   }
 
   /**
-   * WRMSR to the virtual APIC: whether it is one.
+   * WRMSR of a register that is virtual: whether it is one.
    *
    * @throws CpuException #GP(0)
    */
-  default boolean writeApicMsr(int index, long value) {
+  default boolean writeVirtualMsr(int index, long value) {
     return false;
   }
 

@@ -79,7 +79,11 @@ public enum VmxFeature {
   TSC_SCALING(Word.SECONDARY, 25),
   ENABLE_USER_WAIT_PAUSE(Word.SECONDARY, 26),
 
+  /** Nothing here keeps the processor from an instruction boundary, so that it never exits. */
+  INSTRUCTION_TIMEOUT(Word.SECONDARY, 31),
+
   IPI_VIRT(Word.TERTIARY, 4),
+  VIRT_SPEC_CTRL(Word.TERTIARY, 7),
 
   EPTP_SWITCHING(Word.VM_FUNCTION, 0),
 
@@ -149,6 +153,7 @@ public enum VmxFeature {
       vmx-apicv-register vmx-flexpriority
       vmx-apicv-vid vmx-flexpriority vmx-intr-exit
       vmx-ipi-virt vmx-flexpriority
+      vmx-virt-spec-ctrl ibrs_ibpb
       vmx-posted-intr vmx-apicv-vid vmx-exit-ack-intr
       vmx-ept vmx-page-walk-4
       vmx-unrestricted-guest vmx-ept vmx-store-lma

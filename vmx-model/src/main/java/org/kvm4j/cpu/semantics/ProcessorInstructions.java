@@ -209,7 +209,7 @@ final class ProcessorInstructions {
       return;
     }
     long[] value = new long[1];
-    if ((cpu.guest == null || !cpu.guest.readApicMsr(index, value))
+    if ((cpu.guest == null || !cpu.guest.readVirtualMsr(index, value))
         && !MsrTable.read(cpu, index, value)) {
       throw cpu.gp(0);
     }
@@ -222,7 +222,7 @@ final class ProcessorInstructions {
     if (cpu.guest != null && cpu.guest.wrmsr(i, index)) {
       return;
     }
-    if (cpu.guest != null && cpu.guest.writeApicMsr(index, edxEax(cpu))) {
+    if (cpu.guest != null && cpu.guest.writeVirtualMsr(index, edxEax(cpu))) {
       return;
     }
     if (!MsrTable.write(cpu, index, edxEax(cpu))) {

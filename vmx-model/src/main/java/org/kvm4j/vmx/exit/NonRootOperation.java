@@ -10,6 +10,7 @@ import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.Translation;
@@ -108,6 +109,7 @@ public final class NonRootOperation implements GuestMode {
   private long tscOffset;
   private long tscMultiplier;
   private boolean plainTsc;
+  private boolean virtualSpecCtrl;
 
   private int watch;
   private long timerEnd;
@@ -166,6 +168,7 @@ public final class NonRootOperation implements GuestMode {
       tscOffset = offset ? v[Vmcs.TSC_OFFSET] : 0;
       plainTsc = !offset || (secondary & Controls.SECONDARY_EXEC_TSC_SCALING) == 0;
       tscMultiplier = v[Vmcs.TSC_MULTIPLIER];
+      virtualSpecCtrl = (tertiary(v) & Controls.TERTIARY_EXEC_SPEC_CTRL) != 0;
     }
     int w = 0;
     if ((primary & (Controls.CPU_BASED_INTR_WINDOW_EXITING | Controls.CPU_BASED_NMI_WINDOW_EXITING))
@@ -757,7 +760,11 @@ public final class NonRootOperation implements GuestMode {
   }
 
   @Override
-  public boolean readApicMsr(int index, long[] out) {
+  public boolean readVirtualMsr(int index, long[] out) {
+    if (index == MsrTable.IA32_SPEC_CTRL) {
+      out[0] = v[Vmcs.IA32_SPEC_CTRL_SHADOW];
+      return virtualSpecCtrl;
+    }
     if (!virtualApic.virtualizesRead(index)) {
       return false;
     }
@@ -766,7 +773,13 @@ public final class NonRootOperation implements GuestMode {
   }
 
   @Override
-  public boolean writeApicMsr(int index, long value) {
+  public boolean writeVirtualMsr(int index, long value) {
+    if (index == MsrTable.IA32_SPEC_CTRL) {
+      if (virtualSpecCtrl) {
+        writeSpecCtrl(value);
+      }
+      return virtualSpecCtrl;
+    }
     if (!virtualApic.virtualizesWrite(index)) {
       return false;
     }
@@ -774,6 +787,20 @@ public final class NonRootOperation implements GuestMode {
       throw cpu.gp(0);
     }
     return true;
+  }
+
+  /**
+   * Bits of the mask keep their value in the register; the shadow has the value as it was written.
+   * SDM 26.3 "Changes to Instruction Behavior in VMX Non-Root Operation", WRMSR.
+   */
+  private void writeSpecCtrl(long value) {
+    long before = cpu.msr.spec;
+    if (!MsrTable.write(cpu, MsrTable.IA32_SPEC_CTRL, value)) {
+      throw cpu.gp(0);
+    }
+    long mask = v[Vmcs.IA32_SPEC_CTRL_MASK];
+    cpu.msr.spec = value & ~mask | before & mask;
+    v[Vmcs.IA32_SPEC_CTRL_SHADOW] = value;
   }
 
   /** The exits of {@link #watch} that are due now. */

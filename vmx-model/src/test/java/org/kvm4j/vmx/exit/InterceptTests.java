@@ -615,6 +615,34 @@ class InterceptTests {
     }
   }
 
+  /** SDM 26.3, RDMSR and WRMSR. */
+  @Test
+  void speculation_control_has_a_mask_and_a_shadow() {
+    MinimalHypervisor h = new MinimalHypervisor();
+    h.memory.fill(MinimalHypervisor.MSR_BITMAP, 4096, (byte) 0);
+    h.guest(LONG);
+    h.primary(Controls.CPU_BASED_USE_MSR_BITMAPS | Controls.CPU_BASED_ACTIVATE_TERTIARY_CONTROLS);
+    h.set(VmcsField.TERTIARY_VM_EXEC_CONTROL, Controls.TERTIARY_EXEC_SPEC_CTRL);
+    h.set(VmcsField.IA32_SPEC_CTRL_MASK, 5);
+    h.set(VmcsField.IA32_SPEC_CTRL_SHADOW, 2);
+    h.set(VmcsField.EXCEPTION_BITMAP, 1 << Vector.GP);
+    h.cpu.msr.spec = 1;
+    // mov ecx, 0x48; rdmsr; mov ebx, eax; mov eax, 6; xor edx, edx; wrmsr; rdmsr; vmcall
+    h.code(
+        0xb9, 0x48, 0, 0, 0, 0x0f, 0x32, 0x89, 0xc3, 0xb8, 6, 0, 0, 0, 0x31, 0xd2, 0x0f, 0x30, 0x0f,
+        0x32, 0x0f, 0x01, 0xc1);
+    assertEquals(ExitReason.VMCALL, h.run());
+    assertEquals(2, h.cpu.r[Cpu.RBX]);
+    assertEquals(6, h.cpu.r[Cpu.RAX]);
+    assertEquals(6, h.get(VmcsField.IA32_SPEC_CTRL_SHADOW));
+    assertEquals(3, h.cpu.msr.spec, "bit 0 is kept, and bit 2 not set");
+    h.code(0xb9, 0x48, 0, 0, 0, 0xb8, 0, 0, 0, 0x80, 0x31, 0xd2, 0x0f, 0x30);
+    h.set(VmcsField.GUEST_RIP, MinimalHypervisor.CODE);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(6, h.get(VmcsField.IA32_SPEC_CTRL_SHADOW));
+    assertEquals(3, h.cpu.msr.spec);
+  }
+
   @Test
   void tsc_offset_and_multiplier_apply_to_rdtsc() {
     MinimalHypervisor h = hypervisor(bytes(0x0f, 0x31));
