@@ -305,7 +305,8 @@ public final class MsrTable {
         "IA32_BIOS_SIGN_ID",
         "Determining the Signature",
         always,
-        c -> c.msr.biosSignature,
+        // A model that has a microcode revision tells it as if CPUID had been executed.
+        c -> constant(c, IA32_BIOS_SIGN_ID, c.msr.biosSignature),
         any((c, v) -> c.msr.biosSignature = v));
     row(
         IA32_MISC_ENABLE,

@@ -17,6 +17,9 @@ public final class CpuProfiles {
   /** How MAXPHYADDR is given among the changes of a description. */
   private static final String PHYSICAL_BITS = "phys-bits=";
 
+  /** Its upper half is the microcode's revision, by which systems know errata. */
+  private static final int IA32_BIOS_SIGN_ID = 0x8b;
+
   private static final int IA32_ARCH_CAPABILITIES = 0x10a;
 
   /**
@@ -244,6 +247,7 @@ public final class CpuProfiles {
             .physicalAddressBits(46)
             .features(haswell)
             .vmx(HASWELL_VMX)
+            .msr(IA32_BIOS_SIGN_ID, 0x49L << 32)
             .caches(
                 new int[] {1, 1, 8, 64},
                 new int[] {2, 1, 8, 64},
@@ -258,6 +262,7 @@ public final class CpuProfiles {
             .physicalAddressBits(46)
             .features(skylake)
             .vmx(SKYLAKE_VMX)
+            .msr(IA32_BIOS_SIGN_ID, 0x2007006L << 32)
             .caches(
                 new int[] {1, 1, 8, 64},
                 new int[] {2, 1, 8, 64},

@@ -235,5 +235,9 @@ class CpuProfilesTests {
     CpuProfile p = CpuProfiles.defaultProfile().withMsr(0x480, 5);
     assertEquals(5L, p.msrs().get(0x480));
     assertTrue(p.msrs().containsKey(0x10a));
+    // What Linux wants of microcode before it uses the TSC deadline.
+    assertTrue(CpuProfiles.named("haswell").msrs().getOrDefault(0x8b, 0L) >>> 32 >= 0x3a);
+    assertTrue(
+        CpuProfiles.named("skylake-server").msrs().getOrDefault(0x8b, 0L) >>> 32 >= 0x2000014);
   }
 }
