@@ -1,6 +1,7 @@
 package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
+import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.kvm.uapi.KvmCpuid;
 import org.kvm4j.kvm.uapi.KvmCpuid2;
 import org.kvm4j.kvm.uapi.KvmCpuidEntry;
@@ -86,6 +87,7 @@ final class CpuidIoctls {
     }
     vcpu.cpuid.set(entries);
     vcpu.vendor().setReservedCr4(vcpu.cpuid.reservedCr4());
+    vcpu.vendor().setUserWait(vcpu.cpuid.has(Feature.WAITPKG));
     vcpu.interrupts.setFeatures(vcpu.cpuid.hasX2apic(), vcpu.cpuid.hasTscDeadline());
     return 0;
   }

@@ -9,6 +9,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.StateComponent;
+import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.cpu.semantics.ControlRegisters;
 import org.kvm4j.kvm.module.pv.KvmFeature;
 import org.kvm4j.kvm.uapi.KvmCpuidEntry2;
@@ -52,16 +53,11 @@ final class VcpuCpuid {
 
   /**
    * What a processor may have and a virtual CPU is not told of: nested virtualization is not built,
-   * MONITOR and MWAIT do nothing in a guest, UMWAIT and TPAUSE are not enabled, OSXSAVE follows
-   * CR4, and of TSC-deadline mode, which needs a local APIC in the kernel, a capability tells.
+   * MONITOR and MWAIT do nothing in a guest, OSXSAVE follows CR4, and of TSC-deadline mode, which
+   * needs a local APIC in the kernel, a capability tells.
    */
   private static final Feature[] WITHHELD = {
-    Feature.VMX,
-    Feature.SVM,
-    Feature.MONITOR,
-    Feature.WAITPKG,
-    Feature.OSXSAVE,
-    Feature.TSC_DEADLINE
+    Feature.VMX, Feature.SVM, Feature.MONITOR, Feature.OSXSAVE, Feature.TSC_DEADLINE
   };
 
   /** Of leaf 0DH, sub-leaf 1, EAX: XSAVEC or XSAVES, which make EBX a size. */
@@ -291,6 +287,9 @@ final class VcpuCpuid {
       } else if (e.function == 7 && e.index == 0) {
         // So is IA32_TSC_ADJUST, by which Linux knows that it may trust the time-stamp counter.
         e.ebx |= Feature.TSC_ADJUST.mask();
+        if (!model.vmxFeatures().contains(VmxFeature.ENABLE_USER_WAIT_PAUSE)) {
+          e.ecx &= ~Feature.WAITPKG.mask();
+        }
       } else if (e.function == 5) {
         // Of MONITOR, which is withheld.
         e.eax = 0;

@@ -37,6 +37,7 @@ final class VcpuMsrs {
   static final int PRED_CMD = 0x49;
   static final int BIOS_UPDT_TRIG = 0x79;
   static final int BIOS_SIGN_ID = 0x8b;
+  static final int UMWAIT_CONTROL = 0xe1;
   static final int MTRR_CAP = 0xfe;
   static final int ARCH_CAPABILITIES = 0x10a;
   static final int SYSENTER_CS = 0x174;
@@ -121,6 +122,7 @@ final class VcpuMsrs {
     MTRR_DEF_TYPE,
     DEBUGCTL,
     SPEC_CTRL,
+    UMWAIT_CONTROL,
     PKRS,
     TSC_DEADLINE,
     BIOS_SIGN_ID,
@@ -216,7 +218,7 @@ final class VcpuMsrs {
   /** Whether the processor's own rules hold: MTRRs, and those of system calls. */
   private static boolean isProcessors(int index) {
     return switch (index) {
-      case STAR, FMASK, TSC_AUX, SPEC_CTRL, PRED_CMD, PKRS, MTRR_DEF_TYPE -> true;
+      case STAR, FMASK, TSC_AUX, SPEC_CTRL, PRED_CMD, UMWAIT_CONTROL, PKRS, MTRR_DEF_TYPE -> true;
       default ->
           index >= MsrTable.IA32_MTRR_PHYSBASE0
                   && index < MsrTable.IA32_MTRR_PHYSBASE0 + 2 * VARIABLE_MTRRS
@@ -246,6 +248,7 @@ final class VcpuMsrs {
       case PRED_CMD -> !cpuid.has(Feature.IBRS_IBPB) && !cpuid.has(Feature.AMD_IBPB);
       case ARCH_CAPABILITIES -> !cpuid.has(Feature.ARCH_CAPABILITIES);
       case XSS -> !cpuid.has(Feature.XSAVES);
+      case UMWAIT_CONTROL -> !cpuid.has(Feature.WAITPKG);
       case PKRS -> !cpuid.has(Feature.PKS);
       default -> false;
     };

@@ -1,7 +1,9 @@
 package org.kvm4j.kvm.module;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -33,7 +35,7 @@ class VcpuCpuidTests {
     for (Feature f : Feature.values()) {
       boolean expected =
           switch (f) {
-            case VMX, SVM, MONITOR, WAITPKG, OSXSAVE, TSC_DEADLINE -> false;
+            case VMX, SVM, MONITOR, OSXSAVE, TSC_DEADLINE -> false;
             // The interrupt chips are software, whatever the processor has.
             case HYPERVISOR, APIC, X2APIC -> true;
             // So is this MSR; a model that is too old for leaf 7 cannot tell.
@@ -42,6 +44,14 @@ class VcpuCpuidTests {
           };
       assertEquals(expected, cpuid.has(f), f.name());
     }
+  }
+
+  @Test
+  void what_vmx_cannot_enable_in_a_guest_is_withheld() {
+    assertTrue(supported(CpuProfiles.named("sapphire-rapids")).has(Feature.WAITPKG));
+    assertFalse(
+        supported(CpuProfiles.named("sapphire-rapids,-vmx-enable-user-wait-pause"))
+            .has(Feature.WAITPKG));
   }
 
   @Test

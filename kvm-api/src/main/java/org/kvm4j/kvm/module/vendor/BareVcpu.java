@@ -350,6 +350,9 @@ public final class BareVcpu implements VendorVcpu {
   public void setMwaitExiting(boolean exiting) {}
 
   @Override
+  public void setUserWait(boolean enabled) {}
+
+  @Override
   public void setNestedPointer(long pointer) {}
 
   @Override

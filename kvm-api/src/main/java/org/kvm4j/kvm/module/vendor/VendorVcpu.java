@@ -148,6 +148,9 @@ public interface VendorVcpu extends AutoCloseable {
 
   void setMwaitExiting(boolean exiting);
 
+  /** Whether the guest has UMONITOR, UMWAIT and TPAUSE, if the processor can give it them. */
+  void setUserWait(boolean enabled);
+
   /** Whether the guest has executed a HLT that did not exit, and waits. */
   boolean isHalted();
 

@@ -648,6 +648,14 @@ public final class VmxVcpu implements VendorVcpu {
   }
 
   @Override
+  public void setUserWait(boolean enabled) {
+    long controls = vmx.get(Vmcs.SECONDARY_VM_EXEC_CONTROL);
+    long wait = Controls.SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE;
+    long possible = adjust(ControlWord.SECONDARY, (int) wait) & wait;
+    vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, enabled ? controls | possible : controls & ~wait);
+  }
+
+  @Override
   public void setMsrExiting(int index, boolean read, boolean write) {
     int low;
     if ((index & ~0x1fff) == 0) {
