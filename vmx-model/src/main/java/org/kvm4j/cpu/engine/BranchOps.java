@@ -321,8 +321,8 @@ final class BranchOps {
   }
 
   /** An indirect transfer: through the jump cache, or with a canonical target to the dispatcher. */
-  static @Nullable Op indirect(Interpreter engine, Cpu c, long rip) {
-    Op known = engine.jump(rip);
+  static @Nullable Block indirect(Interpreter engine, Cpu c, long rip) {
+    Block known = engine.jump(rip);
     if (known == null) {
       c.rip = rip;
     }
@@ -428,9 +428,15 @@ final class BranchOps {
     }
   }
 
+  /** The block that an indirect call has called last; null if it has not, or has another form. */
+  static @Nullable Block lastCalled(Op call) {
+    return call instanceof CallReg64 r ? r.last : call instanceof CallMem64 m ? m.last : null;
+  }
+
   static final class CallReg64 extends Op {
     final Interpreter engine;
     byte src;
+    private @Nullable Block last;
 
     CallReg64(Interpreter engine) {
       this.engine = engine;
@@ -443,7 +449,8 @@ final class BranchOps {
       long sp = c.r[Cpu.RSP] - 8;
       c.mmu.write64(sp, ripAfter(c));
       c.r[Cpu.RSP] = sp;
-      return indirect(engine, c, rip);
+      last = indirect(engine, c, rip);
+      return last;
     }
 
     @Override
@@ -454,6 +461,7 @@ final class BranchOps {
 
   static final class CallMem64 extends MemOp {
     final Interpreter engine;
+    private @Nullable Block last;
 
     CallMem64(Interpreter engine) {
       this.engine = engine;
@@ -467,7 +475,8 @@ final class BranchOps {
       MoveOps.checkStack(c, sp);
       c.mmu.write64(sp, ripAfter(c));
       c.r[Cpu.RSP] = sp;
-      return indirect(engine, c, rip);
+      last = indirect(engine, c, rip);
+      return last;
     }
   }
 }

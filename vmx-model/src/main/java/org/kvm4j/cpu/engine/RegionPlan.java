@@ -11,11 +11,17 @@ import org.kvm4j.cpu.decode.OperandKind;
 
 /**
  * Which blocks become one region: the first, and those of its page that direct branches lead to
- * from there and that have been executed.
+ * from there and that have been executed. A small function of the page takes the place of its call.
  */
 final class RegionPlan {
   static final int MOST_BLOCKS = 40;
   static final int MOST_INSTRUCTIONS = 200;
+
+  /** Instructions of a function that takes the place of its call. */
+  private static final int MOST_IN_PLACE = 60;
+
+  /** Calls within one another whose functions take their place. */
+  private static final int MOST_DEPTH = 3;
 
   /** One block of the region. */
   static final class Part {
@@ -28,8 +34,11 @@ final class RegionPlan {
     /** What follows in line. */
     final Op end;
 
-    /** Number of the block in the region. */
-    int number;
+    /** The call whose place the function takes that this is a part of; null if there is none. */
+    final @Nullable Part call;
+
+    /** Number of the block in the region; -1 if nothing leads there. */
+    int number = -1;
 
     /** Index of the first instruction in the region. */
     int first;
@@ -40,22 +49,44 @@ final class RegionPlan {
     /** What follows in line, or is returned to; null if that is not in the region. */
     @Nullable Part after;
 
-    Part(Block block, Instruction[] instructions, Op[] ops, Op end) {
+    /** Of a call, the beginning of the function that takes its place; null if none does. */
+    @Nullable Part callee;
+
+    Part(Block block, Instruction[] instructions, Op[] ops, Op end, @Nullable Part call) {
       this.block = block;
       this.instructions = instructions;
       this.ops = ops;
       this.end = end;
+      this.call = call;
     }
 
     Instruction last() {
       return instructions[instructions.length - 1];
     }
 
+    Op lastOp() {
+      return ops[ops.length - 1];
+    }
+
     int offset() {
       return block.offset & 0xffff;
     }
+
+    private int depth() {
+      return call == null ? 0 : call.depth() + 1;
+    }
+
+    private boolean returns() {
+      return lastOp() instanceof BranchOps.Ret64;
+    }
+
+    /** Where a return leads to if it is from a function that takes its call's place. */
+    @Nullable Part caller() {
+      return call == null || !returns() ? null : call.after;
+    }
   }
 
+  /** In an order in which only what loops goes back. */
   final List<Part> parts = new ArrayList<>();
 
   /** For {@link Region#kinds}. */
@@ -64,6 +95,8 @@ final class RegionPlan {
   private final Decoder decoder;
   private final ByteBuffer bank;
   private final int base;
+  private final int most;
+  private final List<Part> found = new ArrayList<>();
   private int instructions;
 
   /**
@@ -74,32 +107,83 @@ final class RegionPlan {
     this.decoder = decoder;
     this.bank = bank;
     this.base = base;
-    if (add(first) != null) {
-      for (int k = 0; k < parts.size(); k++) {
-        Part p = parts.get(k);
-        follow(p, most);
+    this.most = most;
+    if (!collect(first, null)) {
+      return;
+    }
+    for (int k = 0; k < found.size(); k++) {
+      Part p = found.get(k);
+      if (isCall(p.last()) && p.after != null) {
+        putInPlace(p);
       }
     }
-    int index = 0;
-    int number = 0;
-    for (Part p : parts) {
-      p.first = index;
-      p.number = number++;
-      index += p.instructions.length;
-    }
-    kinds = new byte[index];
+    order();
   }
 
-  private void follow(Part p, int most) {
+  /**
+   * Finds the blocks of one function, or of what a region begins with.
+   *
+   * @param call the call whose place it takes, or null
+   * @return whether there are any; with a call, whether they are all that has been executed of it
+   */
+  private boolean collect(Block first, @Nullable Part call) {
+    int begin = found.size();
+    int before = instructions;
+    boolean whole = add(first, call) != null;
+    for (int k = begin; whole && k < found.size(); k++) {
+      whole = follow(found.get(k), begin) || call == null;
+      whole &= call == null || instructions - before <= MOST_IN_PLACE;
+    }
+    if (!whole) {
+      instructions = before;
+      found.subList(begin, found.size()).clear();
+    }
+    return whole;
+  }
+
+  private void putInPlace(Part p) {
+    if (p.depth() >= MOST_DEPTH) {
+      return;
+    }
+    Block target = null;
+    if (isDirect(p.last())) {
+      long offset = p.block.end + p.last().immediate;
+      target = offset < 0 || offset >= CodePage.SIZE ? null : find(p.block, (int) offset);
+    } else {
+      Block last = BranchOps.lastCalled(p.lastOp());
+      if (last != null && last.page == p.block.page) {
+        target = find(p.block, last.offset & 0xffff);
+      }
+    }
+    int begin = found.size();
+    if (target != null && collect(target, p)) {
+      p.callee = found.get(begin);
+    }
+  }
+
+  /**
+   * Finds what follows a block.
+   *
+   * @param begin where those of its function begin in the list
+   * @return whether all that has been executed is in the region
+   */
+  private boolean follow(Part p, int begin) {
     Instruction i = p.last();
     int end = p.block.end;
     boolean jump = i.opcode == Opcode.JMP_NEAR && i.kind0 == OperandKind.RELATIVE;
+    boolean whole = true;
     if (isDirect(i) && i.opcode != Opcode.CALL_NEAR) {
-      p.taken = part(p.block, end + i.immediate, most);
+      p.taken = part(p, end + i.immediate, begin);
+      whole = p.taken != null || jump && isCold(p, end + i.immediate);
+      whole |= !jump && isCold(p, end + i.immediate);
     }
     if (!jump && (isDirect(i) || isCall(i) || !(i.endsBlock || i.isBranch))) {
-      p.after = part(p.block, end, most);
+      p.after = part(p, end, begin);
+      whole &= p.after != null || isCold(p, end);
+    } else if (!jump) {
+      whole &= p.returns();
     }
+    return whole;
   }
 
   /** Whether a block ends with a direct near branch that the interpreter has an operation for. */
@@ -114,23 +198,35 @@ final class RegionPlan {
     return i.opcode == Opcode.CALL_NEAR && i.operandSize == 8;
   }
 
-  private @Nullable Part part(Block from, long offset, int most) {
+  /** Whether nothing has been executed at an offset of the page. */
+  private static boolean isCold(Part from, long offset) {
+    return offset >= 0 && offset < CodePage.SIZE && find(from.block, (int) offset) == null;
+  }
+
+  /** The block at an offset of the page, if it has been executed. */
+  private static @Nullable Block find(Block from, int offset) {
+    Block b = from.page.find(offset, from.modeKey);
+    return b == null || b.isCold() ? null : b;
+  }
+
+  private @Nullable Part part(Part from, long offset, int begin) {
     if (offset < 0 || offset >= CodePage.SIZE) {
       return null;
     }
-    for (Part p : parts) {
+    for (int k = begin; k < found.size(); k++) {
+      Part p = found.get(k);
       if (p.offset() == offset) {
         return p;
       }
     }
-    if (parts.size() >= most || instructions >= MOST_INSTRUCTIONS) {
-      return null;
-    }
-    Block b = from.page.find((int) offset, from.modeKey);
-    return b == null || b.isCold() ? null : add(b);
+    Block b = find(from.block, (int) offset);
+    return b == null ? null : add(b, from.call);
   }
 
-  private @Nullable Part add(Block b) {
+  private @Nullable Part add(Block b, @Nullable Part call) {
+    if (found.size() >= most || instructions >= MOST_INSTRUCTIONS) {
+      return null;
+    }
     Op[] ops = new Op[b.count];
     Op op = b.next;
     for (int k = 0; k < ops.length; k++) {
@@ -152,9 +248,37 @@ final class RegionPlan {
     if (at != b.end) {
       return null;
     }
-    Part p = new Part(b, decoded, ops, op);
-    parts.add(p);
+    Part p = new Part(b, decoded, ops, op, call);
+    found.add(p);
     instructions += b.count;
     return p;
+  }
+
+  /** Numbers the blocks, those before others that lead there, but for loops. */
+  private void order() {
+    List<Part> last = new ArrayList<>();
+    visit(found.get(0), last);
+    int index = 0;
+    for (int k = last.size() - 1; k >= 0; k--) {
+      Part p = last.get(k);
+      p.number = parts.size();
+      p.first = index;
+      index += p.instructions.length;
+      parts.add(p);
+    }
+    kinds = new byte[index];
+  }
+
+  /** Lists a block after all that it leads to. */
+  private static void visit(Part p, List<Part> list) {
+    p.number = 0; // seen
+    // What is visited last comes next in the order.
+    Part[] next = {p.taken, p.caller(), p.after, p.callee};
+    for (Part n : next) {
+      if (n != null && n.number < 0) {
+        visit(n, list);
+      }
+    }
+    list.add(p);
   }
 }

@@ -248,7 +248,7 @@ final class RegionWriter {
 
   /** The last instruction, if it decides what comes next. */
   private boolean terminal(Part p, Instruction i) {
-    if (p.ops[p.ops.length - 1] instanceof BranchOps.Direct) {
+    if (p.lastOp() instanceof BranchOps.Direct) {
       switch (i.opcode) {
         case JMP_NEAR:
           edge(p, p.taken, true);
@@ -267,7 +267,8 @@ final class RegionWriter {
         case CALL_NEAR:
           if (p.after != null) {
             mayFault();
-            pushReturn(p.ops[p.ops.length - 1]);
+            pushReturn(p.lastOp());
+            callInPlace(p, false);
             leave();
             beginCall();
             push(index);
@@ -287,7 +288,8 @@ final class RegionWriter {
         v.visitInsn(LSUB);
         call(PACKAGE + "MoveOps", "checkStack", "(L" + CPU + ";J)V");
       }
-      pushReturn(p.ops[p.ops.length - 1]);
+      pushReturn(p.lastOp());
+      callInPlace(p, true);
       leave();
       beginCall();
       pushT2();
@@ -302,8 +304,8 @@ final class RegionWriter {
       v.visitMethodInsn(INVOKEVIRTUAL, REGION, "jump", "(L" + CPU + ";J)L" + OP + ";", false);
       v.visitInsn(ARETURN);
       return true;
-    } else if (p.ops[p.ops.length - 1] instanceof BranchOps.Ret64) {
-      ret();
+    } else if (p.lastOp() instanceof BranchOps.Ret64) {
+      ret(p);
       return true;
     }
     if (i.isBranch || i.endsBlock) {
@@ -372,7 +374,7 @@ final class RegionWriter {
    */
   private boolean target(Part p, Instruction i) {
     mayFault();
-    if (!new InstructionWriter(this, i, p.ops[p.ops.length - 1].offset & 0xffff).target()) {
+    if (!new InstructionWriter(this, i, p.lastOp().offset & 0xffff).target()) {
       return false;
     }
     popT2();
@@ -382,7 +384,10 @@ final class RegionWriter {
     return true;
   }
 
-  /** Pushes the return address of a call on the guest's stack. */
+  /**
+   * Pushes the return address of a call on the guest's stack. Whether the slow path was taken is on
+   * the JVM's then.
+   */
   private void pushReturn(Op op) {
     pushMmu();
     register(Cpu.RSP);
@@ -390,13 +395,42 @@ final class RegionWriter {
     v.visitInsn(LSUB);
     v.visitInsn(DUP2);
     popT1();
-    pushCodeBase();
-    push((long) ((op.offset & 0xffff) + op.length));
-    v.visitInsn(LADD);
+    pushAddress((op.offset & 0xffff) + op.length);
     store(8);
-    v.visitInsn(POP);
     pushT1();
     setRegister(Cpu.RSP);
+  }
+
+  /**
+   * Goes on with the function that takes a call's place, if there is one.
+   *
+   * @param indirect whether the call may lead elsewhere; it leads to what T2 says
+   */
+  private void callInPlace(Part p, boolean indirect) {
+    Part callee = p.callee;
+    if (callee == null) {
+      v.visitInsn(POP);
+      return;
+    }
+    // The slow path may have dropped code.
+    Label other = new Label();
+    v.visitJumpInsn(IFNE, other);
+    if (indirect) {
+      pushT2();
+      pushAddress(callee.offset());
+      v.visitInsn(LCMP);
+      v.visitJumpInsn(IFNE, other);
+    }
+    arrive(p, callee);
+    v.visitJumpInsn(GOTO, starts[callee.number]);
+    v.visitLabel(other);
+  }
+
+  /** Pushes the linear address of an offset in the page. */
+  private void pushAddress(int offset) {
+    pushCodeBase();
+    push((long) offset);
+    v.visitInsn(LADD);
   }
 
   private void beginCall() {
@@ -416,7 +450,7 @@ final class RegionWriter {
     v.visitJumpInsn(GOTO, starts[after.number]);
   }
 
-  private void ret() {
+  private void ret(Part p) {
     mayFault();
     pushMmu();
     register(Cpu.RSP);
@@ -426,6 +460,17 @@ final class RegionWriter {
     push(8L);
     v.visitInsn(LADD);
     setRegister(Cpu.RSP);
+    Part caller = p.caller();
+    if (caller != null) {
+      Label elsewhere = new Label();
+      pushT1();
+      pushAddress(caller.offset());
+      v.visitInsn(LCMP);
+      v.visitJumpInsn(IFNE, elsewhere);
+      arrive(p, caller);
+      v.visitJumpInsn(GOTO, starts[caller.number]);
+      v.visitLabel(elsewhere);
+    }
     flags.wanted(index);
     leave();
     state.safe();
@@ -433,7 +478,11 @@ final class RegionWriter {
     v.visitVarInsn(ALOAD, StateWriter.C);
     push(index);
     pushT1();
-    v.visitVarInsn(ALOAD, StateWriter.EXPECTED);
+    if (p.call == null) {
+      v.visitVarInsn(ALOAD, StateWriter.EXPECTED);
+    } else {
+      v.visitInsn(ACONST_NULL);
+    }
     String descriptor = "(L" + CPU + ";IJL" + BLOCK + ";)L" + OP + ";";
     v.visitMethodInsn(INVOKEVIRTUAL, REGION, "ret", descriptor, false);
     v.visitInsn(ARETURN);

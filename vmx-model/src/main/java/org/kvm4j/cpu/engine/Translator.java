@@ -130,7 +130,7 @@ final class Translator {
     regions++;
     for (RegionPlan.Part p : plan.parts) {
       p.block.addRegion(region);
-      if (p.block.heat > 0) {
+      if (p.block.heat > 0 && p.call == null) {
         // It is in a region now: one of its own only if it is often entered otherwise.
         p.block.heat = engine.heat * WITHIN;
       }
