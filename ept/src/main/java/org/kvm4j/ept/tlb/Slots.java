@@ -19,8 +19,32 @@ final class Slots {
   /** Where the next one that gives way goes. */
   private int next;
 
+  /** The tags; null until somebody looks there. */
+  private @Nullable TagTable table;
+
   Slots(TlbEntry[] entries) {
     this.entries = entries;
+  }
+
+  /** Where the tags of the entries are, as {@link TagTable} has them. */
+  long table() {
+    TagTable t = table;
+    if (t == null) {
+      t = new TagTable();
+      table = t;
+      for (int k = 0; k < count; k++) {
+        entries[used[k]].moveTo(slot(used[k]));
+      }
+    }
+    return t.address;
+  }
+
+  /** Of an entry's slot, what {@link TlbEntry#moveTo} takes. */
+  private long slot(int index) {
+    TagTable t = table;
+    return t == null || t.address == 0 || index >= TlbSpace.SIZE
+        ? 0
+        : t.address + (long) index * TagTable.STRIDE;
   }
 
   boolean isEmpty() {
@@ -64,6 +88,8 @@ final class Slots {
     TlbEntry entry = listed(one);
     entries[one] = listed(other);
     entries[other] = entry;
+    entry.moveTo(slot(other));
+    entries[one].moveTo(slot(one));
   }
 
   /** The entry of a slot, which is in the list from now on. */
@@ -72,6 +98,7 @@ final class Slots {
     if (entry == TlbEntry.NONE) {
       entry = new TlbEntry();
       entries[index] = entry;
+      entry.moveTo(slot(index));
     }
     if (!entry.listed) {
       entry.listed = true;
@@ -160,9 +187,9 @@ final class Slots {
   int clearWriteTags(long hpaPage) {
     int cleared = 0;
     for (TlbEntry entry : entries) {
-      if (entry.hpa == hpaPage && entry.writeTag != TlbEntry.INVALID) {
-        entry.writeTag = TlbEntry.INVALID;
-        cleared++;
+      if (entry.hpa == hpaPage) {
+        cleared += entry.writeTag != TlbEntry.INVALID ? 1 : 0;
+        entry.hideFromStores();
       }
     }
     return cleared;

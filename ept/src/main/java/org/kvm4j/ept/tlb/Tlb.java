@@ -235,9 +235,11 @@ public final class Tlb {
       int bit = filterBit(hpa);
       writable[bit >>> 6] |= 1L << bit;
       entry.writeTag = page;
+      entry.publish();
       checkWriteTag(entry, memory);
     } else {
       entry.writeTag = TlbEntry.INVALID;
+      entry.publish();
     }
     if (translation.guestPageShift > 12) {
       space.largePages.add(linear, translation.guestPageShift);
@@ -247,7 +249,7 @@ public final class Tlb {
   }
 
   /**
-   * Looks for what was cached for a page and had to give way, and puts it back where accesses look.
+   * Looks for what is cached for a page; what had to give way is put back where accesses look.
    *
    * @param space the current space
    * @param which the array of that space that the access has looked in
@@ -256,7 +258,12 @@ public final class Tlb {
    */
   public @Nullable TlbEntry recall(
       TlbSpace space, TlbEntry[] which, long linear, PhysicalMemory memory) {
-    TlbEntry entry = space.slots(which).recall(linear & -0x1000L);
+    long page = linear & -0x1000L;
+    TlbEntry there = which[TlbSpace.index(linear)];
+    if (there.page == page) {
+      return there;
+    }
+    TlbEntry entry = space.slots(which).recall(page);
     if (entry != null && entry.writeTag != TlbEntry.INVALID) {
       checkWriteTag(entry, memory);
     }
@@ -270,7 +277,7 @@ public final class Tlb {
   private static void checkWriteTag(TlbEntry entry, PhysicalMemory memory) {
     VarHandle.fullFence();
     if (memory.holdsCode(entry.hpa)) {
-      entry.writeTag = TlbEntry.INVALID;
+      entry.hideFromStores();
     }
   }
 

@@ -1,6 +1,7 @@
 package org.kvm4j.ept.tlb;
 
 import java.nio.ByteBuffer;
+import org.kvm4j.ept.memory.HostMemory;
 
 /**
  * One cached translation of a 4-KByte page for one privilege. The CPU's load and store path reads
@@ -59,6 +60,9 @@ public final class TlbEntry {
   /** Whether its slot is in the list of slots in use. */
   boolean listed;
 
+  /** Its slot in the {@link TagTable}; 0 if it has none. */
+  private long slot;
+
   TlbEntry() {}
 
   void clear() {
@@ -66,6 +70,43 @@ public final class TlbEntry {
     writeTag = INVALID;
     fetchTag = INVALID;
     page = INVALID;
+    publish();
+  }
+
+  /**
+   * The entry is in another slot now.
+   *
+   * @param slot in the {@link TagTable}, or 0
+   */
+  void moveTo(long slot) {
+    this.slot = slot;
+    publish();
+  }
+
+  /** Puts the tags where loads and stores look. */
+  void publish() {
+    if (slot != 0) {
+      HostMemory.putLong(slot + TagTable.TO_HOST, toHost);
+      HostMemory.putLong(slot + TagTable.WRITE_TAG, writeTag);
+      HostMemory.putLong(slot, readTag);
+    }
+  }
+
+  /** Takes loads and stores off the fast path. */
+  public void hide() {
+    readTag = INVALID;
+    writeTag = INVALID;
+    publish();
+  }
+
+  /** Takes stores off the fast path; any thread may call this. */
+  void hideFromStores() {
+    writeTag = INVALID;
+    long at = slot;
+    if (at != 0) {
+      // Whatever entry has the slot now: one without a write tag is slower, but right.
+      HostMemory.putLong(at + TagTable.WRITE_TAG, INVALID);
+    }
   }
 
   @Override

@@ -49,6 +49,15 @@ public final class TlbSpace {
     this.pcid = pcid;
   }
 
+  /**
+   * Where the tags of an array are, as {@link TagTable} has them.
+   *
+   * @param which an array of this space, or {@link #EMPTY}
+   */
+  public long table(TlbEntry[] which) {
+    return which == EMPTY ? TagTable.EMPTY.address : slots(which).table();
+  }
+
   /** The slot of a linear address. */
   public static int index(long linear) {
     return (int) (linear >>> 12) & (SIZE - 1);

@@ -6,11 +6,13 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.PagingMode;
 import org.kvm4j.ept.paging.Translation;
+import org.kvm4j.ept.tlb.TagTable;
 import org.kvm4j.ept.tlb.Tlb;
 import org.kvm4j.ept.tlb.TlbEntry;
 import org.kvm4j.ept.tlb.TlbSpace;
@@ -58,6 +60,9 @@ public final class Mmu {
    * checked, so that each access comes to the slow path.
    */
   private TlbEntry[] data;
+
+  /** The tags of {@link #data}, as {@link TagTable} has them. */
+  private long table;
 
   /** Access bits of explicit data accesses: USER and AC as they stand. */
   private int dataAccess;
@@ -113,6 +118,7 @@ public final class Mmu {
     this.space = tlb.select(0, 0, 0);
     this.data = space.supervisor;
     this.fetch = space.supervisor;
+    this.table = space.table(data);
   }
 
   // ---- context ----
@@ -157,7 +163,10 @@ public final class Mmu {
       fetchGeneration++;
     }
     space = s;
-    data = d;
+    if (d != data) {
+      data = d;
+      table = s.table(d);
+    }
     fetch = f;
   }
 
@@ -187,8 +196,7 @@ public final class Mmu {
     if (watch != null && (access & Access.IMPLICIT) == 0 && watch.accessed(linear, size, write)) {
       TlbEntry e = which[(int) (linear >>> 12) & INDEX];
       if (e.readTag == (linear & PAGE) || e.writeTag == (linear & PAGE)) {
-        e.readTag = TlbEntry.INVALID;
-        e.writeTag = TlbEntry.INVALID;
+        e.hide();
       }
     }
   }
@@ -207,65 +215,93 @@ public final class Mmu {
   // data().
 
   /**
-   * The translations of data accesses, for those who make many: they stay these until the processor
-   * does anything else than loads and stores, or an access faults.
+   * Where the tags of data accesses' translations are, for those who make many: they stay there
+   * until the processor does anything else than loads and stores, or an access faults.
    */
-  public TlbEntry[] data() {
-    return data;
+  public long data() {
+    return table;
   }
 
   /** One byte, zero-extended. */
   public int read8(long linear) {
-    return load8(linear, data);
+    return load8(linear, table);
   }
 
   /** Two bytes, zero-extended. */
   public int read16(long linear) {
-    return load16(linear, data);
+    return load16(linear, table);
   }
 
   /** Four bytes. */
   public int read32(long linear) {
-    return load32(linear, data);
+    return load32(linear, table);
   }
 
   /** Eight bytes. */
   public long read64(long linear) {
-    return load64(linear, data);
+    return load64(linear, table);
   }
 
   /** As {@link #read8}. */
-  public int load8(long linear, TlbEntry[] data) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear & PAGE) == e.readTag) {
-      return Ordered.load8(e, linear);
+  public int load8(long linear, long table) {
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear & PAGE) == HostMemory.getLong(slot)) {
+        return Ordered.load8(linear + HostMemory.getLong(slot + TagTable.TO_HOST));
+      }
+    } else {
+      TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+      if ((linear & PAGE) == e.readTag) {
+        return Ordered.load8(e.bank, e.offset + ((int) linear & 0xfff));
+      }
     }
     return (int) readSlow(linear, 1, data, dataAccess) & 0xff;
   }
 
   /** As {@link #read16}. */
-  public int load16(long linear, TlbEntry[] data) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear + 1 & PAGE) == e.readTag) {
-      return Ordered.load16(e, linear);
+  public int load16(long linear, long table) {
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear + 1 & PAGE) == HostMemory.getLong(slot)) {
+        return Ordered.load16(linear + HostMemory.getLong(slot + TagTable.TO_HOST));
+      }
+    } else {
+      TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+      if ((linear + 1 & PAGE) == e.readTag) {
+        return Ordered.load16(e.bank, e.offset + ((int) linear & 0xfff));
+      }
     }
     return (int) readSlow(linear, 2, data, dataAccess) & 0xffff;
   }
 
   /** As {@link #read32}. */
-  public int load32(long linear, TlbEntry[] data) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear + 3 & PAGE) == e.readTag) {
-      return Ordered.load32(e, linear);
+  public int load32(long linear, long table) {
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear + 3 & PAGE) == HostMemory.getLong(slot)) {
+        return Ordered.load32(linear + HostMemory.getLong(slot + TagTable.TO_HOST));
+      }
+    } else {
+      TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+      if ((linear + 3 & PAGE) == e.readTag) {
+        return Ordered.load32(e.bank, e.offset + ((int) linear & 0xfff));
+      }
     }
     return (int) readSlow(linear, 4, data, dataAccess);
   }
 
   /** As {@link #read64}. */
-  public long load64(long linear, TlbEntry[] data) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear + 7 & PAGE) == e.readTag) {
-      return Ordered.load64(e, linear);
+  public long load64(long linear, long table) {
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear + 7 & PAGE) == HostMemory.getLong(slot)) {
+        return Ordered.load64(linear + HostMemory.getLong(slot + TagTable.TO_HOST));
+      }
+    } else {
+      TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+      if ((linear + 7 & PAGE) == e.readTag) {
+        return Ordered.load64(e.bank, e.offset + ((int) linear & 0xfff));
+      }
     }
     return readSlow(linear, 8, data, dataAccess);
   }
@@ -283,60 +319,92 @@ public final class Mmu {
   // ---- stores ----
 
   public void write8(long linear, int value) {
-    store8(linear, value, data);
+    store8(linear, value, table);
   }
 
   /** As {@link #write8}; says whether the slow path was taken, which may have dropped code. */
-  public boolean store8(long linear, int value, TlbEntry[] data) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear & PAGE) == e.writeTag) {
-      Ordered.store8(e, linear, value);
-      return false;
+  public boolean store8(long linear, int value, long table) {
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear & PAGE) == HostMemory.getLong(slot + TagTable.WRITE_TAG)) {
+        Ordered.store8(linear + HostMemory.getLong(slot + TagTable.TO_HOST), value);
+        return false;
+      }
+    } else {
+      TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+      if ((linear & PAGE) == e.writeTag) {
+        Ordered.store8(e.bank, e.offset + ((int) linear & 0xfff), value);
+        return false;
+      }
     }
     writeSlow(linear, 1, value, data, dataAccess);
     return true;
   }
 
   public void write16(long linear, int value) {
-    store16(linear, value, data);
+    store16(linear, value, table);
   }
 
   /** As {@link #write16}; says whether the slow path was taken, which may have dropped code. */
-  public boolean store16(long linear, int value, TlbEntry[] data) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear + 1 & PAGE) == e.writeTag) {
-      Ordered.store16(e, linear, value);
-      return false;
+  public boolean store16(long linear, int value, long table) {
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear + 1 & PAGE) == HostMemory.getLong(slot + TagTable.WRITE_TAG)) {
+        Ordered.store16(linear + HostMemory.getLong(slot + TagTable.TO_HOST), value);
+        return false;
+      }
+    } else {
+      TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+      if ((linear + 1 & PAGE) == e.writeTag) {
+        Ordered.store16(e.bank, e.offset + ((int) linear & 0xfff), value);
+        return false;
+      }
     }
     writeSlow(linear, 2, value, data, dataAccess);
     return true;
   }
 
   public void write32(long linear, int value) {
-    store32(linear, value, data);
+    store32(linear, value, table);
   }
 
   /** As {@link #write32}; says whether the slow path was taken, which may have dropped code. */
-  public boolean store32(long linear, int value, TlbEntry[] data) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear + 3 & PAGE) == e.writeTag) {
-      Ordered.store32(e, linear, value);
-      return false;
+  public boolean store32(long linear, int value, long table) {
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear + 3 & PAGE) == HostMemory.getLong(slot + TagTable.WRITE_TAG)) {
+        Ordered.store32(linear + HostMemory.getLong(slot + TagTable.TO_HOST), value);
+        return false;
+      }
+    } else {
+      TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+      if ((linear + 3 & PAGE) == e.writeTag) {
+        Ordered.store32(e.bank, e.offset + ((int) linear & 0xfff), value);
+        return false;
+      }
     }
     writeSlow(linear, 4, value, data, dataAccess);
     return true;
   }
 
   public void write64(long linear, long value) {
-    store64(linear, value, data);
+    store64(linear, value, table);
   }
 
   /** As {@link #write64}; says whether the slow path was taken, which may have dropped code. */
-  public boolean store64(long linear, long value, TlbEntry[] data) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear + 7 & PAGE) == e.writeTag) {
-      Ordered.store64(e, linear, value);
-      return false;
+  public boolean store64(long linear, long value, long table) {
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear + 7 & PAGE) == HostMemory.getLong(slot + TagTable.WRITE_TAG)) {
+        Ordered.store64(linear + HostMemory.getLong(slot + TagTable.TO_HOST), value);
+        return false;
+      }
+    } else {
+      TlbEntry e = data[(int) (linear >>> 12) & INDEX];
+      if ((linear + 7 & PAGE) == e.writeTag) {
+        Ordered.store64(e.bank, e.offset + ((int) linear & 0xfff), value);
+        return false;
+      }
     }
     writeSlow(linear, 8, value, data, dataAccess);
     return true;
@@ -390,24 +458,30 @@ public final class Mmu {
 
   /** As {@link #readWords} of 16 bytes, to be compiled into code that is hot. */
   public void load128(long linear, long[] to) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear + 15 & PAGE) == e.readTag) {
-      to[0] = Ordered.load64(e, linear);
-      to[1] = Ordered.load64(e, linear + 8);
-    } else {
-      readWords(linear, 16, to);
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear + 15 & PAGE) == HostMemory.getLong(slot)) {
+        long address = linear + HostMemory.getLong(slot + TagTable.TO_HOST);
+        to[0] = Ordered.load64(address);
+        to[1] = Ordered.load64(address + 8);
+        return;
+      }
     }
+    readWords(linear, 16, to);
   }
 
   /** As {@link #writeWords} of 16 bytes, to be compiled into code that is hot. */
   public void store128(long linear, long[] from) {
-    TlbEntry e = data[(int) (linear >>> 12) & INDEX];
-    if ((linear + 15 & PAGE) == e.writeTag) {
-      Ordered.store64(e, linear, from[0]);
-      Ordered.store64(e, linear + 8, from[1]);
-    } else {
-      writeWords(linear, 16, from);
+    if (HostMemory.IN_USE) {
+      long slot = TagTable.slot(table, linear);
+      if ((linear + 15 & PAGE) == HostMemory.getLong(slot + TagTable.WRITE_TAG)) {
+        long address = linear + HostMemory.getLong(slot + TagTable.TO_HOST);
+        Ordered.store64(address, from[0]);
+        Ordered.store64(address + 8, from[1]);
+        return;
+      }
     }
+    writeWords(linear, 16, from);
   }
 
   private TlbEntry[] beginWords(long linear, int size, int access) {

@@ -97,84 +97,76 @@ public final class Ordered {
     }
   }
 
-  // ---- by a translation ----
+  // ---- by the host's address ----
   //
-  // A tag of the entry has been compared with the page of the access' last byte, so the access is
-  // within the page, which was checked when the entry was filled.
+  // For what has hit the TLB: a tag has been compared with the page of the access' last byte, so
+  // the
+  // access is within the page, which was checked when the entry was filled.
 
-  private static int offset(TlbEntry e, long linear) {
-    return e.offset + ((int) linear & 0xfff);
+  static int load8(long address) {
+    int value = HostMemory.getByte(address) & 0xff;
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  static int load16(long address) {
+    int value = HostMemory.getShort(address) & 0xffff;
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  static int load32(long address) {
+    int value = HostMemory.getInt(address);
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  static long load64(long address) {
+    long value = HostMemory.getLong(address);
+    VarHandle.acquireFence();
+    return value;
+  }
+
+  static void store8(long address, int value) {
+    VarHandle.releaseFence();
+    HostMemory.putByte(address, (byte) value);
+  }
+
+  static void store16(long address, int value) {
+    VarHandle.releaseFence();
+    HostMemory.putShort(address, (short) value);
+  }
+
+  static void store32(long address, int value) {
+    VarHandle.releaseFence();
+    HostMemory.putInt(address, value);
+  }
+
+  static void store64(long address, long value) {
+    VarHandle.releaseFence();
+    HostMemory.putLong(address, value);
+  }
+
+  // ---- by a translation, as above ----
+
+  /** Eight bytes of a page that a tag of the entry says. */
+  static long load64(TlbEntry e, long linear) {
+    return HostMemory.IN_USE
+        ? load64(linear + e.toHost)
+        : load64(e.bank, e.offset + ((int) linear & 0xfff));
   }
 
   static int load8(TlbEntry e, long linear) {
-    if (!HostMemory.IN_USE) {
-      return load8(e.bank, offset(e, linear));
-    }
-    int value = HostMemory.getByte(linear + e.toHost) & 0xff;
-    VarHandle.acquireFence();
-    return value;
-  }
-
-  static int load16(TlbEntry e, long linear) {
-    if (!HostMemory.IN_USE) {
-      return load16(e.bank, offset(e, linear));
-    }
-    int value = HostMemory.getShort(linear + e.toHost) & 0xffff;
-    VarHandle.acquireFence();
-    return value;
-  }
-
-  static int load32(TlbEntry e, long linear) {
-    if (!HostMemory.IN_USE) {
-      return load32(e.bank, offset(e, linear));
-    }
-    int value = HostMemory.getInt(linear + e.toHost);
-    VarHandle.acquireFence();
-    return value;
-  }
-
-  static long load64(TlbEntry e, long linear) {
-    if (!HostMemory.IN_USE) {
-      return load64(e.bank, offset(e, linear));
-    }
-    long value = HostMemory.getLong(linear + e.toHost);
-    VarHandle.acquireFence();
-    return value;
-  }
-
-  static void store8(TlbEntry e, long linear, int value) {
-    VarHandle.releaseFence();
-    if (HostMemory.IN_USE) {
-      HostMemory.putByte(linear + e.toHost, (byte) value);
-    } else {
-      store8(e.bank, offset(e, linear), value);
-    }
-  }
-
-  static void store16(TlbEntry e, long linear, int value) {
-    VarHandle.releaseFence();
-    if (HostMemory.IN_USE) {
-      HostMemory.putShort(linear + e.toHost, (short) value);
-    } else {
-      store16(e.bank, offset(e, linear), value);
-    }
-  }
-
-  static void store32(TlbEntry e, long linear, int value) {
-    VarHandle.releaseFence();
-    if (HostMemory.IN_USE) {
-      HostMemory.putInt(linear + e.toHost, value);
-    } else {
-      store32(e.bank, offset(e, linear), value);
-    }
+    return HostMemory.IN_USE
+        ? load8(linear + e.toHost)
+        : load8(e.bank, e.offset + ((int) linear & 0xfff));
   }
 
   static void store64(TlbEntry e, long linear, long value) {
-    VarHandle.releaseFence();
     if (HostMemory.IN_USE) {
-      HostMemory.putLong(linear + e.toHost, value);
+      store64(linear + e.toHost, value);
     } else {
-      store64(e.bank, offset(e, linear), value);
+      store64(e.bank, e.offset + ((int) linear & 0xfff), value);
     }
   }
 }

@@ -588,10 +588,9 @@ final class RegionWriter {
    * Loads from the address on the stack, below which is the MMU: 8 bytes to a long, less to an int.
    */
   void load(int size) {
-    v.visitVarInsn(ALOAD, StateWriter.DATA);
+    v.visitVarInsn(LLOAD, StateWriter.DATA);
     String type = size == 8 ? "J" : "I";
-    v.visitMethodInsn(
-        INVOKEVIRTUAL, MMU, "load" + 8 * size, "(J" + StateWriter.ENTRIES + ")" + type, false);
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "load" + 8 * size, "(JJ)" + type, false);
   }
 
   /**
@@ -599,10 +598,9 @@ final class RegionWriter {
    * is the MMU; leaves whether the slow path was taken.
    */
   void store(int size) {
-    v.visitVarInsn(ALOAD, StateWriter.DATA);
+    v.visitVarInsn(LLOAD, StateWriter.DATA);
     String type = size == 8 ? "J" : "I";
-    v.visitMethodInsn(
-        INVOKEVIRTUAL, MMU, "store" + 8 * size, "(J" + type + StateWriter.ENTRIES + ")Z", false);
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "store" + 8 * size, "(J" + type + "J)Z", false);
   }
 
   void pushCpu() {

@@ -20,7 +20,6 @@ final class StateWriter {
   static final String REGION = PACKAGE + "Region";
   static final String CPU = "org/kvm4j/cpu/core/Cpu";
   static final String MMU = "org/kvm4j/cpu/core/Mmu";
-  static final String ENTRIES = "[Lorg/kvm4j/ept/tlb/TlbEntry;";
 
   // Local variables.
   static final int THIS = 0;
@@ -49,13 +48,13 @@ final class StateWriter {
   private static final int CODE = 18;
   private static final int THROWN = 20;
 
-  /** What the MMU looks for translations in. */
+  /** Where the MMU looks for translations. */
   static final int DATA = 21;
 
   /** Which of the ways out is taken that share one end. */
-  private static final int EXIT = 22;
+  private static final int EXIT = 23;
 
-  private static final int REGISTERS = 23;
+  private static final int REGISTERS = 24;
 
   private final byte[] kinds;
   private final int[] dirtyAt;
@@ -119,8 +118,8 @@ final class StateWriter {
     element(Cpu.CODE_BASE);
     v.visitVarInsn(LSTORE, CODE);
     v.visitVarInsn(ALOAD, M);
-    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "data", "()" + ENTRIES, false);
-    v.visitVarInsn(ASTORE, DATA);
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "data", "()J", false);
+    v.visitVarInsn(LSTORE, DATA);
     for (int k = 0; k < 16; k++) {
       if ((used & 1 << k) != 0) {
         element(k);
