@@ -15,10 +15,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.vmx.MinimalHypervisor;
 import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.instruction.InstructionError;
 import org.kvm4j.vmx.vmcs.VmcsField;
+import org.kvm4j.vmx.vmcs.VmxCapabilities;
 
 /** Every entry check: a state that passes it, one step from it a state that fails it. */
 class EntryCheckTests {
@@ -57,6 +59,17 @@ class EntryCheckTests {
     ids.remove("CONTROL_EPTP_ACCESSED_DIRTY");
     assertEquals(Set.of(), ids);
     cases().forEach(c -> assertNotNull(EntryChecks.of(c.id()), c.id()));
+  }
+
+  @Test
+  void accessed_and_dirty_flags_for_ept_need_a_processor_that_has_them() {
+    VmxCapabilities without = VmxCapabilities.of(CpuProfiles.named("kvm4j-v1,-vmx-eptad"));
+    MinimalHypervisor h = new MinimalHypervisor(without).guest(MinimalHypervisor.Mode.LONG);
+    h.or(VmcsField.EPT_POINTER, 1 << 6);
+    assertEquals(7, h.enter());
+    assertEquals("CONTROL_EPTP_ACCESSED_DIRTY", h.failedCheck());
+    h.clear(VmcsField.EPT_POINTER, 1 << 6);
+    assertEquals(InstructionError.SUCCESS, h.enter());
   }
 
   @ParameterizedTest
