@@ -624,6 +624,14 @@ final class EntryCheckCases {
     fails(
         "GUEST_LDTR_AR_G",
         LONG,
+        h -> {
+          usableLdtr(h);
+          h.set(VmcsField.GUEST_LDTR_LIMIT, 0x67);
+        },
+        h -> h.or(ldtr, Segment.G));
+    fails(
+        "GUEST_LDTR_AR_G",
+        LONG,
         EntryCheckCases::usableLdtr,
         h -> h.set(VmcsField.GUEST_LDTR_LIMIT, 0x100000));
   }

@@ -9,8 +9,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.kvm4j.vmx.MinimalHypervisor;
+import org.kvm4j.vmx.vmcs.Vmcs;
 
 /**
  * The predicates of the checks by themselves, on the states of all cases, which are made once: so
@@ -106,5 +109,90 @@ class EntryCheckTableTests {
         "VM-entry MSR-load entry 3: MSR 0xc0000080 cannot be loaded with 0x1 (SDM 27.4 \"Loading"
             + " MSRs\")",
         VmEntryFailure.ofMsr(3, 0xc0000080, 1).toString());
+  }
+
+  /** Values that are the nearest by their sense, whatever the present one is. */
+  private static final Set<String> CONSTANTS =
+      Set.of(
+          "CONTROL_CR3_TARGET_COUNT",
+          "CONTROL_VPID",
+          "CONTROL_TSC_MULTIPLIER",
+          "CONTROL_TPR_THRESHOLD_VTPR",
+          "CONTROL_PID_POINTER_TABLE_END");
+
+  private static boolean isConstant(EntryCheck check) {
+    return CONSTANTS.contains(check.id())
+        || check
+            .id()
+            .matches(".*_(V86|PAT_TYPES|CANONICAL)|GUEST_ACTIVITY_.*|GUEST_LINK_POINTER_.*");
+  }
+
+  /**
+   * What a check proposes for its first field passes wherever that field can be mended by two bits,
+   * and changes no bit without need.
+   */
+  @Test
+  void what_a_check_proposes_passes_and_changes_no_more_than_it_must() {
+    Set<String> proposed = new TreeSet<>();
+    Set<String> all = new TreeSet<>();
+    for (State state : STATES) {
+      EntryCheck check = state.check();
+      EntryCheck.Remedy remedy = check.remedy();
+      if (remedy == null) {
+        continue;
+      }
+      all.add(check.id());
+      EntryContext c = state.after();
+      int field = check.fields().get(0).ordinal();
+      long mask = check.fields().get(0).width.mask;
+      long present = c.v[field];
+      long value = remedy.nearest(c) & mask;
+      if (!passesWith(check, c, field, value)) {
+        continue;
+      }
+      proposed.add(check.id());
+      if (isConstant(check)) {
+        continue;
+      }
+      for (long bits = value ^ present; bits != 0; bits &= bits - 1) {
+        long bit = Long.lowestOneBit(bits);
+        assertFalse(
+            passesWith(check, c, field, value ^ bit),
+            check.id() + ": 0x" + Long.toHexString(value) + " changes 0x" + Long.toHexString(bit));
+      }
+    }
+    assertEquals(all, proposed, "each proposal passes where its field is at fault");
+  }
+
+  private static boolean passesWith(EntryCheck check, EntryContext c, int field, long value) {
+    long present = c.v[field];
+    c.v[field] = value;
+    boolean passes = check.predicate().passes(c);
+    c.v[field] = present;
+    return passes;
+  }
+
+  @Test
+  void the_nearest_value_of_checks_that_propose_none_is_found() {
+    MinimalHypervisor h = new MinimalHypervisor(EntryCheckCases.everything());
+    h.guest(MinimalHypervisor.Mode.LONG);
+    EntryContext c = context(h);
+    c.v[Vmcs.EPT_POINTER] = MinimalHypervisor.EPT | 0x1d;
+    assertEquals(
+        "EPT_POINTER=0x1001e",
+        nearest("CONTROL_EPTP_MEMORY_TYPE", c),
+        "two bits of the first field");
+    c.v[Vmcs.EPT_POINTER] = MinimalHypervisor.EPT | 0x16;
+    assertEquals("EPT_POINTER=0x1001e", nearest("CONTROL_EPTP_WALK_LENGTH", c), "one bit");
+    c.v[Vmcs.EPT_POINTER] = MinimalHypervisor.EPT | 0x1e;
+    c.v[Vmcs.HOST_TR_SELECTOR] = 0;
+    assertEquals(
+        "HOST_TR_SELECTOR=0x8", nearest("HOST_TR_SELECTOR_NULL", c), "1 would be an RPL of 1");
+    c.v[Vmcs.GUEST_CS_AR_BYTES] = 0xa091;
+    assertEquals("GUEST_CS_AR_BYTES=0xa099", nearest("GUEST_CS_AR_TYPE", c));
+  }
+
+  private static String nearest(String id, EntryContext c) {
+    return String.valueOf(Objects.requireNonNull(EntryChecks.of(id)).nearest(c));
   }
 }
