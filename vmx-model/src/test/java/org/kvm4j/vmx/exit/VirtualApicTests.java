@@ -217,9 +217,8 @@ class VirtualApicTests {
     assertEquals(MinimalHypervisor.STACK + 2, h.get(VmcsField.GUEST_RSP));
   }
 
-  /** An operation that has written writes the same place or exits, and then nothing follows. */
-  @Test
-  void aSecondWriteOfAnInstructionToAnotherPlaceExits() {
+  /** A guest of 32 bits whose first push is a task priority. */
+  private void pushesToTaskPriority() {
     h.guest(PROTECTED);
     h.primary(Controls.CPU_BASED_TPR_SHADOW);
     h.secondary(
@@ -228,6 +227,12 @@ class VirtualApicTests {
     h.set(VmcsField.VIRTUAL_APIC_PAGE_ADDR, PAGE);
     h.set(VmcsField.APIC_ACCESS_ADDR, ACCESS);
     h.set(VmcsField.GUEST_RSP, ACCESS + TPR + 4);
+  }
+
+  /** An operation that has written writes the same place or exits, and then nothing follows. */
+  @Test
+  void aSecondWriteOfAnInstructionToAnotherPlaceExits() {
+    pushesToTaskPriority();
     h.code(0x60); // pusha
     h.cpu.r[Cpu.RAX] = 0x1234_5678;
     exits(ExitReason.APIC_ACCESS, 1 << 12 | TPR - 4, 0);
@@ -249,14 +254,7 @@ class VirtualApicTests {
     assertEquals(0x10, h.cpu.r[Cpu.RAX]);
     // ENTER with a level pushes, and then reads a frame pointer.
     h = new MinimalHypervisor();
-    h.guest(PROTECTED);
-    h.primary(Controls.CPU_BASED_TPR_SHADOW);
-    h.secondary(
-        Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES
-            | Controls.SECONDARY_EXEC_APIC_REGISTER_VIRT);
-    h.set(VmcsField.VIRTUAL_APIC_PAGE_ADDR, PAGE);
-    h.set(VmcsField.APIC_ACCESS_ADDR, ACCESS);
-    h.set(VmcsField.GUEST_RSP, ACCESS + TPR + 4);
+    pushesToTaskPriority();
     h.cpu.r[Cpu.RBP] = ACCESS + 0x34;
     h.code(0xc8, 0, 0, 2); // enter 0, 2
     assertEquals(ExitReason.APIC_ACCESS, h.run());
