@@ -85,14 +85,7 @@ final class GaloisField {
     int lane = at >> 6;
     long a = v.a[lane + (imm & 1)];
     long b = v.b[lane + (imm >> 4 & 1)];
-    long low = 0;
-    long high = 0;
-    for (long rest = b; rest != 0; rest &= rest - 1) {
-      int k = Long.numberOfTrailingZeros(rest);
-      low ^= a << k;
-      high ^= a >>> 1 >>> 63 - k;
-    }
-    v.d[lane] = low;
-    v.d[lane + 1] = high;
+    v.d[lane] = CarrylessProduct.low(a, b);
+    v.d[lane + 1] = CarrylessProduct.high(a, b);
   }
 }

@@ -59,7 +59,7 @@ final class Miscellaneous {
 
   private static void crc32(Cpu cpu, Instruction i) {
     long value = Operands.read1(cpu, i);
-    int crc = WideMath.crc32c((int) cpu.r[i.reg0], value, i.size1);
+    int crc = Crc32c.accumulate((int) cpu.r[i.reg0], value, i.size1);
     cpu.r[i.reg0] = crc & 0xffffffffL;
   }
 

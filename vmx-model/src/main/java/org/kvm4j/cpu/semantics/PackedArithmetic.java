@@ -1,13 +1,5 @@
 package org.kvm4j.cpu.semantics;
 
-import static org.kvm4j.cpu.semantics.PackedMath.add;
-import static org.kvm4j.cpu.semantics.PackedMath.equal;
-import static org.kvm4j.cpu.semantics.PackedMath.saturateSigned;
-import static org.kvm4j.cpu.semantics.PackedMath.saturateUnsigned;
-import static org.kvm4j.cpu.semantics.PackedMath.signed;
-import static org.kvm4j.cpu.semantics.PackedMath.subtract;
-import static org.kvm4j.cpu.semantics.PackedMath.unsigned;
-
 import java.util.function.LongBinaryOperator;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
@@ -16,79 +8,76 @@ import org.kvm4j.cpu.fpu.VectorUnit;
 
 /**
  * Vector instructions each word of whose result follows from one word of each source: logic,
- * addition, comparison, minimum, multiplication, averages. One function serves the MMX, SSE and AVX
- * forms. SDM Vol. 2, each instruction's page.
+ * addition, comparison, minimum, multiplication, averages. One function of {@link PackedWords}
+ * serves the MMX, SSE and AVX forms. SDM Vol. 2, each instruction's page.
  */
 final class PackedArithmetic {
   private PackedArithmetic() {}
 
   static void register() {
-    wordwise((a, b) -> a & b, Opcode.PAND, Opcode.ANDPS, Opcode.ANDPD);
-    wordwise((a, b) -> ~a & b, Opcode.PANDN, Opcode.ANDNPS, Opcode.ANDNPD);
-    wordwise((a, b) -> a | b, Opcode.POR, Opcode.ORPS, Opcode.ORPD);
-    wordwise((a, b) -> a ^ b, Opcode.PXOR, Opcode.XORPS, Opcode.XORPD);
+    wordwise(PackedWords::and, Opcode.PAND, Opcode.ANDPS, Opcode.ANDPD);
+    wordwise(PackedWords::andNot, Opcode.PANDN, Opcode.ANDNPS, Opcode.ANDNPD);
+    wordwise(PackedWords::or, Opcode.POR, Opcode.ORPS, Opcode.ORPD);
+    wordwise(PackedWords::xor, Opcode.PXOR, Opcode.XORPS, Opcode.XORPD);
 
-    wordwise(add(8), Opcode.PADDB);
-    wordwise(add(16), Opcode.PADDW);
-    wordwise(add(32), Opcode.PADDD);
-    wordwise((a, b) -> a + b, Opcode.PADDQ);
-    wordwise(subtract(8), Opcode.PSUBB);
-    wordwise(subtract(16), Opcode.PSUBW);
-    wordwise(subtract(32), Opcode.PSUBD);
-    wordwise((a, b) -> a - b, Opcode.PSUBQ);
-    wordwise(signed(8, (a, b) -> saturateSigned(a + b, 8)), Opcode.PADDSB);
-    wordwise(signed(16, (a, b) -> saturateSigned(a + b, 16)), Opcode.PADDSW);
-    wordwise(signed(8, (a, b) -> saturateSigned(a - b, 8)), Opcode.PSUBSB);
-    wordwise(signed(16, (a, b) -> saturateSigned(a - b, 16)), Opcode.PSUBSW);
-    wordwise(unsigned(8, (a, b) -> saturateUnsigned(a + b, 8)), Opcode.PADDUSB);
-    wordwise(unsigned(16, (a, b) -> saturateUnsigned(a + b, 16)), Opcode.PADDUSW);
-    wordwise(unsigned(8, (a, b) -> saturateUnsigned(a - b, 8)), Opcode.PSUBUSB);
-    wordwise(unsigned(16, (a, b) -> saturateUnsigned(a - b, 16)), Opcode.PSUBUSW);
-    wordwise(unsigned(8, (a, b) -> a + b + 1 >> 1), Opcode.PAVGB);
-    wordwise(unsigned(16, (a, b) -> a + b + 1 >> 1), Opcode.PAVGW);
+    wordwise(PackedWords::addBytes, Opcode.PADDB);
+    wordwise(PackedWords::addWords, Opcode.PADDW);
+    wordwise(PackedWords::addDoublewords, Opcode.PADDD);
+    wordwise(PackedWords::addQuadwords, Opcode.PADDQ);
+    wordwise(PackedWords::subtractBytes, Opcode.PSUBB);
+    wordwise(PackedWords::subtractWords, Opcode.PSUBW);
+    wordwise(PackedWords::subtractDoublewords, Opcode.PSUBD);
+    wordwise(PackedWords::subtractQuadwords, Opcode.PSUBQ);
+    wordwise(PackedWords::addSignedBytes, Opcode.PADDSB);
+    wordwise(PackedWords::addSignedWords, Opcode.PADDSW);
+    wordwise(PackedWords::subtractSignedBytes, Opcode.PSUBSB);
+    wordwise(PackedWords::subtractSignedWords, Opcode.PSUBSW);
+    wordwise(PackedWords::addUnsignedBytes, Opcode.PADDUSB);
+    wordwise(PackedWords::addUnsignedWords, Opcode.PADDUSW);
+    wordwise(PackedWords::subtractUnsignedBytes, Opcode.PSUBUSB);
+    wordwise(PackedWords::subtractUnsignedWords, Opcode.PSUBUSW);
+    wordwise(PackedWords::averageBytes, Opcode.PAVGB);
+    wordwise(PackedWords::averageWords, Opcode.PAVGW);
 
-    wordwise(equal(8), Opcode.PCMPEQB);
-    wordwise(equal(16), Opcode.PCMPEQW);
-    wordwise(equal(32), Opcode.PCMPEQD);
-    wordwise((a, b) -> a == b ? -1 : 0, Opcode.PCMPEQQ);
-    LongBinaryOperator greater = (a, b) -> a > b ? -1 : 0;
-    wordwise(signed(8, greater), Opcode.PCMPGTB);
-    wordwise(signed(16, greater), Opcode.PCMPGTW);
-    wordwise(signed(32, greater), Opcode.PCMPGTD);
-    wordwise(greater, Opcode.PCMPGTQ);
+    wordwise(PackedWords::equalBytes, Opcode.PCMPEQB);
+    wordwise(PackedWords::equalWords, Opcode.PCMPEQW);
+    wordwise(PackedWords::equalDoublewords, Opcode.PCMPEQD);
+    wordwise(PackedWords::equalQuadwords, Opcode.PCMPEQQ);
+    wordwise(PackedWords::greaterBytes, Opcode.PCMPGTB);
+    wordwise(PackedWords::greaterWords, Opcode.PCMPGTW);
+    wordwise(PackedWords::greaterDoublewords, Opcode.PCMPGTD);
+    wordwise(PackedWords::greaterQuadwords, Opcode.PCMPGTQ);
 
-    wordwise(signed(8, Math::min), Opcode.PMINSB);
-    wordwise(signed(16, Math::min), Opcode.PMINSW);
-    wordwise(signed(32, Math::min), Opcode.PMINSD);
-    wordwise(unsigned(8, Math::min), Opcode.PMINUB);
-    wordwise(unsigned(16, Math::min), Opcode.PMINUW);
-    wordwise(unsigned(32, Math::min), Opcode.PMINUD);
-    wordwise(signed(8, Math::max), Opcode.PMAXSB);
-    wordwise(signed(16, Math::max), Opcode.PMAXSW);
-    wordwise(signed(32, Math::max), Opcode.PMAXSD);
-    wordwise(unsigned(8, Math::max), Opcode.PMAXUB);
-    wordwise(unsigned(16, Math::max), Opcode.PMAXUW);
-    wordwise(unsigned(32, Math::max), Opcode.PMAXUD);
+    wordwise(PackedWords::minSignedBytes, Opcode.PMINSB);
+    wordwise(PackedWords::minSignedWords, Opcode.PMINSW);
+    wordwise(PackedWords::minSignedDoublewords, Opcode.PMINSD);
+    wordwise(PackedWords::minUnsignedBytes, Opcode.PMINUB);
+    wordwise(PackedWords::minUnsignedWords, Opcode.PMINUW);
+    wordwise(PackedWords::minUnsignedDoublewords, Opcode.PMINUD);
+    wordwise(PackedWords::maxSignedBytes, Opcode.PMAXSB);
+    wordwise(PackedWords::maxSignedWords, Opcode.PMAXSW);
+    wordwise(PackedWords::maxSignedDoublewords, Opcode.PMAXSD);
+    wordwise(PackedWords::maxUnsignedBytes, Opcode.PMAXUB);
+    wordwise(PackedWords::maxUnsignedWords, Opcode.PMAXUW);
+    wordwise(PackedWords::maxUnsignedDoublewords, Opcode.PMAXUD);
 
-    wordwise(signed(16, (a, b) -> a * b), Opcode.PMULLW);
-    wordwise(signed(16, (a, b) -> a * b >> 16), Opcode.PMULHW);
-    wordwise(unsigned(16, (a, b) -> a * b >> 16), Opcode.PMULHUW);
-    wordwise(signed(16, (a, b) -> (a * b >> 14) + 1 >> 1), Opcode.PMULHRSW);
-    wordwise(signed(32, (a, b) -> a * b), Opcode.PMULLD);
-    wordwise(PackedMath::multiplyLow32, Opcode.PMULDQ);
-    wordwise(PackedMath::multiplyLow32Unsigned, Opcode.PMULUDQ);
-    wordwise(PackedMath::multiplyAddWords, Opcode.PMADDWD);
-    wordwise(PackedMath::multiplyAddBytes, Opcode.PMADDUBSW);
-    wordwise(PackedMath::sumOfDifferences, Opcode.PSADBW);
+    wordwise(PackedWords::multiplyLowWords, Opcode.PMULLW);
+    wordwise(PackedWords::multiplyHighWords, Opcode.PMULHW);
+    wordwise(PackedWords::multiplyHighUnsignedWords, Opcode.PMULHUW);
+    wordwise(PackedWords::multiplyRoundWords, Opcode.PMULHRSW);
+    wordwise(PackedWords::multiplyLowDoublewords, Opcode.PMULLD);
+    wordwise(PackedWords::multiplySigned, Opcode.PMULDQ);
+    wordwise(PackedWords::multiplyUnsigned, Opcode.PMULUDQ);
+    wordwise(PackedWords::multiplyAddWords, Opcode.PMADDWD);
+    wordwise(PackedWords::multiplyAddBytes, Opcode.PMADDUBSW);
+    wordwise(PackedWords::sumOfDifferences, Opcode.PSADBW);
 
-    LongBinaryOperator sign = (a, b) -> b == 0 ? 0 : b < 0 ? -a : a;
-    wordwise(signed(8, sign), Opcode.PSIGNB);
-    wordwise(signed(16, sign), Opcode.PSIGNW);
-    wordwise(signed(32, sign), Opcode.PSIGND);
-    LongBinaryOperator absolute = (unused, b) -> Math.abs(b);
-    ofOneSource(signed(8, absolute), Opcode.PABSB);
-    ofOneSource(signed(16, absolute), Opcode.PABSW);
-    ofOneSource(signed(32, absolute), Opcode.PABSD);
+    wordwise(PackedWords::signBytes, Opcode.PSIGNB);
+    wordwise(PackedWords::signWords, Opcode.PSIGNW);
+    wordwise(PackedWords::signDoublewords, Opcode.PSIGND);
+    ofOneSource(PackedWords::absoluteBytes, Opcode.PABSB);
+    ofOneSource(PackedWords::absoluteWords, Opcode.PABSW);
+    ofOneSource(PackedWords::absoluteDoublewords, Opcode.PABSD);
   }
 
   /** Enters an operation on two sources. */

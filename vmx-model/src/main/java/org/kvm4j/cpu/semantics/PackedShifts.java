@@ -1,5 +1,6 @@
 package org.kvm4j.cpu.semantics;
 
+import java.util.function.LongBinaryOperator;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
@@ -15,47 +16,28 @@ final class PackedShifts {
   private PackedShifts() {}
 
   static void register() {
-    byOne(16, PackedShifts::left, Opcode.PSLLW);
-    byOne(32, PackedShifts::left, Opcode.PSLLD);
-    byOne(64, PackedShifts::left, Opcode.PSLLQ);
-    byOne(16, PackedShifts::right, Opcode.PSRLW);
-    byOne(32, PackedShifts::right, Opcode.PSRLD);
-    byOne(64, PackedShifts::right, Opcode.PSRLQ);
-    byOne(16, PackedShifts::arithmetic, Opcode.PSRAW);
-    byOne(32, PackedShifts::arithmetic, Opcode.PSRAD);
-    byEach(32, PackedShifts::left, Opcode.VPSLLVD);
-    byEach(64, PackedShifts::left, Opcode.VPSLLVQ);
-    byEach(32, PackedShifts::right, Opcode.VPSRLVD);
-    byEach(64, PackedShifts::right, Opcode.VPSRLVQ);
-    byEach(32, PackedShifts::arithmetic, Opcode.VPSRAVD);
-    Handlers.putVector(Opcode.PSLLDQ, (c, i) -> bytes(c, i, -1));
-    Handlers.putVector(Opcode.PSRLDQ, (c, i) -> bytes(c, i, 1));
+    byOne(PackedWords::shiftLeftWords, Opcode.PSLLW);
+    byOne(PackedWords::shiftLeftDoublewords, Opcode.PSLLD);
+    byOne(PackedWords::shiftLeftQuadwords, Opcode.PSLLQ);
+    byOne(PackedWords::shiftRightWords, Opcode.PSRLW);
+    byOne(PackedWords::shiftRightDoublewords, Opcode.PSRLD);
+    byOne(PackedWords::shiftRightQuadwords, Opcode.PSRLQ);
+    byOne(PackedWords::shiftArithmeticWords, Opcode.PSRAW);
+    byOne(PackedWords::shiftArithmeticDoublewords, Opcode.PSRAD);
+    byEach(each32(PackedWords::shiftLeftDoublewords), Opcode.VPSLLVD);
+    byEach(PackedWords::shiftLeftQuadwords, Opcode.VPSLLVQ);
+    byEach(each32(PackedWords::shiftRightDoublewords), Opcode.VPSRLVD);
+    byEach(PackedWords::shiftRightQuadwords, Opcode.VPSRLVQ);
+    byEach(each32(PackedWords::shiftArithmeticDoublewords), Opcode.VPSRAVD);
+    Handlers.putVector(Opcode.PSLLDQ, (c, i) -> bytes(c, i, true));
+    Handlers.putVector(Opcode.PSRLDQ, (c, i) -> bytes(c, i, false));
   }
 
-  /** A shift of an element: its value sign-extended, an unsigned count, the element's width. */
-  @FunctionalInterface
-  private interface Shift {
-    long apply(long value, long count, int bits);
+  private static void byOne(LongBinaryOperator shift, Opcode opcode) {
+    Handlers.putVector(opcode, (c, i) -> shift(c, i, shift));
   }
 
-  /** Bits beyond the element are cut off by whoever stores it. */
-  private static long left(long value, long count, int bits) {
-    return count < 0 || count >= bits ? 0 : value << count;
-  }
-
-  private static long right(long value, long count, int bits) {
-    return count < 0 || count >= bits ? 0 : (value & PackedMath.mask(bits)) >>> count;
-  }
-
-  private static long arithmetic(long value, long count, int bits) {
-    return value >> (count < 0 || count >= bits ? bits - 1 : count);
-  }
-
-  private static void byOne(int bits, Shift shift, Opcode opcode) {
-    Handlers.putVector(opcode, (c, i) -> shift(c, i, bits, shift));
-  }
-
-  private static void shift(Cpu cpu, Instruction i, int bits, Shift shift) {
+  private static void shift(Cpu cpu, Instruction i, LongBinaryOperator shift) {
     VectorUnit v = cpu.vector;
     long count;
     if ((i.vex ? i.kind2 : i.kind1) == OperandKind.IMMEDIATE) {
@@ -65,8 +47,8 @@ final class PackedShifts {
       VectorOperands.sources(cpu, i);
       count = v.b[0];
     }
-    for (int at = 64 * VectorOperands.words(i) - bits; at >= 0; at -= bits) {
-      PackedMath.put(v.d, at, bits, shift.apply(PackedMath.sign(v.a, at, bits), count, bits));
+    for (int k = VectorOperands.words(i) - 1; k >= 0; k--) {
+      v.d[k] = shift.applyAsLong(v.a[k], count);
     }
     VectorOperands.write0(cpu, i, v.d);
   }
@@ -80,29 +62,39 @@ final class PackedShifts {
     }
   }
 
-  private static void byEach(int bits, Shift shift, Opcode opcode) {
+  /** A shift of each doubleword by its own count, from that of both by one. */
+  private static LongBinaryOperator each32(LongBinaryOperator shift) {
+    long low = 0xffffffffL;
+    return (a, b) -> shift.applyAsLong(a, b & low) & low | shift.applyAsLong(a, b >>> 32) & ~low;
+  }
+
+  private static void byEach(LongBinaryOperator shift, Opcode opcode) {
     Handlers.putVectorOnly(
         opcode,
         (c, i) -> {
           VectorUnit v = VectorOperands.sources(c, i);
-          for (int at = 64 * VectorOperands.words(i) - bits; at >= 0; at -= bits) {
-            long value = PackedMath.sign(v.a, at, bits);
-            long count = PackedMath.zero(v.b, at, bits);
-            PackedMath.put(v.d, at, bits, shift.apply(value, count, bits));
+          for (int k = VectorOperands.words(i) - 1; k >= 0; k--) {
+            v.d[k] = shift.applyAsLong(v.a[k], v.b[k]);
           }
           VectorOperands.write0(c, i, v.d);
         });
   }
 
-  /** Each lane by bytes, to the right or, with direction -1, to the left. */
-  private static void bytes(Cpu cpu, Instruction i, int direction) {
+  /** Each lane by bytes. */
+  private static void bytes(Cpu cpu, Instruction i, boolean left) {
     VectorUnit v = cpu.vector;
     shifted(cpu, i);
-    int by = direction * 8 * (int) Math.min(i.immediate, 16);
-    for (int at = 64 * VectorOperands.words(i) - 8; at >= 0; at -= 8) {
-      int from = (at & 127) + by;
-      long value = from < 0 || from >= 128 ? 0 : PackedMath.zero(v.a, (at & 128) + from, 8);
-      PackedMath.put(v.d, at, 8, value);
+    int by = (int) Math.min(i.immediate, 16);
+    for (int k = VectorOperands.words(i) - 2; k >= 0; k -= 2) {
+      long low = v.a[k];
+      long high = v.a[k + 1];
+      if (left) {
+        v.d[k] = LaneWords.alignLow(low, high, 0, 0, 16 - by);
+        v.d[k + 1] = LaneWords.alignHigh(low, high, 0, 0, 16 - by);
+      } else {
+        v.d[k] = LaneWords.alignLow(0, 0, low, high, by);
+        v.d[k + 1] = LaneWords.alignHigh(0, 0, low, high, by);
+      }
     }
     VectorOperands.write0(cpu, i, v.d);
   }

@@ -2,7 +2,6 @@ package org.kvm4j.cpu.semantics;
 
 import static org.kvm4j.cpu.semantics.PackedMath.put;
 import static org.kvm4j.cpu.semantics.PackedMath.saturateSigned;
-import static org.kvm4j.cpu.semantics.PackedMath.saturateUnsigned;
 import static org.kvm4j.cpu.semantics.PackedMath.sign;
 import static org.kvm4j.cpu.semantics.PackedMath.zero;
 import static org.kvm4j.cpu.semantics.VectorLanes.both;
@@ -22,18 +21,26 @@ final class PackedShuffles {
   private PackedShuffles() {}
 
   static void register() {
-    both(unpack(8, 0), Opcode.PUNPCKLBW);
-    both(unpack(16, 0), Opcode.PUNPCKLWD);
-    both(unpack(32, 0), Opcode.PUNPCKLDQ, Opcode.UNPCKLPS);
-    both(unpack(64, 0), Opcode.PUNPCKLQDQ, Opcode.UNPCKLPD);
-    both(unpack(8, 1), Opcode.PUNPCKHBW);
-    both(unpack(16, 1), Opcode.PUNPCKHWD);
-    both(unpack(32, 1), Opcode.PUNPCKHDQ, Opcode.UNPCKHPS);
-    both(unpack(64, 1), Opcode.PUNPCKHQDQ, Opcode.UNPCKHPD);
-    both(narrow(8, (value, bits) -> saturateSigned(value, (int) bits)), Opcode.PACKSSWB);
-    both(narrow(16, (value, bits) -> saturateSigned(value, (int) bits)), Opcode.PACKSSDW);
-    both(narrow(8, (value, bits) -> saturateUnsigned(value, (int) bits)), Opcode.PACKUSWB);
-    both(narrow(16, (value, bits) -> saturateUnsigned(value, (int) bits)), Opcode.PACKUSDW);
+    unpack(
+        LaneWords::unpackLowBytes, LaneWords::unpackHighBytes, Opcode.PUNPCKLBW, Opcode.PUNPCKHBW);
+    unpack(
+        LaneWords::unpackLowWords, LaneWords::unpackHighWords, Opcode.PUNPCKLWD, Opcode.PUNPCKHWD);
+    unpack(
+        LaneWords::unpackLowDoublewords,
+        LaneWords::unpackHighDoublewords,
+        Opcode.PUNPCKLDQ,
+        Opcode.PUNPCKHDQ);
+    unpack(
+        LaneWords::unpackLowDoublewords,
+        LaneWords::unpackHighDoublewords,
+        Opcode.UNPCKLPS,
+        Opcode.UNPCKHPS);
+    both((v, at, w, imm) -> unpackWords(v, at >> 6, 0), Opcode.PUNPCKLQDQ, Opcode.UNPCKLPD);
+    both((v, at, w, imm) -> unpackWords(v, at >> 6, 1), Opcode.PUNPCKHQDQ, Opcode.UNPCKHPD);
+    pack(LaneWords::packSignedBytes, Opcode.PACKSSWB);
+    pack(LaneWords::packSignedWords, Opcode.PACKSSDW);
+    pack(LaneWords::packUnsignedBytes, Opcode.PACKUSWB);
+    pack(LaneWords::packUnsignedWords, Opcode.PACKUSDW);
     both(horizontal(16, Long::sum), Opcode.PHADDW);
     both(horizontal(32, Long::sum), Opcode.PHADDD);
     both(horizontal(16, (x, y) -> saturateSigned(x + y, 16)), Opcode.PHADDSW);
@@ -49,16 +56,19 @@ final class PackedShuffles {
     both((v, at, w, imm) -> blend(v, at, 64, imm >> at / 64), Opcode.BLENDPD);
     both((v, at, w, imm) -> blend(v, at, 16, imm), Opcode.PBLENDW);
 
-    one(permute(16), Opcode.PSHUFW);
-    one(permute(32), Opcode.PSHUFD);
-    one((v, at, w, imm) -> permuteHalf(v, at, 0, imm), Opcode.PSHUFLW);
-    one((v, at, w, imm) -> permuteHalf(v, at, 1, imm), Opcode.PSHUFHW);
-    one((v, at, w, imm) -> permute(v, at, 32, 0xa0), Opcode.MOVSLDUP);
-    one((v, at, w, imm) -> permute(v, at, 32, 0xf5), Opcode.MOVSHDUP);
-    one((v, at, w, imm) -> permute(v, at, 64, 0), Opcode.MOVDDUP);
+    one((v, at, w, imm) -> v.d[0] = LaneWords.words(v.b[0], imm), Opcode.PSHUFW);
+    one((v, at, w, imm) -> permuteSingles(v, at >> 6, imm), Opcode.PSHUFD);
+    one((v, at, w, imm) -> permuteHalf(v, at >> 6, 0, imm), Opcode.PSHUFLW);
+    one((v, at, w, imm) -> permuteHalf(v, at >> 6, 1, imm), Opcode.PSHUFHW);
+    one((v, at, w, imm) -> permuteSingles(v, at >> 6, 0xa0), Opcode.MOVSLDUP);
+    one((v, at, w, imm) -> permuteSingles(v, at >> 6, 0xf5), Opcode.MOVSHDUP);
+    one((v, at, w, imm) -> permuteDoubles(v, at, w, 0), Opcode.MOVDDUP);
     one(PackedShuffles::minimumPosition, Opcode.PHMINPOSUW);
 
-    permutation(permute(32), PackedShuffles::permuteSinglesBy, Opcode.VPERMILPS);
+    permutation(
+        (v, at, w, imm) -> permuteSingles(v, at >> 6, imm),
+        PackedShuffles::permuteSinglesBy,
+        Opcode.VPERMILPS);
     permutation(PackedShuffles::permuteDoubles, PackedShuffles::permuteDoublesBy, Opcode.VPERMILPD);
     blendBySign(8, Opcode.PBLENDVB);
     blendBySign(32, Opcode.BLENDVPS);
@@ -102,29 +112,49 @@ final class PackedShuffles {
 
   // ---- packing and unpacking ----
 
-  /** Interleaves the elements of one half, 0 or 1, of each source. */
-  private static Lane unpack(int bits, int half) {
-    return (v, at, width, imm) -> {
-      int from = at + half * width / 2;
-      for (int k = 0; k < width; k += 2 * bits) {
-        put(v.d, at + k, bits, zero(v.a, from + k / 2, bits));
-        put(v.d, at + k + bits, bits, zero(v.b, from + k / 2, bits));
-      }
-    };
+  /** Enters the instructions that interleave the elements of lower and of upper halves. */
+  private static void unpack(
+      LongBinaryOperator lower, LongBinaryOperator upper, Opcode ofLow, Opcode ofHigh) {
+    both((v, at, width, imm) -> unpack(v, at >> 6, width, 0, lower, upper), ofLow);
+    both((v, at, width, imm) -> unpack(v, at >> 6, width, 1, lower, upper), ofHigh);
   }
 
-  /** Elements of twice the size, signed, made so many bits narrow: those of a, then those of b. */
-  private static Lane narrow(int bits, LongBinaryOperator saturate) {
-    return (v, at, width, imm) -> {
-      for (int k = 0; k < width / 2; k += bits) {
-        put(v.d, at + k, bits, saturate.applyAsLong(sign(v.a, at + 2 * k, 2 * bits), bits));
-        put(
-            v.d,
-            at + width / 2 + k,
-            bits,
-            saturate.applyAsLong(sign(v.b, at + 2 * k, 2 * bits), bits));
-      }
-    };
+  /** An MMX register is both halves of its lane; of others one word is. */
+  private static void unpack(
+      VectorUnit v,
+      int lane,
+      int width,
+      int half,
+      LongBinaryOperator lower,
+      LongBinaryOperator upper) {
+    if (width == 64) {
+      v.d[0] = (half == 0 ? lower : upper).applyAsLong(v.a[0], v.b[0]);
+    } else {
+      long a = v.a[lane + half];
+      long b = v.b[lane + half];
+      v.d[lane] = lower.applyAsLong(a, b);
+      v.d[lane + 1] = upper.applyAsLong(a, b);
+    }
+  }
+
+  private static void unpackWords(VectorUnit v, int lane, int half) {
+    v.d[lane] = v.a[lane + half];
+    v.d[lane + 1] = v.b[lane + half];
+  }
+
+  /** Enters an instruction that makes elements narrower: those of a, then those of b. */
+  private static void pack(LongBinaryOperator operation, Opcode opcode) {
+    both(
+        (v, at, width, imm) -> {
+          int lane = at >> 6;
+          if (width == 64) {
+            v.d[0] = operation.applyAsLong(v.a[0], v.b[0]);
+          } else {
+            v.d[lane] = operation.applyAsLong(v.a[lane], v.a[lane + 1]);
+            v.d[lane + 1] = operation.applyAsLong(v.b[lane], v.b[lane + 1]);
+          }
+        },
+        opcode);
   }
 
   /** Pairs of neighbours through a function: those of a, then those of b. */
@@ -144,52 +174,44 @@ final class PackedShuffles {
 
   // ---- shuffles ----
 
-  private static Lane permute(int bits) {
-    return (v, at, width, imm) -> {
-      for (int k = 0; k < 4; k++) {
-        put(v.d, at + k * bits, bits, zero(v.b, at + (imm >> 2 * k & 3) * bits, bits));
-      }
-    };
-  }
-
-  /** A permutation of a whole lane that is known beforehand: two bits for each element. */
-  private static void permute(VectorUnit v, int at, int bits, int order) {
-    for (int k = 0; k < 128 / bits; k++) {
-      put(v.d, at + k * bits, bits, zero(v.b, at + (order >> 2 * k & 3) * bits, bits));
-    }
+  private static void permuteSingles(VectorUnit v, int lane, int order) {
+    long low = v.b[lane];
+    long high = v.b[lane + 1];
+    v.d[lane] = LaneWords.doublewords(low, high, order);
+    v.d[lane + 1] = LaneWords.doublewords(low, high, order >> 4);
   }
 
   /** PSHUFLW, PSHUFHW: the words of one half; the other half is copied. */
-  private static void permuteHalf(VectorUnit v, int at, int half, int imm) {
-    permute(16).apply(v, at + 64 * half, 64, imm);
-    int other = (at >> 6) + 1 - half;
-    v.d[other] = v.b[other];
+  private static void permuteHalf(VectorUnit v, int lane, int half, int imm) {
+    v.d[lane + half] = LaneWords.words(v.b[lane + half], imm);
+    v.d[lane + 1 - half] = v.b[lane + 1 - half];
   }
 
+  /** In an MMX register bit 3 of an index counts for nothing. */
   private static void shuffleBytes(VectorUnit v, int at, int width, int imm) {
-    for (int k = at; k < at + width; k += 8) {
-      long index = zero(v.b, k, 8);
-      long value = index >= 0x80 ? 0 : zero(v.a, at + ((int) index * 8 & width - 1), 8);
-      put(v.d, k, 8, value);
+    int lane = at >> 6;
+    if (width == 64) {
+      v.d[0] = LaneWords.bytes(v.a[0], v.a[0], v.b[0]);
+    } else {
+      v.d[lane] = LaneWords.bytes(v.a[lane], v.a[lane + 1], v.b[lane]);
+      v.d[lane + 1] = LaneWords.bytes(v.a[lane], v.a[lane + 1], v.b[lane + 1]);
     }
   }
 
-  /** PALIGNR: both sources, a above b, shifted right by bytes. */
   private static void align(VectorUnit v, int at, int width, int imm) {
-    for (int k = 0; k < width; k += 8) {
-      int from = k + imm * 8;
-      long value =
-          from < width
-              ? zero(v.b, at + from, 8)
-              : from < 2 * width ? zero(v.a, at + from - width, 8) : 0;
-      put(v.d, at + k, 8, value);
+    int lane = at >> 6;
+    if (width == 64) {
+      v.d[0] = LaneWords.alignLow(0, 0, v.b[0], v.a[0], imm);
+    } else {
+      v.d[lane] = LaneWords.alignLow(v.a[lane], v.a[lane + 1], v.b[lane], v.b[lane + 1], imm);
+      v.d[lane + 1] = LaneWords.alignHigh(v.a[lane], v.a[lane + 1], v.b[lane], v.b[lane + 1], imm);
     }
   }
 
   private static void shuffleSingles(VectorUnit v, int at, int width, int imm) {
-    for (int k = 0; k < 4; k++) {
-      put(v.d, at + 32 * k, 32, zero(k < 2 ? v.a : v.b, at + 32 * (imm >> 2 * k & 3), 32));
-    }
+    int lane = at >> 6;
+    v.d[lane] = LaneWords.doublewords(v.a[lane], v.a[lane + 1], imm);
+    v.d[lane + 1] = LaneWords.doublewords(v.b[lane], v.b[lane + 1], imm >> 4);
   }
 
   private static void shuffleDoubles(VectorUnit v, int at, int width, int imm) {

@@ -1,5 +1,6 @@
 package org.kvm4j.cpu.semantics;
 
+import java.util.function.LongUnaryOperator;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
@@ -48,9 +49,9 @@ final class VectorMoves {
     }
     Handlers.putVector(Opcode.MOVHLPS, (c, i) -> moveAcross(c, i, 0));
     Handlers.putVector(Opcode.MOVLHPS, (c, i) -> moveAcross(c, i, 1));
-    Handlers.putVector(Opcode.PMOVMSKB, (c, i) -> signs(c, i, 8));
-    Handlers.putVector(Opcode.MOVMSKPS, (c, i) -> signs(c, i, 32));
-    Handlers.putVector(Opcode.MOVMSKPD, (c, i) -> signs(c, i, 64));
+    Handlers.putVector(Opcode.PMOVMSKB, (c, i) -> signs(c, i, 8, PackedWords::signsOfBytes));
+    Handlers.putVector(Opcode.MOVMSKPS, (c, i) -> signs(c, i, 2, PackedWords::signsOfDoublewords));
+    Handlers.putVector(Opcode.MOVMSKPD, (c, i) -> signs(c, i, 1, a -> a >>> 63));
     element(8, Opcode.PINSRB, Opcode.PEXTRB);
     element(16, Opcode.PINSRW, Opcode.PEXTRW);
     element(32, Opcode.PINSRD, Opcode.PEXTRD);
@@ -110,13 +111,13 @@ final class VectorMoves {
     VectorOperands.write0(cpu, i, v.d);
   }
 
-  /** The highest bit of each element, in a general register. */
-  private static void signs(Cpu cpu, Instruction i, int bits) {
+  /** The highest bit of each element, so many of each word, in a general register. */
+  private static void signs(Cpu cpu, Instruction i, int count, LongUnaryOperator ofWord) {
     VectorUnit v = cpu.vector;
     VectorOperands.read1(cpu, i, v.a);
     long signs = 0;
-    for (int at = 8 * i.size1 - 1; at >= 0; at -= bits) {
-      signs = signs << 1 | v.a[at >> 6] >>> at & 1;
+    for (int k = (i.size1 >> 3) - 1; k >= 0; k--) {
+      signs = signs << count | ofWord.applyAsLong(v.a[k]);
     }
     v.d[0] = signs;
     VectorOperands.write0(cpu, i, v.d);

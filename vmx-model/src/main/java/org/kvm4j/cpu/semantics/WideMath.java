@@ -69,27 +69,4 @@ public final class WideMath {
     }
     return result;
   }
-
-  private static final int[] CRC32C = crc32cTable();
-
-  private static int[] crc32cTable() {
-    int[] table = new int[256];
-    for (int i = 0; i < 256; i++) {
-      int crc = i;
-      for (int bit = 0; bit < 8; bit++) {
-        // The polynomial 11EDC6F41, bits reflected.
-        crc = crc >>> 1 ^ ((crc & 1) != 0 ? 0x82f63b78 : 0);
-      }
-      table[i] = crc;
-    }
-    return table;
-  }
-
-  /** CRC32: accumulates the low {@code size} bytes of a value, lowest first. */
-  public static int crc32c(int crc, long value, int size) {
-    for (int k = 0; k < size; k++) {
-      crc = crc >>> 8 ^ CRC32C[(crc ^ (int) (value >>> k * 8)) & 0xff];
-    }
-    return crc;
-  }
 }
