@@ -1,9 +1,15 @@
 package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.kvm.module.emulate.DeviceAccesses;
 import org.kvm4j.kvm.module.emulate.Emulator;
+import org.kvm4j.kvm.module.emulate.PlainMoves;
+import org.kvm4j.kvm.module.vendor.ExecutedCode;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.module.vendor.VmExit;
 import org.kvm4j.kvm.uapi.Exits;
@@ -26,11 +32,17 @@ final class Emulation {
   private final DeviceAccesses accesses;
   private final DeviceExits devices;
   private final long nested;
+  private final PlainMoves moves;
+  private final ExecutedCode code = new ExecutedCode();
+  private final Completion afterLoad = this::completeLoad;
   private final Completion afterDeviceRead = this::completeDeviceRead;
   private final Completion afterStringIn = this::completeStringIn;
 
   private int size;
   private int count;
+
+  /** The load from device memory that waits for user space's answer. */
+  private @Nullable Instruction load;
 
   Emulation(VirtualCpu vcpu, Emulator emulator, VmExit exit) {
     this.vcpu = vcpu;
@@ -42,6 +54,7 @@ final class Emulation {
     this.accesses = emulator.accesses();
     this.devices = new DeviceExits(vcpu, accesses);
     this.nested = vcpu.nestedPointer();
+    this.moves = new PlainMoves(vcpu.machine().model());
   }
 
   /** The guest touched what the nested tables do not map: a page to be mapped, or a device. */
@@ -72,7 +85,53 @@ final class Emulation {
           vcpu.id());
     }
     vcpu.takeExitTime();
-    return emulate();
+    Instruction move = plainMove();
+    return move == null ? emulate() : access(move);
+  }
+
+  /**
+   * The instruction that exited, if all that is left of it is to move data between a register and
+   * one device; null if it is for the emulator. A trap after it is; so is what may have begun on
+   * another page, in which case the address that exited is the first of its page.
+   */
+  private @Nullable Instruction plainMove() {
+    if (!exit.translated || exit.fetch || (vendor.rflags() & Flags.TF) != 0) {
+      return null;
+    }
+    Instruction move = vcpu.executedCode(code) ? moves.find(code) : null;
+    if (move == null || PlainMoves.isStore(move) != exit.write) {
+      return null;
+    }
+    int inPage = (int) exit.linear & 0xfff;
+    int bytes = PlainMoves.size(move);
+    boolean whole =
+        inPage + bytes <= 0x1000
+            && (inPage != 0 || bytes == 1 || moves.offsetInPage(vendor, move) == 0);
+    return whole ? move : null;
+  }
+
+  /** Carries out a plain move between a register and a device. */
+  private int access(Instruction move) {
+    vcpu.stats.emulated++;
+    int bytes = PlainMoves.size(move);
+    exit.instructionLength = move.length;
+    if (PlainMoves.isStore(move)) {
+      accesses.begin();
+      accesses.write(false, exit.gpa, bytes, DeviceExits.low(moves.source(vendor, move), bytes));
+      vcpu.skip();
+      return devices.write();
+    }
+    if (vcpu.devices.read(false, exit.gpa, bytes)) {
+      return loaded(move, vcpu.devices.value());
+    }
+    load = move;
+    return devices.read(exit.gpa, bytes, afterLoad);
+  }
+
+  private int loaded(Instruction move, long value) {
+    moves.setDestination(vendor, move, DeviceExits.low(value, PlainMoves.size(move)));
+    vcpu.skip();
+    return 1;
   }
 
   /** Emulates the instruction at the guest's RIP, as far as it goes without user space. */
@@ -185,6 +244,12 @@ final class Emulation {
     }
     accesses.clear();
     return false;
+  }
+
+  private int completeLoad() {
+    Instruction move = Objects.requireNonNull(load);
+    load = null;
+    return stillWanted() ? loaded(move, devices.answer(PlainMoves.size(move))) : 1;
   }
 
   private int completeDeviceRead() {

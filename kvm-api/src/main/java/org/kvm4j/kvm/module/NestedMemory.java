@@ -55,7 +55,11 @@ final class NestedMemory implements AutoCloseable, MemorySlots.Change {
   }
 
   /** Makes a guest-physical address accessible, if memory is there. */
-  synchronized Fault fault(long gpa, boolean write) {
+  Fault fault(long gpa, boolean write) {
+    return isDevice(gpa, write) ? Fault.DEVICE : map(gpa, write);
+  }
+
+  private synchronized Fault map(long gpa, boolean write) {
     MemorySlot s = slots.at(gpa);
     if (s == null || (write && s.readOnly())) {
       return Fault.DEVICE;

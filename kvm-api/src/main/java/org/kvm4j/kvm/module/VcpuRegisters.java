@@ -70,14 +70,6 @@ final class VcpuRegisters {
     vcpu.events.exceptionPending = false;
   }
 
-  int cpl() {
-    if ((vendor.cr0() & ControlBits.CR0_PE) == 0) {
-      return 0;
-    }
-    vendor.segment(Cpu.SS, scratch);
-    return scratch.dpl();
-  }
-
   /**
    * INIT: caching, the states that XSAVE manages, the time-stamp counter and MSRs stay. SDM table
    * 10-1 "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT".

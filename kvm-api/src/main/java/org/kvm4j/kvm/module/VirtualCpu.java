@@ -14,6 +14,7 @@ import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.kvm.module.emulate.Emulator;
 import org.kvm4j.kvm.module.irqchip.InterruptChips;
 import org.kvm4j.kvm.module.irqchip.LocalApic;
+import org.kvm4j.kvm.module.vendor.ExecutedCode;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 import org.kvm4j.kvm.module.vendor.VmExit;
 import org.kvm4j.kvm.module.vendor.VmxVcpu;
@@ -302,6 +303,20 @@ class VirtualCpu extends FileObject {
     inGuest.set(true);
     try {
       return work.get();
+    } finally {
+      inGuest.setRelease(false);
+    }
+  }
+
+  /**
+   * As {@link VendorVcpu#executedCode}, by a translation that nobody has asked to be dropped.
+   *
+   * @return false if it is not to be had
+   */
+  boolean executedCode(ExecutedCode out) {
+    inGuest.set(true);
+    try {
+      return !flushRequested && vendor.executedCode(out);
     } finally {
       inGuest.setRelease(false);
     }
@@ -918,7 +933,7 @@ class VirtualCpu extends FileObject {
   private int xsetbv() {
     int index = (int) cpu.r[Cpu.RCX];
     long value = cpu.r[Cpu.RDX] << 32 | cpu.r[Cpu.RAX] & 0xffffffffL;
-    if (state.registers.cpl() != 0 || index != 0 || !cpuid.allowsXcr0(machine.model(), value)) {
+    if (vendor.cpl() != 0 || index != 0 || !cpuid.allowsXcr0(machine.model(), value)) {
       events.queueException(Vector.GP, true, 0, false, 0);
       return 1;
     }
@@ -933,7 +948,7 @@ class VirtualCpu extends FileObject {
   }
 
   int cpl() {
-    return state.registers.cpl();
+    return vendor.cpl();
   }
 
   /** CS base plus RIP. */

@@ -1218,6 +1218,7 @@ public final class NonRootOperation implements GuestMode {
     f[Vmcs.GUEST_CR4] = c.cr4;
     f[Vmcs.GUEST_CS_AR_BYTES] = c.seg[Cpu.CS].ar;
     f[Vmcs.GUEST_CS_BASE] = c.seg[Cpu.CS].base;
+    f[Vmcs.GUEST_SS_AR_BYTES] = c.seg[Cpu.SS].ar;
     if ((exitControls & Controls.VM_EXIT_SAVE_IA32_EFER) != 0) {
       f[Vmcs.GUEST_IA32_EFER] = c.efer;
     }

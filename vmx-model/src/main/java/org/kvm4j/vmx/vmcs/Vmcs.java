@@ -272,6 +272,7 @@ public final class Vmcs {
     }
     DEFERRABLE[GUEST_CS_AR_BYTES] = false;
     DEFERRABLE[GUEST_CS_BASE] = false;
+    DEFERRABLE[GUEST_SS_AR_BYTES] = false;
     for (int ordinal :
         new int[] {
           GUEST_GDTR_BASE,
@@ -299,6 +300,7 @@ public final class Vmcs {
           GUEST_CR4,
           GUEST_CS_AR_BYTES,
           GUEST_CS_BASE,
+          GUEST_SS_AR_BYTES,
           GUEST_IA32_EFER,
           GUEST_IA32_DEBUGCTL
         }) {

@@ -161,6 +161,11 @@ public final class BareVcpu implements VendorVcpu {
   }
 
   @Override
+  public long segmentBase(int s) {
+    return cpu.seg[s].base;
+  }
+
+  @Override
   public void setSegment(int s, Segment in) {
     cpu.seg[s].set(in.selector & 0xffff, in.base, in.limit, in.ar);
     changed = true;
@@ -174,6 +179,11 @@ public final class BareVcpu implements VendorVcpu {
   @Override
   public long linearRip() {
     return is64Bit() ? cpu.rip : cpu.seg[Cpu.CS].base + cpu.rip & 0xffffffffL;
+  }
+
+  @Override
+  public int cpl() {
+    return (cpu.cr0 & ControlBits.CR0_PE) == 0 ? 0 : cpu.seg[Cpu.SS].dpl();
   }
 
   @Override
@@ -407,6 +417,11 @@ public final class BareVcpu implements VendorVcpu {
       }
       return;
     }
+  }
+
+  @Override
+  public boolean executedCode(ExecutedCode out) {
+    return false;
   }
 
   @Override

@@ -63,11 +63,17 @@ public interface VendorVcpu extends AutoCloseable {
 
   void setSegment(int s, Segment in);
 
+  /** The base of a segment register, as {@link #segment} has it. */
+  long segmentBase(int s);
+
   /** The code segment is a 64-bit one. Takes no more than a look, as {@link #linearRip}. */
   boolean is64Bit();
 
   /** CS base plus RIP: below 64-bit mode, its low 32 bits. */
   long linearRip();
+
+  /** The guest's privilege level: 0 in real mode, then SS.DPL. No more than a look, too. */
+  int cpl();
 
   long gdtBase();
 
@@ -181,6 +187,15 @@ public interface VendorVcpu extends AutoCloseable {
    * @param exit what is known of the exit
    */
   void run(long budget, VmExit exit);
+
+  /**
+   * The code that has just exited, where the processor can still tell: right after {@link #run},
+   * before any of the guest's state is changed. AMD-V gives it with a nested page fault; VT-x does
+   * not, but here the processor's own translation of it is at hand.
+   *
+   * @return false if it cannot tell, or not all of the bytes are in one page
+   */
+  boolean executedCode(ExecutedCode out);
 
   /**
    * Words on the last exit, for people: which check a failed entry broke, or what led to a triple

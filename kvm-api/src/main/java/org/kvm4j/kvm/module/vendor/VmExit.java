@@ -103,6 +103,10 @@ public final class VmExit {
   public long gpa;
   public long linear;
   public boolean linearValid;
+
+  /** Whether {@link #gpa} is what {@link #linear} translates to, and not of a paging structure. */
+  public boolean translated;
+
   public boolean read;
   public boolean write;
   public boolean fetch;

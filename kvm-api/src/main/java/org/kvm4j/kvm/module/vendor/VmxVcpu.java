@@ -3,11 +3,15 @@ package org.kvm4j.kvm.module.vendor;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.EnumSet;
+import java.util.Objects;
 import java.util.Set;
 import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.CpuException;
 import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.NestedFault;
+import org.kvm4j.cpu.core.Ordered;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.cpu.profile.CpuModel;
@@ -15,6 +19,7 @@ import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.tlb.TlbEntry;
 import org.kvm4j.vmx.exit.InterruptionInfo;
 import org.kvm4j.vmx.explain.VmxTrace;
 import org.kvm4j.vmx.instruction.InstructionError;
@@ -90,6 +95,16 @@ public final class VmxVcpu implements VendorVcpu {
   private final long vmcsRegion;
   private final long msrBitmap;
   private final long hostTable;
+
+  /** The VMCS, which stays the current one. */
+  private final Vmcs vmcs;
+
+  /**
+   * Its fields by ordinal, to be read where their saving is never {@linkplain Vmcs#isDeferrable
+   * deferred}.
+   */
+  private final long[] field;
+
   private boolean launched;
   private boolean injecting;
 
@@ -121,6 +136,8 @@ public final class VmxVcpu implements VendorVcpu {
     must(vmx.vmxon(vmxonRegion), "VMXON");
     must(vmx.vmclear(vmcsRegion), "VMCLEAR");
     must(vmx.vmptrld(vmcsRegion), "VMPTRLD");
+    vmcs = Objects.requireNonNull(vmx.current());
+    field = vmcs.v;
     vmx.hostedByJava = true;
     setControls(vpid);
     setHostState();
@@ -168,7 +185,7 @@ public final class VmxVcpu implements VendorVcpu {
   }
 
   private void setControls(int vpid) {
-    vmx.set(
+    vmcs.write(
         Vmcs.PIN_BASED_VM_EXEC_CONTROL,
         adjust(
             ControlWord.PIN_BASED,
@@ -193,8 +210,8 @@ public final class VmxVcpu implements VendorVcpu {
         ~(Controls.CPU_BASED_CR3_LOAD_EXITING
             | Controls.CPU_BASED_CR3_STORE_EXITING
             | Controls.CPU_BASED_INVLPG_EXITING);
-    vmx.set(Vmcs.CPU_BASED_VM_EXEC_CONTROL, processorControls);
-    vmx.set(
+    vmcs.write(Vmcs.CPU_BASED_VM_EXEC_CONTROL, processorControls);
+    vmcs.write(
         Vmcs.SECONDARY_VM_EXEC_CONTROL,
         adjust(
             ControlWord.SECONDARY,
@@ -206,7 +223,7 @@ public final class VmxVcpu implements VendorVcpu {
                 | Controls.SECONDARY_EXEC_WBINVD_EXITING
                 | Controls.SECONDARY_EXEC_PAUSE_LOOP_EXITING
                 | Controls.SECONDARY_EXEC_ENABLE_XSAVES));
-    vmx.set(
+    vmcs.write(
         Vmcs.VM_EXIT_CONTROLS,
         adjust(
             ControlWord.VM_EXIT,
@@ -216,33 +233,33 @@ public final class VmxVcpu implements VendorVcpu {
                 | Controls.VM_EXIT_LOAD_IA32_PAT
                 | Controls.VM_EXIT_SAVE_IA32_EFER
                 | Controls.VM_EXIT_LOAD_IA32_EFER));
-    vmx.set(
+    vmcs.write(
         Vmcs.VM_ENTRY_CONTROLS,
         adjust(
             ControlWord.VM_ENTRY,
             Controls.VM_ENTRY_LOAD_DEBUG_CONTROLS
                 | Controls.VM_ENTRY_LOAD_IA32_PAT
                 | Controls.VM_ENTRY_LOAD_IA32_EFER));
-    vmx.set(Vmcs.VIRTUAL_PROCESSOR_ID, vpid);
-    vmx.set(Vmcs.PLE_GAP, PLE_GAP);
-    vmx.set(Vmcs.MSR_BITMAP, msrBitmap);
-    vmx.set(Vmcs.CR0_GUEST_HOST_MASK, ~CR0_GUEST_OWNED);
-    vmx.set(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);
-    vmx.set(Vmcs.VMCS_LINK_POINTER, -1L);
+    vmcs.write(Vmcs.VIRTUAL_PROCESSOR_ID, vpid);
+    vmcs.write(Vmcs.PLE_GAP, PLE_GAP);
+    vmcs.write(Vmcs.MSR_BITMAP, msrBitmap);
+    vmcs.write(Vmcs.CR0_GUEST_HOST_MASK, ~CR0_GUEST_OWNED);
+    vmcs.write(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);
+    vmcs.write(Vmcs.VMCS_LINK_POINTER, -1L);
   }
 
   private void setHostState() {
-    vmx.set(Vmcs.HOST_CR0, cpu.cr0);
-    vmx.set(Vmcs.HOST_CR3, cpu.cr3);
-    vmx.set(Vmcs.HOST_CR4, cpu.cr4);
-    vmx.set(Vmcs.HOST_IA32_EFER, cpu.efer);
-    vmx.set(Vmcs.HOST_IA32_PAT, cpu.msr.pat);
-    vmx.set(Vmcs.HOST_CS_SELECTOR, 0x10);
-    vmx.set(Vmcs.HOST_SS_SELECTOR, 0x18);
-    vmx.set(Vmcs.HOST_TR_SELECTOR, 0x40);
+    vmcs.write(Vmcs.HOST_CR0, cpu.cr0);
+    vmcs.write(Vmcs.HOST_CR3, cpu.cr3);
+    vmcs.write(Vmcs.HOST_CR4, cpu.cr4);
+    vmcs.write(Vmcs.HOST_IA32_EFER, cpu.efer);
+    vmcs.write(Vmcs.HOST_IA32_PAT, cpu.msr.pat);
+    vmcs.write(Vmcs.HOST_CS_SELECTOR, 0x10);
+    vmcs.write(Vmcs.HOST_SS_SELECTOR, 0x18);
+    vmcs.write(Vmcs.HOST_TR_SELECTOR, 0x40);
     boolean wide = cpu.model.has(Feature.LM);
-    vmx.set(Vmcs.HOST_RIP, wide ? 0xffffffff81000000L : 0xc1000000L);
-    vmx.set(Vmcs.HOST_RSP, wide ? 0xffffc90000000000L : 0xc2000000L);
+    vmcs.write(Vmcs.HOST_RIP, wide ? 0xffffffff81000000L : 0xc1000000L);
+    vmcs.write(Vmcs.HOST_RSP, wide ? 0xffffc90000000000L : 0xc2000000L);
   }
 
   @Override
@@ -276,15 +293,15 @@ public final class VmxVcpu implements VendorVcpu {
     for (int i = 0; i < 4; i++) {
       setPdpte(i, 0);
     }
-    vmx.set(Vmcs.GUEST_SYSENTER_CS, 0);
-    vmx.set(Vmcs.GUEST_SYSENTER_ESP, 0);
-    vmx.set(Vmcs.GUEST_SYSENTER_EIP, 0);
-    vmx.set(Vmcs.GUEST_IA32_DEBUGCTL, 0);
-    vmx.set(Vmcs.GUEST_IA32_PAT, 0x0007040600070406L);
-    vmx.set(Vmcs.GUEST_INTERRUPTIBILITY_INFO, 0);
-    vmx.set(Vmcs.GUEST_ACTIVITY_STATE, 0);
-    vmx.set(Vmcs.GUEST_PENDING_DBG_EXCEPTIONS, 0);
-    vmx.set(Vmcs.EXCEPTION_BITMAP, 0);
+    vmcs.write(Vmcs.GUEST_SYSENTER_CS, 0);
+    vmcs.write(Vmcs.GUEST_SYSENTER_ESP, 0);
+    vmcs.write(Vmcs.GUEST_SYSENTER_EIP, 0);
+    vmcs.write(Vmcs.GUEST_IA32_DEBUGCTL, 0);
+    vmcs.write(Vmcs.GUEST_IA32_PAT, 0x0007040600070406L);
+    vmcs.write(Vmcs.GUEST_INTERRUPTIBILITY_INFO, 0);
+    vmcs.write(Vmcs.GUEST_ACTIVITY_STATE, 0);
+    vmcs.write(Vmcs.GUEST_PENDING_DBG_EXCEPTIONS, 0);
+    vmcs.write(Vmcs.EXCEPTION_BITMAP, 0);
     cancelInjection();
   }
 
@@ -292,89 +309,88 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public long rip() {
-    return vmx.get(Vmcs.GUEST_RIP);
+    return field[Vmcs.GUEST_RIP];
   }
 
   @Override
   public void setRip(long rip) {
-    vmx.set(Vmcs.GUEST_RIP, rip);
+    vmcs.write(Vmcs.GUEST_RIP, rip);
   }
 
   @Override
   public long rsp() {
-    return vmx.get(Vmcs.GUEST_RSP);
+    return field[Vmcs.GUEST_RSP];
   }
 
   @Override
   public void setRsp(long rsp) {
-    vmx.set(Vmcs.GUEST_RSP, rsp);
+    vmcs.write(Vmcs.GUEST_RSP, rsp);
   }
 
   @Override
   public long rflags() {
-    return vmx.get(Vmcs.GUEST_RFLAGS);
+    return field[Vmcs.GUEST_RFLAGS];
   }
 
   @Override
   public void setRflags(long rflags) {
-    vmx.set(Vmcs.GUEST_RFLAGS, rflags & (Flags.ARITHMETIC | Flags.REST) | 2);
+    vmcs.write(Vmcs.GUEST_RFLAGS, rflags & (Flags.ARITHMETIC | Flags.REST) | 2);
   }
 
   @Override
   public long cr0() {
-    return vmx.get(Vmcs.GUEST_CR0) & CR0_GUEST_OWNED
-        | vmx.get(Vmcs.CR0_READ_SHADOW) & ~CR0_GUEST_OWNED;
+    return field[Vmcs.GUEST_CR0] & CR0_GUEST_OWNED | field[Vmcs.CR0_READ_SHADOW] & ~CR0_GUEST_OWNED;
   }
 
   @Override
   public long cr3() {
-    return vmx.get(Vmcs.GUEST_CR3);
+    return field[Vmcs.GUEST_CR3];
   }
 
   @Override
   public long cr4() {
-    return vmx.get(Vmcs.GUEST_CR4) & ~cr4Mask | vmx.get(Vmcs.CR4_READ_SHADOW) & cr4Mask;
+    return field[Vmcs.GUEST_CR4] & ~cr4Mask | field[Vmcs.CR4_READ_SHADOW] & cr4Mask;
   }
 
   @Override
   public long efer() {
-    return vmx.get(Vmcs.GUEST_IA32_EFER);
+    return field[Vmcs.GUEST_IA32_EFER];
   }
 
   @Override
   public void setCr0(long cr0) {
-    vmx.set(Vmcs.CR0_READ_SHADOW, cr0);
+    vmcs.write(Vmcs.CR0_READ_SHADOW, cr0);
     long hardware = cr0 & 0xffffffffL | ControlBits.CR0_NE | ControlBits.CR0_ET;
     // Caching is not the guest's business.
     hardware &= ~(ControlBits.CR0_CD | ControlBits.CR0_NW);
-    vmx.set(Vmcs.GUEST_CR0, hardware);
+    vmcs.write(Vmcs.GUEST_CR0, hardware);
   }
 
   @Override
   public void setCr3(long cr3) {
-    vmx.set(Vmcs.GUEST_CR3, cr3);
+    vmcs.write(Vmcs.GUEST_CR3, cr3);
   }
 
   @Override
   public void setCr4(long cr4) {
-    vmx.set(Vmcs.CR4_READ_SHADOW, cr4);
-    vmx.set(Vmcs.GUEST_CR4, cr4 & ~CR4_HOST_OWNED | ControlBits.CR4_VMXE);
+    vmcs.write(Vmcs.CR4_READ_SHADOW, cr4);
+    vmcs.write(Vmcs.GUEST_CR4, cr4 & ~CR4_HOST_OWNED | ControlBits.CR4_VMXE);
   }
 
   @Override
   public void setReservedCr4(long bits) {
     long now = cr4();
     cr4Mask = CR4_HOST_OWNED | bits;
-    vmx.set(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);
+    vmcs.write(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);
     setCr4(now);
   }
 
   @Override
   public void setEfer(long efer) {
-    vmx.set(Vmcs.GUEST_IA32_EFER, efer);
-    long entry = vmx.get(Vmcs.VM_ENTRY_CONTROLS);
+    vmcs.write(Vmcs.GUEST_IA32_EFER, efer);
+    long entry = field[Vmcs.VM_ENTRY_CONTROLS];
     boolean longMode = (efer & ControlBits.EFER_LMA) != 0;
-    vmx.set(
+    vmcs.write(
         Vmcs.VM_ENTRY_CONTROLS,
         longMode
             ? entry | Controls.VM_ENTRY_IA32E_MODE
@@ -383,80 +399,93 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public long pdpte(int index) {
-    return vmx.get(PDPTE[index]);
+    return vmcs.read(PDPTE[index]);
   }
 
   @Override
   public void setPdpte(int index, long value) {
-    vmx.set(PDPTE[index], value);
+    vmcs.write(PDPTE[index], value);
   }
 
   @Override
   public void segment(int s, Segment out) {
     out.set(
-        (int) vmx.get(SELECTOR[s]), vmx.get(BASE[s]), vmx.get(LIMIT[s]), (int) vmx.get(ACCESS[s]));
+        (int) vmcs.read(SELECTOR[s]),
+        vmcs.read(BASE[s]),
+        vmcs.read(LIMIT[s]),
+        (int) vmcs.read(ACCESS[s]));
+  }
+
+  @Override
+  public long segmentBase(int s) {
+    return vmcs.read(BASE[s]);
   }
 
   @Override
   public void setSegment(int s, Segment in) {
-    vmx.set(SELECTOR[s], in.selector & 0xffff);
-    vmx.set(BASE[s], in.base);
-    vmx.set(LIMIT[s], in.limit);
-    vmx.set(ACCESS[s], in.ar);
+    vmcs.write(SELECTOR[s], in.selector & 0xffff);
+    vmcs.write(BASE[s], in.base);
+    vmcs.write(LIMIT[s], in.limit);
+    vmcs.write(ACCESS[s], in.ar);
   }
 
   @Override
   public boolean is64Bit() {
-    return (vmx.get(Vmcs.GUEST_IA32_EFER) & ControlBits.EFER_LMA) != 0
-        && (vmx.get(Vmcs.GUEST_CS_AR_BYTES) & Segment.L) != 0;
+    return (field[Vmcs.GUEST_IA32_EFER] & ControlBits.EFER_LMA) != 0
+        && (field[Vmcs.GUEST_CS_AR_BYTES] & Segment.L) != 0;
   }
 
   @Override
   public long linearRip() {
-    long rip = vmx.get(Vmcs.GUEST_RIP);
-    return is64Bit() ? rip : vmx.get(Vmcs.GUEST_CS_BASE) + rip & 0xffffffffL;
+    long rip = field[Vmcs.GUEST_RIP];
+    return is64Bit() ? rip : field[Vmcs.GUEST_CS_BASE] + rip & 0xffffffffL;
+  }
+
+  @Override
+  public int cpl() {
+    return (cr0() & ControlBits.CR0_PE) == 0 ? 0 : (int) field[Vmcs.GUEST_SS_AR_BYTES] >> 5 & 3;
   }
 
   @Override
   public long gdtBase() {
-    return vmx.get(Vmcs.GUEST_GDTR_BASE);
+    return vmcs.read(Vmcs.GUEST_GDTR_BASE);
   }
 
   @Override
   public int gdtLimit() {
-    return (int) vmx.get(Vmcs.GUEST_GDTR_LIMIT);
+    return (int) vmcs.read(Vmcs.GUEST_GDTR_LIMIT);
   }
 
   @Override
   public void setGdt(long base, int limit) {
-    vmx.set(Vmcs.GUEST_GDTR_BASE, base);
-    vmx.set(Vmcs.GUEST_GDTR_LIMIT, limit & 0xffff);
+    vmcs.write(Vmcs.GUEST_GDTR_BASE, base);
+    vmcs.write(Vmcs.GUEST_GDTR_LIMIT, limit & 0xffff);
   }
 
   @Override
   public long idtBase() {
-    return vmx.get(Vmcs.GUEST_IDTR_BASE);
+    return vmcs.read(Vmcs.GUEST_IDTR_BASE);
   }
 
   @Override
   public int idtLimit() {
-    return (int) vmx.get(Vmcs.GUEST_IDTR_LIMIT);
+    return (int) vmcs.read(Vmcs.GUEST_IDTR_LIMIT);
   }
 
   @Override
   public void setIdt(long base, int limit) {
-    vmx.set(Vmcs.GUEST_IDTR_BASE, base);
-    vmx.set(Vmcs.GUEST_IDTR_LIMIT, limit & 0xffff);
+    vmcs.write(Vmcs.GUEST_IDTR_BASE, base);
+    vmcs.write(Vmcs.GUEST_IDTR_LIMIT, limit & 0xffff);
   }
 
   @Override
   public long dr7() {
-    return vmx.get(Vmcs.GUEST_DR7);
+    return vmcs.read(Vmcs.GUEST_DR7);
   }
 
   @Override
   public void setDr7(long dr7) {
-    vmx.set(Vmcs.GUEST_DR7, dr7 & 0xffffffffL | 0x400);
+    vmcs.write(Vmcs.GUEST_DR7, dr7 & 0xffffffffL | 0x400);
   }
 
   private static int msrField(int index) {
@@ -479,51 +508,51 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public long switchedMsr(int index) {
-    return vmx.get(msrField(index));
+    return vmcs.read(msrField(index));
   }
 
   @Override
   public void setSwitchedMsr(int index, long value) {
-    vmx.set(msrField(index), value);
+    vmcs.write(msrField(index), value);
   }
 
   @Override
   public int interruptShadow() {
-    int info = (int) vmx.get(Vmcs.GUEST_INTERRUPTIBILITY_INFO);
+    int info = (int) field[Vmcs.GUEST_INTERRUPTIBILITY_INFO];
     return (info & 1) != 0 ? Cpu.SHADOW_STI : (info & 2) != 0 ? Cpu.SHADOW_MOV_SS : 0;
   }
 
   @Override
   public void setInterruptShadow(int shadow) {
-    long info = vmx.get(Vmcs.GUEST_INTERRUPTIBILITY_INFO) & ~3L;
+    long info = field[Vmcs.GUEST_INTERRUPTIBILITY_INFO] & ~3L;
     info |= shadow == Cpu.SHADOW_STI ? 1 : shadow == Cpu.SHADOW_MOV_SS ? 2 : 0;
-    vmx.set(Vmcs.GUEST_INTERRUPTIBILITY_INFO, info);
+    vmcs.write(Vmcs.GUEST_INTERRUPTIBILITY_INFO, info);
   }
 
   @Override
   public boolean nmiMasked() {
-    return (vmx.get(Vmcs.GUEST_INTERRUPTIBILITY_INFO) & 8) != 0;
+    return (field[Vmcs.GUEST_INTERRUPTIBILITY_INFO] & 8) != 0;
   }
 
   @Override
   public void setNmiMasked(boolean masked) {
-    long info = vmx.get(Vmcs.GUEST_INTERRUPTIBILITY_INFO) & ~8L;
-    vmx.set(Vmcs.GUEST_INTERRUPTIBILITY_INFO, masked ? info | 8 : info);
+    long info = field[Vmcs.GUEST_INTERRUPTIBILITY_INFO] & ~8L;
+    vmcs.write(Vmcs.GUEST_INTERRUPTIBILITY_INFO, masked ? info | 8 : info);
   }
 
   @Override
   public long pendingDebug() {
-    return vmx.get(Vmcs.GUEST_PENDING_DBG_EXCEPTIONS);
+    return field[Vmcs.GUEST_PENDING_DBG_EXCEPTIONS];
   }
 
   @Override
   public void setPendingDebug(long value) {
-    vmx.set(Vmcs.GUEST_PENDING_DBG_EXCEPTIONS, value);
+    vmcs.write(Vmcs.GUEST_PENDING_DBG_EXCEPTIONS, value);
   }
 
   @Override
   public void setTscOffset(long offset) {
-    vmx.set(Vmcs.TSC_OFFSET, offset);
+    vmcs.write(Vmcs.TSC_OFFSET, offset);
   }
 
   /** What this cannot do without, whatever the guest. */
@@ -583,13 +612,13 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public void setTscMultiplier(long multiplier) {
-    long controls = vmx.get(Vmcs.SECONDARY_VM_EXEC_CONTROL);
+    long controls = field[Vmcs.SECONDARY_VM_EXEC_CONTROL];
     long scaling = Controls.SECONDARY_EXEC_TSC_SCALING & 0xffffffffL;
     if (multiplier == ONE) {
-      vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, controls & ~scaling);
+      vmcs.write(Vmcs.SECONDARY_VM_EXEC_CONTROL, controls & ~scaling);
     } else {
-      vmx.set(Vmcs.TSC_MULTIPLIER, multiplier);
-      vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, controls | scaling);
+      vmcs.write(Vmcs.TSC_MULTIPLIER, multiplier);
+      vmcs.write(Vmcs.SECONDARY_VM_EXEC_CONTROL, controls | scaling);
     }
   }
 
@@ -597,20 +626,20 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public boolean isHalted() {
-    return vmx.get(Vmcs.GUEST_ACTIVITY_STATE) == ACTIVITY_HLT;
+    return field[Vmcs.GUEST_ACTIVITY_STATE] == ACTIVITY_HLT;
   }
 
   private void control(int bit, boolean on) {
     int now = on ? processorControls | bit : processorControls & ~bit;
     if (now != processorControls) {
       processorControls = now;
-      vmx.set(Vmcs.CPU_BASED_VM_EXEC_CONTROL, now);
+      vmcs.write(Vmcs.CPU_BASED_VM_EXEC_CONTROL, now);
     }
   }
 
   @Override
   public void setExceptionBitmap(int bitmap) {
-    vmx.set(Vmcs.EXCEPTION_BITMAP, bitmap & 0xffffffffL);
+    vmcs.write(Vmcs.EXCEPTION_BITMAP, bitmap & 0xffffffffL);
   }
 
   @Override
@@ -635,11 +664,12 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public void setPauseExiting(int window) {
-    vmx.set(Vmcs.PLE_WINDOW, window);
-    long controls = vmx.get(Vmcs.SECONDARY_VM_EXEC_CONTROL);
+    vmcs.write(Vmcs.PLE_WINDOW, window);
+    long controls = field[Vmcs.SECONDARY_VM_EXEC_CONTROL];
     long loops = Controls.SECONDARY_EXEC_PAUSE_LOOP_EXITING & 0xffffffffL;
     long possible = adjust(ControlWord.SECONDARY, (int) loops) & loops;
-    vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, window > 0 ? controls | possible : controls & ~loops);
+    vmcs.write(
+        Vmcs.SECONDARY_VM_EXEC_CONTROL, window > 0 ? controls | possible : controls & ~loops);
   }
 
   @Override
@@ -649,10 +679,10 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public void setUserWait(boolean enabled) {
-    long controls = vmx.get(Vmcs.SECONDARY_VM_EXEC_CONTROL);
+    long controls = field[Vmcs.SECONDARY_VM_EXEC_CONTROL];
     long wait = Controls.SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE;
     long possible = adjust(ControlWord.SECONDARY, (int) wait) & wait;
-    vmx.set(Vmcs.SECONDARY_VM_EXEC_CONTROL, enabled ? controls | possible : controls & ~wait);
+    vmcs.write(Vmcs.SECONDARY_VM_EXEC_CONTROL, enabled ? controls | possible : controls & ~wait);
   }
 
   @Override
@@ -677,17 +707,17 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public void setNestedPointer(long pointer) {
-    vmx.set(Vmcs.EPT_POINTER, pointer);
+    vmcs.write(Vmcs.EPT_POINTER, pointer);
   }
 
   @Override
   public void flushNested() {
-    vmx.invept(1, vmx.get(Vmcs.EPT_POINTER));
+    vmx.invept(1, field[Vmcs.EPT_POINTER]);
   }
 
   @Override
   public void flushGuest() {
-    vmx.invvpid(1, vmx.get(Vmcs.VIRTUAL_PROCESSOR_ID), 0);
+    vmx.invvpid(1, field[Vmcs.VIRTUAL_PROCESSOR_ID], 0);
   }
 
   // ---- entry and exit ----
@@ -695,18 +725,18 @@ public final class VmxVcpu implements VendorVcpu {
   @Override
   public void inject(int type, int vector, boolean hasErrorCode, int errorCode, int length) {
     long info = 1L << 31 | type << 8 | vector & 0xff;
-    if (hasErrorCode && (vmx.get(Vmcs.GUEST_CR0) & ControlBits.CR0_PE) != 0) {
+    if (hasErrorCode && (field[Vmcs.GUEST_CR0] & ControlBits.CR0_PE) != 0) {
       info |= 1 << 11;
-      vmx.set(Vmcs.VM_ENTRY_EXCEPTION_ERROR_CODE, errorCode & 0xffffL);
+      vmcs.write(Vmcs.VM_ENTRY_EXCEPTION_ERROR_CODE, errorCode & 0xffffL);
     }
     if (type >= 4) {
-      vmx.set(Vmcs.VM_ENTRY_INSTRUCTION_LEN, length);
+      vmcs.write(Vmcs.VM_ENTRY_INSTRUCTION_LEN, length);
     }
     if (isHalted()) {
       // A HLT that did not exit is over; RIP is behind it already.
-      vmx.set(Vmcs.GUEST_ACTIVITY_STATE, 0);
+      vmcs.write(Vmcs.GUEST_ACTIVITY_STATE, 0);
     }
-    vmx.set(Vmcs.VM_ENTRY_INTR_INFO_FIELD, info);
+    vmcs.write(Vmcs.VM_ENTRY_INTR_INFO_FIELD, info);
     injecting = true;
   }
 
@@ -717,7 +747,7 @@ public final class VmxVcpu implements VendorVcpu {
 
   @Override
   public void cancelInjection() {
-    vmx.set(Vmcs.VM_ENTRY_INTR_INFO_FIELD, 0);
+    vmcs.write(Vmcs.VM_ENTRY_INTR_INFO_FIELD, 0);
     injecting = false;
   }
 
@@ -727,7 +757,7 @@ public final class VmxVcpu implements VendorVcpu {
     int result = launched ? vmx.vmresume() : vmx.vmlaunch();
     if (result != InstructionError.SUCCESS) {
       exit.kind = VmExit.Kind.ENTRY_FAILURE;
-      exit.reason = vmx.get(Vmcs.VM_INSTRUCTION_ERROR);
+      exit.reason = field[Vmcs.VM_INSTRUCTION_ERROR];
       explain(result);
       return;
     }
@@ -752,7 +782,7 @@ public final class VmxVcpu implements VendorVcpu {
   }
 
   private void decode(VmExit exit) {
-    long reason = vmx.get(Vmcs.VM_EXIT_REASON);
+    long reason = field[Vmcs.VM_EXIT_REASON];
     exit.reason = reason;
     exit.vectoring = false;
     if ((reason & 1L << 31) != 0) {
@@ -762,23 +792,23 @@ public final class VmxVcpu implements VendorVcpu {
       return;
     }
     explanation = "";
-    exit.instructionLength = (int) vmx.get(Vmcs.VM_EXIT_INSTRUCTION_LEN);
-    int vectoring = (int) vmx.get(Vmcs.IDT_VECTORING_INFO_FIELD);
+    exit.instructionLength = (int) field[Vmcs.VM_EXIT_INSTRUCTION_LEN];
+    int vectoring = (int) field[Vmcs.IDT_VECTORING_INFO_FIELD];
     if (vectoring < 0) {
       exit.vectoring = true;
       exit.vectoringType = vectoring >> 8 & 7;
       exit.vectoringVector = vectoring & 0xff;
       exit.vectoringHasErrorCode = (vectoring & 1 << 11) != 0;
-      exit.vectoringErrorCode = (int) vmx.get(Vmcs.IDT_VECTORING_ERROR_CODE);
+      exit.vectoringErrorCode = (int) field[Vmcs.IDT_VECTORING_ERROR_CODE];
       exit.vectoringLength = exit.instructionLength;
     }
     switch ((int) reason & 0xffff) {
       case 0 -> {
-        int info = (int) vmx.get(Vmcs.VM_EXIT_INTR_INFO);
-        exit.qualification = vmx.get(Vmcs.EXIT_QUALIFICATION);
+        int info = (int) field[Vmcs.VM_EXIT_INTR_INFO];
+        exit.qualification = field[Vmcs.EXIT_QUALIFICATION];
         exit.vector = info & 0xff;
         exit.hasErrorCode = (info & 1 << 11) != 0;
-        exit.errorCode = exit.hasErrorCode ? (int) vmx.get(Vmcs.VM_EXIT_INTR_ERROR_CODE) : 0;
+        exit.errorCode = exit.hasErrorCode ? (int) field[Vmcs.VM_EXIT_INTR_ERROR_CODE] : 0;
         exit.privilegedSoftware = (info >> 8 & 7) == InterruptionInfo.PRIVILEGED_SOFTWARE_EXCEPTION;
         exit.kind = (info >> 8 & 7) == 2 ? VmExit.Kind.NMI : VmExit.Kind.EXCEPTION;
       }
@@ -793,14 +823,14 @@ public final class VmxVcpu implements VendorVcpu {
       case 8 -> exit.kind = VmExit.Kind.NMI_WINDOW;
       case 9 -> {
         exit.kind = VmExit.Kind.TASK_SWITCH;
-        exit.qualification = vmx.get(Vmcs.EXIT_QUALIFICATION);
+        exit.qualification = field[Vmcs.EXIT_QUALIFICATION];
       }
       case 10 -> exit.kind = VmExit.Kind.CPUID;
       case 12 -> exit.kind = VmExit.Kind.HLT;
       case 13 -> exit.kind = VmExit.Kind.INVD;
       case 14 -> {
         exit.kind = VmExit.Kind.INVLPG;
-        exit.qualification = vmx.get(Vmcs.EXIT_QUALIFICATION);
+        exit.qualification = field[Vmcs.EXIT_QUALIFICATION];
       }
       case 15 -> exit.kind = VmExit.Kind.RDPMC;
       case 16, 51 -> exit.kind = VmExit.Kind.RDTSC;
@@ -808,7 +838,7 @@ public final class VmxVcpu implements VendorVcpu {
       case 19, 20, 21, 22, 23, 24, 25, 26, 27, 50, 53, 59 ->
           exit.kind = VmExit.Kind.VMX_INSTRUCTION;
       case 28 -> {
-        long q = vmx.get(Vmcs.EXIT_QUALIFICATION);
+        long q = field[Vmcs.EXIT_QUALIFICATION];
         exit.kind = VmExit.Kind.CR_ACCESS;
         exit.qualification = q;
         exit.register = (int) q & 15;
@@ -816,14 +846,14 @@ public final class VmxVcpu implements VendorVcpu {
         exit.gpr = (int) q >> 8 & 15;
       }
       case 29 -> {
-        long q = vmx.get(Vmcs.EXIT_QUALIFICATION);
+        long q = field[Vmcs.EXIT_QUALIFICATION];
         exit.kind = VmExit.Kind.DR_ACCESS;
         exit.register = (int) q & 7;
         exit.accessType = (int) q >> 4 & 1;
         exit.gpr = (int) q >> 8 & 15;
       }
       case 30 -> {
-        long q = vmx.get(Vmcs.EXIT_QUALIFICATION);
+        long q = field[Vmcs.EXIT_QUALIFICATION];
         exit.kind = VmExit.Kind.IO;
         exit.qualification = q;
         exit.size = ((int) q & 7) + 1;
@@ -840,19 +870,20 @@ public final class VmxVcpu implements VendorVcpu {
       case 40 -> exit.kind = VmExit.Kind.PAUSE;
       case 46, 47 -> exit.kind = VmExit.Kind.DESCRIPTOR_TABLE;
       case 48 -> {
-        long q = vmx.get(Vmcs.EXIT_QUALIFICATION);
+        long q = field[Vmcs.EXIT_QUALIFICATION];
         exit.kind = VmExit.Kind.NESTED_VIOLATION;
         exit.qualification = q;
         exit.read = (q & 1) != 0;
         exit.write = (q & 2) != 0;
         exit.fetch = (q & 4) != 0;
-        exit.gpa = vmx.get(Vmcs.GUEST_PHYSICAL_ADDRESS);
+        exit.gpa = field[Vmcs.GUEST_PHYSICAL_ADDRESS];
         exit.linearValid = (q & 0x80) != 0;
-        exit.linear = vmx.get(Vmcs.GUEST_LINEAR_ADDRESS);
+        exit.translated = (q & 0x100) != 0;
+        exit.linear = field[Vmcs.GUEST_LINEAR_ADDRESS];
       }
       case 49 -> {
         exit.kind = VmExit.Kind.NESTED_MISCONFIGURATION;
-        exit.gpa = vmx.get(Vmcs.GUEST_PHYSICAL_ADDRESS);
+        exit.gpa = field[Vmcs.GUEST_PHYSICAL_ADDRESS];
       }
       case 52 -> exit.kind = VmExit.Kind.PREEMPTION_TIMER;
       case 54 -> exit.kind = VmExit.Kind.WBINVD;
@@ -862,9 +893,31 @@ public final class VmxVcpu implements VendorVcpu {
       case 61 -> exit.kind = VmExit.Kind.RDSEED;
       default -> {
         exit.kind = VmExit.Kind.OTHER;
-        exit.qualification = vmx.get(Vmcs.EXIT_QUALIFICATION);
+        exit.qualification = field[Vmcs.EXIT_QUALIFICATION];
       }
     }
+  }
+
+  @Override
+  public boolean executedCode(ExecutedCode out) {
+    long linear = linearRip();
+    int inPage = (int) linear & 0xfff;
+    if (!vmx.nonRoot().isResident(vmcs) || inPage > 0x1000 - 2 * Long.BYTES) {
+      return false;
+    }
+    TlbEntry page;
+    try {
+      page = cpu.mmu.fetchEntry(linear);
+    } catch (CpuException | NestedFault e) {
+      return false;
+    }
+    if (page == null) {
+      return false;
+    }
+    out.low = Ordered.load64(page.bank, page.offset + inPage);
+    out.high = Ordered.load64(page.bank, page.offset + inPage + Long.BYTES);
+    out.codeSize = cpu.codeSize;
+    return true;
   }
 
   @Override
