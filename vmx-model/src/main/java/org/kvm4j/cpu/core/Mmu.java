@@ -456,32 +456,31 @@ public final class Mmu {
     }
   }
 
-  /** As {@link #readWords} of 16 bytes, to be compiled into code that is hot. */
-  public void load128(long linear, long[] to) {
-    if (HostMemory.IN_USE) {
+  /**
+   * Finds 16 bytes for {@link Ordered}'s loads by address, for code that is hot.
+   *
+   * @param aligned whether an address that is no multiple of 16 will not do
+   * @return their address; 0 if the TLB or {@link HostMemory} does not serve: {@link #readWords}
+   */
+  public long find128(long linear, boolean aligned, long table) {
+    if (HostMemory.IN_USE && !(aligned && (linear & 15) != 0)) {
       long slot = TagTable.slot(table, linear);
       if ((linear + 15 & PAGE) == HostMemory.getLong(slot)) {
-        long address = linear + HostMemory.getLong(slot + TagTable.TO_HOST);
-        to[0] = Ordered.load64(address);
-        to[1] = Ordered.load64(address + 8);
-        return;
+        return linear + HostMemory.getLong(slot + TagTable.TO_HOST);
       }
     }
-    readWords(linear, 16, to);
+    return 0;
   }
 
-  /** As {@link #writeWords} of 16 bytes, to be compiled into code that is hot. */
-  public void store128(long linear, long[] from) {
-    if (HostMemory.IN_USE) {
+  /** As {@link #find128}, for stores. */
+  public long findToStore128(long linear, boolean aligned, long table) {
+    if (HostMemory.IN_USE && !(aligned && (linear & 15) != 0)) {
       long slot = TagTable.slot(table, linear);
       if ((linear + 15 & PAGE) == HostMemory.getLong(slot + TagTable.WRITE_TAG)) {
-        long address = linear + HostMemory.getLong(slot + TagTable.TO_HOST);
-        Ordered.store64(address, from[0]);
-        Ordered.store64(address + 8, from[1]);
-        return;
+        return linear + HostMemory.getLong(slot + TagTable.TO_HOST);
       }
     }
-    writeWords(linear, 16, from);
+    return 0;
   }
 
   private TlbEntry[] beginWords(long linear, int size, int access) {

@@ -121,7 +121,7 @@ public final class Ordered {
     return value;
   }
 
-  static long load64(long address) {
+  public static long load64(long address) {
     long value = HostMemory.getLong(address);
     VarHandle.acquireFence();
     return value;
@@ -142,7 +142,7 @@ public final class Ordered {
     HostMemory.putInt(address, value);
   }
 
-  static void store64(long address, long value) {
+  public static void store64(long address, long value) {
     VarHandle.releaseFence();
     HostMemory.putLong(address, value);
   }

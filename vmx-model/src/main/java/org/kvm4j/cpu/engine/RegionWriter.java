@@ -561,6 +561,16 @@ final class RegionWriter {
     state.setRegister(k);
   }
 
+  /** Where vector registers and what SSE may do are kept. */
+  StateWriter state() {
+    return state;
+  }
+
+  /** Pushes where the MMU looks for translations. */
+  void pushTable() {
+    v.visitVarInsn(LLOAD, StateWriter.DATA);
+  }
+
   /** Pushes a general register, all 64 bits. */
   void register(int k) {
     state.register(k);

@@ -56,11 +56,27 @@ final class StateWriter {
 
   private static final int REGISTERS = 24;
 
+  /** The XMM registers, two variables each. */
+  private static final int VECTORS = REGISTERS + 2 * 16;
+
+  /** What {@link org.kvm4j.cpu.semantics.SseOperations#mode} says. */
+  private static final int SSE = VECTORS + 4 * 16;
+
+  /** Words of vector registers for now. */
+  static final int W0 = SSE + 1;
+
+  private static final String SSE_OPERATIONS = "org/kvm4j/cpu/semantics/SseOperations";
+
   private final byte[] kinds;
+
+  // Sets of registers: bits 0 to 15 are the general ones, 16 to 31 the vector registers.
   private final int[] dirtyAt;
   private int dirty;
   private int used;
   private int written;
+
+  /** Whether any instruction uses SSE. */
+  private boolean sse;
 
   private boolean changed;
 
@@ -126,6 +142,63 @@ final class StateWriter {
         v.visitVarInsn(LSTORE, REGISTERS + 2 * k);
       }
     }
+    for (int k = 0; k < 16; k++) {
+      if ((used & vector(k)) != 0) {
+        takeVector(k);
+      }
+    }
+    if (sse) {
+      reloadMode();
+    }
+  }
+
+  private static int vector(int k) {
+    return 1 << 16 + k;
+  }
+
+  /** Takes a vector register from {@link Cpu}. */
+  void takeVector(int k) {
+    used |= vector(k);
+    for (int word = 0; word < 2; word++) {
+      v.visitVarInsn(ALOAD, C);
+      push(k);
+      v.visitMethodInsn(
+          INVOKESTATIC, SSE_OPERATIONS, word == 0 ? "low" : "high", "(L" + CPU + ";I)J", false);
+      v.visitVarInsn(LSTORE, VECTORS + 4 * k + 2 * word);
+    }
+  }
+
+  /** Stores a vector register to {@link Cpu}, where it may be older. */
+  void giveVector(int k) {
+    used |= vector(k);
+    give(dirty & vector(k));
+  }
+
+  /** Pushes a word of a vector register. */
+  void vectorWord(int k, int word) {
+    used |= vector(k);
+    v.visitVarInsn(LLOAD, VECTORS + 4 * k + 2 * word);
+  }
+
+  /** Pops a word of a vector register. */
+  void setVectorWord(int k, int word) {
+    used |= vector(k);
+    written |= vector(k);
+    dirty |= vector(k);
+    v.visitVarInsn(LSTORE, VECTORS + 4 * k + 2 * word);
+  }
+
+  /** Looks anew whether SSE can be used and how. */
+  void reloadMode() {
+    v.visitVarInsn(ALOAD, C);
+    v.visitMethodInsn(INVOKESTATIC, SSE_OPERATIONS, "mode", "(L" + CPU + ";)I", false);
+    v.visitVarInsn(ISTORE, SSE);
+  }
+
+  /** Pushes what {@link org.kvm4j.cpu.semantics.SseOperations#mode} says. */
+  void mode() {
+    sse = true;
+    v.visitVarInsn(ILOAD, SSE);
   }
 
   private void spill(int registers) {
@@ -142,6 +215,15 @@ final class StateWriter {
         push(k);
         v.visitVarInsn(LLOAD, REGISTERS + 2 * k);
         v.visitInsn(LASTORE);
+      }
+    }
+    for (int k = 0; k < 16; k++) {
+      if ((registers & vector(k)) != 0) {
+        v.visitVarInsn(ALOAD, C);
+        push(k);
+        v.visitVarInsn(LLOAD, VECTORS + 4 * k);
+        v.visitVarInsn(LLOAD, VECTORS + 4 * k + 2);
+        v.visitMethodInsn(INVOKESTATIC, SSE_OPERATIONS, "set", "(L" + CPU + ";IJJ)V", false);
       }
     }
   }

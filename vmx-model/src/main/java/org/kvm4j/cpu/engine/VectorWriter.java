@@ -7,25 +7,35 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
+import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 
 /**
- * Writes the bytecode of an instruction with XMM or YMM registers, which are kept in {@link Cpu}:
- * the frequent ones of SSE2 as calls of {@link org.kvm4j.cpu.semantics.SseOperations}, all others
- * as the interpreter does them, which takes and gives general registers in {@link Cpu} but leaves
- * the region's variables alone.
+ * Writes the bytecode of an instruction with XMM or YMM registers. The lower halves are variables
+ * of the region; the frequent instructions of SSE2 compute with them by Java's arithmetic where
+ * that serves, and by {@link org.kvm4j.cpu.semantics.SseOperations} where it does not. All others
+ * the interpreter does, which takes and gives the registers that they name in {@link Cpu}.
  */
 final class VectorWriter {
   private static final String CPU = StateWriter.CPU;
+  private static final String MMU = StateWriter.MMU;
   private static final String OPERATIONS = "org/kvm4j/cpu/semantics/SseOperations";
+  private static final String PLAIN = "org/kvm4j/cpu/fpu/PlainFloat";
+  private static final String ORDERED = "org/kvm4j/cpu/core/Ordered";
+
+  // Words of the second source, and of the result.
+  private static final int SOURCE = StateWriter.W0;
+  private static final int RESULT = StateWriter.W0 + 4;
 
   private final RegionWriter w;
+  private final StateWriter state;
   private final MethodVisitor v;
   private final Instruction i;
   private final InstructionWriter operands;
 
   VectorWriter(RegionWriter w, Instruction i, InstructionWriter operands) {
     this.w = w;
+    this.state = w.state();
     this.v = w.visitor();
     this.i = i;
     this.operands = operands;
@@ -62,17 +72,31 @@ final class VectorWriter {
     }
   }
 
-  /** General registers go to where the interpreter finds them, and one may come from there. */
+  /**
+   * Registers go to where the interpreter finds them, and the first operand may come from there.
+   */
   private void asInterpreted() {
     operands.giveRegisters();
-    w.interpretInPlace();
-    if (i.kind0 == OperandKind.GPR) {
-      w.takeRegister(i.reg0);
+    int[] kinds = {i.kind0, i.kind1, i.kind2, i.kind3};
+    int[] registers = {i.reg0, i.reg1, i.reg2, i.reg3};
+    for (int k = 0; k < kinds.length; k++) {
+      if (isRegister(kinds[k])) {
+        state.giveVector(registers[k]);
+      }
     }
-    if (i.kind0 == OperandKind.MEMORY) {
+    w.interpretInPlace();
+    if (isRegister(i.kind0)) {
+      state.takeVector(i.reg0);
+    } else if (i.kind0 == OperandKind.GPR) {
+      w.takeRegister(i.reg0);
+    } else if (i.kind0 == OperandKind.MEMORY) {
       v.visitInsn(ICONST_1);
       w.stored = true;
     }
+  }
+
+  private static boolean isRegister(int kind) {
+    return kind == OperandKind.XMM || kind == OperandKind.YMM;
   }
 
   // ---- the frequent ones ----
@@ -84,19 +108,25 @@ final class VectorWriter {
       case MOVSD -> moveScalar(8);
       case MOVSS -> moveScalar(4);
       case MOVQ, MOVD -> moveLow();
-      case ANDPS, ANDPD, PAND -> packed("and");
-      case ANDNPS, ANDNPD, PANDN -> packed("andNot");
-      case ORPS, ORPD, POR -> packed("or");
-      case XORPS, XORPD, PXOR -> packed("xor");
+      case ANDPS, ANDPD, PAND -> logic(LAND);
+      case ANDNPS, ANDNPD, PANDN -> logic(NOP);
+      case ORPS, ORPD, POR -> logic(LOR);
+      case XORPS, XORPD, PXOR -> logic(LXOR);
       case CVTSI2SD -> fromInteger("integerToDouble");
       case CVTSI2SS -> fromInteger("integerToSingle");
-      case CVTSD2SS -> scalar("narrow", 8);
-      case CVTSS2SD -> scalar("widen", 4);
+      case CVTSD2SS -> scalar("narrow", 8, null);
+      case CVTSS2SD -> scalar("widen", 4, null);
       case CVTTSD2SI -> toInteger();
+      case MOVHPS, MOVHPD -> moveHalf(1);
+      case MOVLPS, MOVLPD -> moveHalf(0);
       default -> {
-        String compares = comparison(i.opcode);
-        if (compares != null) {
-          compare(compares);
+        if (comparison(i.opcode) != null) {
+          compare();
+          return true;
+        }
+        int[] lanes = lanes();
+        if (lanes.length != 0) {
+          shuffle(lanes);
           return true;
         }
         return arithmetic();
@@ -105,54 +135,113 @@ final class VectorWriter {
     return true;
   }
 
+  /** Makes sure that SSE can be used. */
   private void begin() {
+    Label on = new Label();
+    state.mode();
+    v.visitJumpInsn(IFGE, on);
     w.pushCpu();
     w.call(OPERATIONS, "begin", "(L" + CPU + ";)V");
-  }
-
-  private void pushLow(int register) {
-    w.pushCpu();
-    w.push(register);
-    w.call(OPERATIONS, "low", "(L" + CPU + ";I)J");
+    v.visitLabel(on);
   }
 
   /** Pushes the low bytes of the second operand. */
   private void pushSource(int size) {
     if (i.kind1 == OperandKind.XMM) {
-      pushLow(i.reg1);
+      state.vectorWord(i.reg1, 0);
     } else {
       operands.pushMemory(size);
     }
   }
 
-  /** Fetches 16 bytes of memory. */
-  private void fetch(boolean aligned) {
-    w.pushCpu();
+  private void pushWord(int from, int word) {
+    v.visitVarInsn(LLOAD, from + 2 * word);
+  }
+
+  private void popWord(int to, int word) {
+    v.visitVarInsn(LSTORE, to + 2 * word);
+  }
+
+  /** Fetches the 16 bytes of the second operand to the words of {@link #SOURCE}. */
+  private void source(boolean aligned) {
+    if (i.kind1 == OperandKind.XMM) {
+      for (int word = 0; word < 2; word++) {
+        state.vectorWord(i.reg1, word);
+        popWord(SOURCE, word);
+      }
+      return;
+    }
+    Label slow = new Label();
+    Label end = new Label();
     operands.address();
+    w.popT1();
+    find("find128", aligned, slow);
+    for (int word = 0; word < 2; word++) {
+      pushFound(word);
+      w.call(ORDERED, "load64", "(J)J");
+      popWord(SOURCE, word);
+    }
+    v.visitJumpInsn(GOTO, end);
+    v.visitLabel(slow);
+    w.pushCpu();
+    w.pushT1();
     w.push(aligned ? 1 : 0);
     w.call(OPERATIONS, "fetch", "(L" + CPU + ";JZ)V");
+    for (int word = 0; word < 2; word++) {
+      w.pushCpu();
+      w.push(word);
+      w.call(OPERATIONS, "fetched", "(L" + CPU + ";I)J");
+      popWord(SOURCE, word);
+    }
+    v.visitLabel(end);
+  }
+
+  /** Puts into T2 where the 16 bytes are that the address in T1 leads to. */
+  private void find(String method, boolean aligned, Label slow) {
+    w.pushMmu();
+    w.pushT1();
+    w.push(aligned ? 1 : 0);
+    w.pushTable();
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, method, "(JZJ)J", false);
+    v.visitInsn(DUP2);
+    w.popT2();
+    w.push(0L);
+    v.visitInsn(LCMP);
+    v.visitJumpInsn(IFEQ, slow);
+  }
+
+  private void pushFound(int word) {
+    w.pushT2();
+    if (word != 0) {
+      w.push(8L);
+      v.visitInsn(LADD);
+    }
   }
 
   private void move(boolean aligned) {
     begin();
     if (i.kind0 == OperandKind.MEMORY) {
-      w.pushCpu();
+      Label slow = new Label();
+      Label end = new Label();
       operands.address();
-      w.push(i.reg1);
-      w.push(aligned ? 1 : 0);
-      w.call(OPERATIONS, "store", "(L" + CPU + ";JIZ)V");
-      v.visitInsn(ICONST_1);
-      w.stored = true;
-    } else if (i.kind1 == OperandKind.MEMORY) {
-      fetch(aligned);
-      w.pushCpu();
-      w.push(i.reg0);
-      w.call(OPERATIONS, "setFetched", "(L" + CPU + ";I)V");
-    } else {
-      w.pushCpu();
-      w.push(i.reg0);
-      w.push(i.reg1);
-      w.call(OPERATIONS, "copy", "(L" + CPU + ";II)V");
+      w.popT1();
+      find("findToStore128", aligned, slow);
+      for (int word = 0; word < 2; word++) {
+        pushFound(word);
+        state.vectorWord(i.reg1, word);
+        w.call(ORDERED, "store64", "(JJ)V");
+      }
+      v.visitInsn(ICONST_0);
+      v.visitJumpInsn(GOTO, end);
+      v.visitLabel(slow);
+      asInterpreted();
+      v.visitLabel(end);
+      return;
+    }
+    source(aligned);
+    for (int word = 0; word < 2; word++) {
+      pushWord(SOURCE, word);
+      state.setVectorWord(i.reg0, word);
     }
   }
 
@@ -162,18 +251,34 @@ final class VectorWriter {
       storeLow(size);
       return;
     }
-    w.pushCpu();
-    w.push(i.reg0);
     pushSource(size);
-    // A load zeroes the rest of the register, a move between registers keeps it.
-    String set = i.kind1 == OperandKind.MEMORY ? "setOnly" : size == 8 ? "setLow" : "setLowest";
-    w.call(OPERATIONS, set, "(L" + CPU + ";IJ)V");
+    if (i.kind1 == OperandKind.MEMORY) {
+      // A load zeroes the rest of the register, a move between registers keeps it.
+      setOnly();
+      return;
+    }
+    if (size == 4) {
+      w.push(0xffffffffL);
+      v.visitInsn(LAND);
+      state.vectorWord(i.reg0, 0);
+      w.push(~0xffffffffL);
+      v.visitInsn(LAND);
+      v.visitInsn(LOR);
+    }
+    state.setVectorWord(i.reg0, 0);
+  }
+
+  /** Pops the lower word; the other is 0. */
+  private void setOnly() {
+    state.setVectorWord(i.reg0, 0);
+    w.push(0L);
+    state.setVectorWord(i.reg0, 1);
   }
 
   private void storeLow(int size) {
     w.pushMmu();
     operands.address();
-    pushLow(i.reg1);
+    state.vectorWord(i.reg1, 0);
     operands.store(size);
   }
 
@@ -183,56 +288,212 @@ final class VectorWriter {
     if (i.kind0 == OperandKind.MEMORY) {
       storeLow(i.size0);
     } else if (i.kind0 == OperandKind.GPR) {
-      pushLow(i.reg1);
+      state.vectorWord(i.reg1, 0);
       operands.setGeneral(i.reg0, i.size0);
     } else {
-      w.pushCpu();
-      w.push(i.reg0);
       if (i.kind1 == OperandKind.GPR) {
         operands.pushGeneral(i.reg1, i.size1);
       } else {
         pushSource(i.size1 == 4 ? 4 : 8);
       }
-      w.call(OPERATIONS, "setOnly", "(L" + CPU + ";IJ)V");
+      setOnly();
     }
   }
 
-  private void scalar(String operation, int size) {
+  /**
+   * AND, OR, XOR, or AND of the complement.
+   *
+   * @param operation of the JVM's; NOP for the last
+   */
+  private void logic(int operation) {
     begin();
-    w.pushCpu();
-    w.push(i.reg0);
-    pushSource(size);
-    w.call(OPERATIONS, operation, "(L" + CPU + ";IJ)V");
-  }
-
-  private void packed(String operation) {
-    begin();
-    boolean memory = i.kind1 == OperandKind.MEMORY;
-    if (memory) {
-      fetch(true);
-    }
-    w.pushCpu();
-    w.push(i.reg0);
+    source(true);
     for (int word = 0; word < 2; word++) {
-      w.pushCpu();
-      w.push(memory ? word : i.reg1);
-      String name = memory ? "fetched" : word == 0 ? "low" : "high";
-      w.call(OPERATIONS, name, "(L" + CPU + ";I)J");
+      state.vectorWord(i.reg0, word);
+      if (operation == NOP) {
+        w.push(-1L);
+        v.visitInsn(LXOR);
+      }
+      pushWord(SOURCE, word);
+      v.visitInsn(operation == NOP ? LAND : operation);
+      state.setVectorWord(i.reg0, word);
     }
-    w.call(OPERATIONS, operation, "(L" + CPU + ";IJJ)V");
+  }
+
+  /** A word to or from memory. */
+  private void moveHalf(int word) {
+    begin();
+    if (i.kind0 == OperandKind.MEMORY) {
+      w.pushMmu();
+      operands.address();
+      state.vectorWord(i.reg1, word);
+      operands.store(8);
+    } else {
+      pushSource(8);
+      state.setVectorWord(i.reg0, word);
+    }
+  }
+
+  /**
+   * Where each 32 bits of the result of a shuffle come from, the lowest first: 0 to 3 is the first
+   * operand, 4 to 7 the second; nothing if it is none of them.
+   */
+  private int[] lanes() {
+    int k = (int) i.immediate;
+    return switch (i.opcode) {
+      case SHUFPS -> new int[] {k & 3, k >> 2 & 3, 4 + (k >> 4 & 3), 4 + (k >> 6 & 3)};
+      case PSHUFD -> new int[] {4 + (k & 3), 4 + (k >> 2 & 3), 4 + (k >> 4 & 3), 4 + (k >> 6 & 3)};
+      case SHUFPD -> {
+        int low = 2 * (k & 1);
+        int high = 4 + (k & 2);
+        yield new int[] {low, low + 1, high, high + 1};
+      }
+      case UNPCKLPS, PUNPCKLDQ -> new int[] {0, 4, 1, 5};
+      case UNPCKHPS, PUNPCKHDQ -> new int[] {2, 6, 3, 7};
+      case UNPCKLPD, PUNPCKLQDQ, MOVLHPS -> new int[] {0, 1, 4, 5};
+      case UNPCKHPD, PUNPCKHQDQ -> new int[] {2, 3, 6, 7};
+      case MOVHLPS -> new int[] {6, 7, 2, 3};
+      default -> new int[0];
+    };
+  }
+
+  private void shuffle(int[] lanes) {
+    begin();
+    source(true);
+    for (int word = 0; word < 2; word++) {
+      int low = lanes[2 * word];
+      int high = lanes[2 * word + 1];
+      if (low + 1 == high && (low & 1) == 0) {
+        pushWordOf(low);
+      } else {
+        pushWordOf(low);
+        if ((low & 1) == 0) {
+          w.push(0xffffffffL);
+          v.visitInsn(LAND);
+        } else {
+          w.push(32);
+          v.visitInsn(LUSHR);
+        }
+        pushWordOf(high);
+        if ((high & 1) == 0) {
+          w.push(32);
+          v.visitInsn(LSHL);
+        } else {
+          w.push(~0xffffffffL);
+          v.visitInsn(LAND);
+        }
+        v.visitInsn(LOR);
+      }
+      popWord(RESULT, word);
+    }
+    for (int word = 0; word < 2; word++) {
+      pushWord(RESULT, word);
+      state.setVectorWord(i.reg0, word);
+    }
+  }
+
+  /** Pushes the word that has a lane of {@link #lanes}. */
+  private void pushWordOf(int lane) {
+    if (lane < 4) {
+      state.vectorWord(i.reg0, lane >> 1);
+    } else {
+      pushWord(SOURCE, lane - 4 >> 1);
+    }
+  }
+
+  // ---- floating point ----
+
+  /**
+   * A scalar instruction.
+   *
+   * @param operation of {@link org.kvm4j.cpu.semantics.SseOperations}
+   * @param plain of {@link org.kvm4j.cpu.fpu.PlainFloat}; null if none will do
+   */
+  private void scalar(String operation, int size, @Nullable String plain) {
+    begin();
+    pushSource(size);
+    popWord(SOURCE, 0);
+    Label end = new Label();
+    if (plain != null) {
+      plain(plain, size == 8 ? "" : "Lower", 1, end);
+    }
+    generally(operation, 1);
+    v.visitLabel(end);
+  }
+
+  private void packed(String operation, boolean single, @Nullable String plain) {
+    begin();
+    source(true);
+    Label end = new Label();
+    if (plain != null) {
+      plain(plain, single ? "Pair" : "", 2, end);
+    }
+    generally(operation, 2);
+    v.visitLabel(end);
+  }
+
+  /** Computes as Java does, and goes to the end if that serves. */
+  private void plain(String operation, String lanes, int words, Label end) {
+    Label slow = new Label();
+    String serves =
+        switch (operation) {
+          case "add" -> "servesSum";
+          case "subtract" -> "servesDifference";
+          case "multiply" -> "servesProduct";
+          default -> "servesQuotient";
+        };
+    state.mode();
+    v.visitJumpInsn(IFLE, slow);
+    for (int word = 0; word < words; word++) {
+      state.vectorWord(i.reg0, word);
+      pushWord(SOURCE, word);
+      w.call(PLAIN, operation + lanes, "(JJ)J");
+      popWord(RESULT, word);
+      state.mode();
+      pushWord(RESULT, word);
+      state.vectorWord(i.reg0, word);
+      pushWord(SOURCE, word);
+      w.call(PLAIN, serves + lanes, "(IJJJ)Z");
+      v.visitJumpInsn(IFEQ, slow);
+    }
+    for (int word = 0; word < words; word++) {
+      pushWord(RESULT, word);
+      state.setVectorWord(i.reg0, word);
+    }
+    v.visitJumpInsn(GOTO, end);
+    v.visitLabel(slow);
+  }
+
+  /** Computes with all that may happen. */
+  private void generally(String operation, int words) {
+    state.giveVector(i.reg0);
+    w.pushCpu();
+    w.push(i.reg0);
+    for (int word = 0; word < words; word++) {
+      pushWord(SOURCE, word);
+    }
+    w.call(OPERATIONS, operation, words == 1 ? "(L" + CPU + ";IJ)V" : "(L" + CPU + ";IJJ)V");
+    state.takeVector(i.reg0);
+    state.reloadMode();
   }
 
   private void fromInteger(String operation) {
     begin();
-    w.pushCpu();
-    w.push(i.reg0);
     if (i.kind1 == OperandKind.GPR) {
       operands.pushGeneral(i.reg1, i.size1);
     } else {
       operands.pushMemory(i.size1);
     }
     operands.extend(i.size1);
-    w.call(OPERATIONS, operation, "(L" + CPU + ";IJ)V");
+    if (i.size1 == 4 && operation.equals("integerToDouble")) {
+      // Always exact.
+      v.visitInsn(L2D);
+      v.visitMethodInsn(INVOKESTATIC, "java/lang/Double", "doubleToRawLongBits", "(D)J", false);
+      state.setVectorWord(i.reg0, 0);
+      return;
+    }
+    popWord(SOURCE, 0);
+    generally(operation, 1);
   }
 
   private void toInteger() {
@@ -252,13 +513,28 @@ final class VectorWriter {
     };
   }
 
-  private void compare(String operation) {
+  private void compare() {
+    String operation = comparison(i.opcode);
+    boolean single = "compareSingle".equals(operation);
     begin();
+    pushSource(single ? 4 : 8);
+    popWord(SOURCE, 0);
+    Label end = new Label();
+    if (!single) {
+      w.pushCpu();
+      state.vectorWord(i.reg0, 0);
+      pushWord(SOURCE, 0);
+      w.call(OPERATIONS, "comparePlain", "(L" + CPU + ";JJ)Z");
+      v.visitJumpInsn(IFNE, end);
+    }
+    state.giveVector(i.reg0);
     w.pushCpu();
     w.push(i.reg0);
-    pushSource(operation.equals("compareDouble") ? 8 : 4);
+    pushWord(SOURCE, 0);
     w.push(i.opcode == Opcode.COMISD || i.opcode == Opcode.COMISS ? 1 : 0);
-    w.call(OPERATIONS, operation, "(L" + CPU + ";IJZ)V");
+    w.call(OPERATIONS, String.valueOf(operation), "(L" + CPU + ";IJZ)V");
+    state.reloadMode();
+    v.visitLabel(end);
     w.setSettled();
   }
 
@@ -278,11 +554,16 @@ final class VectorWriter {
     if (operation.isEmpty()) {
       return false;
     }
+    boolean plain =
+        switch (operation) {
+          case "add", "subtract", "multiply", "divide" -> true;
+          default -> false;
+        };
     switch (name.substring(name.length() - 2)) {
-      case "SD" -> scalar(operation + "Double", 8);
-      case "SS" -> scalar(operation + "Single", 4);
-      case "PD" -> packed(operation + "Doubles");
-      case "PS" -> packed(operation + "Singles");
+      case "SD" -> scalar(operation + "Double", 8, plain ? operation : null);
+      case "SS" -> scalar(operation + "Single", 4, plain ? operation : null);
+      case "PD" -> packed(operation + "Doubles", false, plain ? operation : null);
+      case "PS" -> packed(operation + "Singles", true, plain ? operation : null);
       default -> {
         return false;
       }

@@ -4,60 +4,10 @@ package org.kvm4j.cpu.fpu;
  * Arithmetic on single and double precision numbers as SSE, AVX and FMA do it. Numbers are their
  * bits: an int is one of single precision, a long one of double precision.
  *
- * <p>Most results are had from Java's own arithmetic: it rounds to nearest, so it serves where
- * MXCSR says so and where nothing can happen but an inexact result that is masked and has been
- * noted before. All else is the {@link SimdUnit}'s.
+ * <p>Most results are had from Java's own arithmetic, where that serves ({@link PlainFloat}). All
+ * else is the {@link SimdUnit}'s.
  */
 public final class SimdFloat extends SimdUnit {
-  // ---- the ways of Java's arithmetic ----
-
-  /**
-   * Whether a result is a normal number, by a distance: the smallest may have been tiny before it
-   * was rounded.
-   */
-  private static boolean isNormal(int r) {
-    int x = r >>> 23 & 0xff;
-    return x > 1 && x < 0xff;
-  }
-
-  private static boolean isNormal(long r) {
-    int x = (int) (r >>> 52) & 0x7ff;
-    return x > 1 && x < 0x7ff;
-  }
-
-  private static boolean isDenormal(int v) {
-    return (v & 0x7f800000) == 0 && v << 1 != 0;
-  }
-
-  private static boolean isDenormal(long v) {
-    return (v & 0x7ff0000000000000L) == 0 && v << 1 != 0;
-  }
-
-  // A result that is normal has had operands that are neither infinite nor NaNs. That of a division
-  // by infinity is zero.
-
-  private boolean serves(int r, int x, int y) {
-    return isPlain && isNormal(r) && !isDenormal(x) && !isDenormal(y);
-  }
-
-  private boolean serves(long r, long x, long y) {
-    return isPlain && isNormal(r) && !isDenormal(x) && !isDenormal(y);
-  }
-
-  private static boolean isOrdered(int x, int y) {
-    return !isDenormal(x)
-        && !isDenormal(y)
-        && x << 1 >>> 1 <= 0x7f800000
-        && y << 1 >>> 1 <= 0x7f800000;
-  }
-
-  private static boolean isOrdered(long x, long y) {
-    return !isDenormal(x)
-        && !isDenormal(y)
-        && x << 1 >>> 1 <= 0x7ff0000000000000L
-        && y << 1 >>> 1 <= 0x7ff0000000000000L;
-  }
-
   private static float f(int v) {
     return Float.intBitsToFloat(v);
   }
@@ -78,45 +28,54 @@ public final class SimdFloat extends SimdUnit {
 
   /** x + y. */
   public int add(int x, int y) {
-    int r = bits(f(x) + f(y));
-    return serves(r, x, y) ? r : (int) add(FloatFormat.SINGLE, extend(x), extend(y));
+    int r = PlainFloat.add(x, y);
+    return PlainFloat.servesSum(plain, r, x, y)
+        ? r
+        : (int) add(FloatFormat.SINGLE, extend(x), extend(y));
   }
 
   /** x - y. */
   public int subtract(int x, int y) {
-    int r = bits(f(x) - f(y));
-    return serves(r, x, y) ? r : (int) subtract(FloatFormat.SINGLE, extend(x), extend(y));
+    int r = PlainFloat.subtract(x, y);
+    return PlainFloat.servesDifference(plain, r, x, y)
+        ? r
+        : (int) subtract(FloatFormat.SINGLE, extend(x), extend(y));
   }
 
   /** x * y. */
   public int multiply(int x, int y) {
-    int r = bits(f(x) * f(y));
-    return serves(r, x, y) ? r : (int) multiply(FloatFormat.SINGLE, extend(x), extend(y));
+    int r = PlainFloat.multiply(x, y);
+    return PlainFloat.servesProduct(plain, r, x, y)
+        ? r
+        : (int) multiply(FloatFormat.SINGLE, extend(x), extend(y));
   }
 
   /** x / y. */
   public int divide(int x, int y) {
-    int r = bits(f(x) / f(y));
-    return serves(r, x, y) ? r : (int) divide(FloatFormat.SINGLE, extend(x), extend(y));
+    int r = PlainFloat.divide(x, y);
+    return PlainFloat.servesQuotient(plain, r, x, y)
+        ? r
+        : (int) divide(FloatFormat.SINGLE, extend(x), extend(y));
   }
 
   /** The square root. */
   public int squareRoot(int x) {
-    // A root in double precision, rounded again, is the root in single precision.
-    int r = bits((float) Math.sqrt(f(x)));
-    return serves(r, x, x) ? r : (int) squareRoot(FloatFormat.SINGLE, extend(x));
+    int r = PlainFloat.squareRoot(x);
+    return PlainFloat.servesQuotient(plain, r, x, x)
+        ? r
+        : (int) squareRoot(FloatFormat.SINGLE, extend(x));
   }
 
   /** The smaller; y if they are zeroes or one is a NaN. */
   public int min(int x, int y) {
-    return isOrdered(x, y)
+    return PlainFloat.isOrdered(x, y)
         ? f(x) < f(y) ? x : y
         : (int) extreme(FloatFormat.SINGLE, extend(x), extend(y), Comparison.LESS);
   }
 
   /** The greater; y if they are zeroes or one is a NaN. */
   public int max(int x, int y) {
-    return isOrdered(x, y)
+    return PlainFloat.isOrdered(x, y)
         ? f(x) > f(y) ? x : y
         : (int) extreme(FloatFormat.SINGLE, extend(x), extend(y), Comparison.GREATER);
   }
@@ -124,7 +83,7 @@ public final class SimdFloat extends SimdUnit {
   /** x * y + z, rounded once. The order of the operands is that in which NaNs go before others. */
   public int multiplyAdd(int x, int y, int z) {
     int r = bits(Math.fma(f(x), f(y), f(z)));
-    return serves(r, x, y) && !isDenormal(z)
+    return PlainFloat.servesQuotient(plain, r, x, y) && !PlainFloat.isDenormal(z)
         ? r
         : (int) multiplyAdd(FloatFormat.SINGLE, extend(x), extend(y), extend(z));
   }
@@ -137,7 +96,7 @@ public final class SimdFloat extends SimdUnit {
    *     Comparison#UNORDERED}
    */
   public int compare(int x, int y, boolean signals) {
-    return isOrdered(x, y)
+    return PlainFloat.isOrdered(x, y)
         ? f(x) < f(y) ? Comparison.LESS : f(x) > f(y) ? Comparison.GREATER : Comparison.EQUAL
         : compare(FloatFormat.SINGLE, extend(x), extend(y), signals);
   }
@@ -146,44 +105,44 @@ public final class SimdFloat extends SimdUnit {
 
   /** x + y. */
   public long add(long x, long y) {
-    long r = bits(d(x) + d(y));
-    return serves(r, x, y) ? r : add(FloatFormat.DOUBLE, x, y);
+    long r = PlainFloat.add(x, y);
+    return PlainFloat.servesSum(plain, r, x, y) ? r : add(FloatFormat.DOUBLE, x, y);
   }
 
   /** x - y. */
   public long subtract(long x, long y) {
-    long r = bits(d(x) - d(y));
-    return serves(r, x, y) ? r : subtract(FloatFormat.DOUBLE, x, y);
+    long r = PlainFloat.subtract(x, y);
+    return PlainFloat.servesDifference(plain, r, x, y) ? r : subtract(FloatFormat.DOUBLE, x, y);
   }
 
   /** x * y. */
   public long multiply(long x, long y) {
-    long r = bits(d(x) * d(y));
-    return serves(r, x, y) ? r : multiply(FloatFormat.DOUBLE, x, y);
+    long r = PlainFloat.multiply(x, y);
+    return PlainFloat.servesProduct(plain, r, x, y) ? r : multiply(FloatFormat.DOUBLE, x, y);
   }
 
   /** x / y. */
   public long divide(long x, long y) {
-    long r = bits(d(x) / d(y));
-    return serves(r, x, y) ? r : divide(FloatFormat.DOUBLE, x, y);
+    long r = PlainFloat.divide(x, y);
+    return PlainFloat.servesQuotient(plain, r, x, y) ? r : divide(FloatFormat.DOUBLE, x, y);
   }
 
   /** The square root. */
   public long squareRoot(long x) {
-    long r = bits(Math.sqrt(d(x)));
-    return serves(r, x, x) ? r : squareRoot(FloatFormat.DOUBLE, x);
+    long r = PlainFloat.squareRoot(x);
+    return PlainFloat.servesQuotient(plain, r, x, x) ? r : squareRoot(FloatFormat.DOUBLE, x);
   }
 
   /** The smaller; y if they are zeroes or one is a NaN. */
   public long min(long x, long y) {
-    return isOrdered(x, y)
+    return PlainFloat.isOrdered(x, y)
         ? d(x) < d(y) ? x : y
         : extreme(FloatFormat.DOUBLE, x, y, Comparison.LESS);
   }
 
   /** The greater; y if they are zeroes or one is a NaN. */
   public long max(long x, long y) {
-    return isOrdered(x, y)
+    return PlainFloat.isOrdered(x, y)
         ? d(x) > d(y) ? x : y
         : extreme(FloatFormat.DOUBLE, x, y, Comparison.GREATER);
   }
@@ -191,7 +150,9 @@ public final class SimdFloat extends SimdUnit {
   /** x * y + z, rounded once. The order of the operands is that in which NaNs go before others. */
   public long multiplyAdd(long x, long y, long z) {
     long r = bits(Math.fma(d(x), d(y), d(z)));
-    return serves(r, x, y) && !isDenormal(z) ? r : multiplyAdd(FloatFormat.DOUBLE, x, y, z);
+    return PlainFloat.servesQuotient(plain, r, x, y) && !PlainFloat.isDenormal(z)
+        ? r
+        : multiplyAdd(FloatFormat.DOUBLE, x, y, z);
   }
 
   /**
@@ -202,7 +163,7 @@ public final class SimdFloat extends SimdUnit {
    *     Comparison#UNORDERED}
    */
   public int compare(long x, long y, boolean signals) {
-    return isOrdered(x, y)
+    return PlainFloat.isOrdered(x, y)
         ? d(x) < d(y) ? Comparison.LESS : d(x) > d(y) ? Comparison.GREATER : Comparison.EQUAL
         : compare(FloatFormat.DOUBLE, x, y, signals);
   }

@@ -38,10 +38,10 @@ public abstract class SimdUnit {
   /** Exceptions that are masked. */
   int masks;
 
-  /**
-   * Whether Java's arithmetic serves for normal numbers: it rounds to nearest, and an inexact
-   * result is masked and has been noted before.
-   */
+  /** For which results of normal numbers Java's arithmetic serves. */
+  int plain;
+
+  /** Whether it serves for inexact results, too. */
   boolean isPlain;
 
   private int control = -1;
@@ -61,7 +61,8 @@ public abstract class SimdUnit {
       denormalsAreZeros = (mxcsr & DENORMALS_ARE_ZEROS) != 0;
       flushToZero = (mxcsr & FLUSH_TO_ZERO) != 0;
       masks = mxcsr >> MASKS & 0x3f;
-      isPlain = rounding == Unrounded.NEAREST && (mxcsr & masks & INEXACT) != 0;
+      plain = PlainFloat.mode(mxcsr);
+      isPlain = plain == PlainFloat.ROUNDED;
     }
   }
 

@@ -3,6 +3,7 @@ package org.kvm4j.cpu.semantics;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.fpu.Comparison;
+import org.kvm4j.cpu.fpu.PlainFloat;
 import org.kvm4j.cpu.fpu.SimdConversions;
 import org.kvm4j.cpu.fpu.SimdFloat;
 
@@ -22,6 +23,14 @@ public final class SseOperations {
     VectorOperands.beginSse(c);
   }
 
+  /** SSE cannot be used now: {@link #begin} throws why. */
+  public static final int UNUSABLE = -1;
+
+  /** {@link #UNUSABLE}, or where Java's arithmetic serves: {@link PlainFloat#mode}. */
+  public static int mode(Cpu c) {
+    return VectorOperands.isSseUsable(c) ? PlainFloat.mode(VectorState.mxcsr(c)) : UNUSABLE;
+  }
+
   // ---- registers and memory ----
 
   public static long low(Cpu c, int register) {
@@ -30,6 +39,11 @@ public final class SseOperations {
 
   public static long high(Cpu c, int register) {
     return VectorState.get(c, register, 1);
+  }
+
+  /** Sets a register. */
+  public static void set(Cpu c, int register, long low, long high) {
+    VectorState.setXmm(c, register, low, high);
   }
 
   /** Sets the lower word, or all of what a scalar instruction of double precision changes. */
@@ -42,15 +56,6 @@ public final class SseOperations {
     VectorState.set(c, register, 0, low(c, register) & ~0xffffffffL | low & 0xffffffffL);
   }
 
-  /** Sets the lower word, and the other to 0. */
-  public static void setOnly(Cpu c, int register, long low) {
-    VectorState.setXmm(c, register, low, 0);
-  }
-
-  public static void copy(Cpu c, int to, int from) {
-    VectorState.setXmm(c, to, low(c, from), high(c, from));
-  }
-
   /**
    * Fetches 16 bytes, which are the words {@link #fetched} then.
    *
@@ -58,7 +63,7 @@ public final class SseOperations {
    */
   public static void fetch(Cpu c, long linear, boolean aligned) {
     checkAlignment(c, linear, aligned);
-    c.mmu.load128(linear, c.vector.b);
+    c.mmu.readWords(linear, 16, c.vector.b);
   }
 
   /** An address that is not canonical is the access' own fault, which knows the segment. */
@@ -70,38 +75,6 @@ public final class SseOperations {
 
   public static long fetched(Cpu c, int word) {
     return c.vector.b[word];
-  }
-
-  /** Sets a register to what was fetched. */
-  public static void setFetched(Cpu c, int register) {
-    VectorState.setXmm(c, register, c.vector.b[0], c.vector.b[1]);
-  }
-
-  /** Stores a register's 16 bytes. */
-  public static void store(Cpu c, long linear, int register, boolean aligned) {
-    checkAlignment(c, linear, aligned);
-    long[] words = c.vector.d;
-    words[0] = low(c, register);
-    words[1] = high(c, register);
-    c.mmu.store128(linear, words);
-  }
-
-  // ---- logic ----
-
-  public static void and(Cpu c, int d, long low, long high) {
-    VectorState.setXmm(c, d, low(c, d) & low, high(c, d) & high);
-  }
-
-  public static void andNot(Cpu c, int d, long low, long high) {
-    VectorState.setXmm(c, d, ~low(c, d) & low, ~high(c, d) & high);
-  }
-
-  public static void or(Cpu c, int d, long low, long high) {
-    VectorState.setXmm(c, d, low(c, d) | low, high(c, d) | high);
-  }
-
-  public static void xor(Cpu c, int d, long low, long high) {
-    VectorState.setXmm(c, d, low(c, d) ^ low, high(c, d) ^ high);
   }
 
   // ---- arithmetic: the first source is the destination ----
@@ -404,6 +377,21 @@ public final class SseOperations {
     int outcome = f.compare(low(c, a), b, signals);
     SimdControl.settle(c, f);
     c.setLazyFlags(flags(outcome));
+  }
+
+  /**
+   * As {@link #compareDouble} of numbers that compare as Java compares them.
+   *
+   * @return false if one of them is none of those; nothing has happened then
+   */
+  public static boolean comparePlain(Cpu c, long a, long b) {
+    if (!PlainFloat.isOrdered(a, b)) {
+      return false;
+    }
+    double x = Double.longBitsToDouble(a);
+    double y = Double.longBitsToDouble(b);
+    c.setLazyFlags(x < y ? Flags.CF : x > y ? 0 : Flags.ZF);
+    return true;
   }
 
   /** COMISS and UCOMISS: sets all flags. */

@@ -82,10 +82,15 @@ final class VectorOperands {
     return i.kind0 == kind || i.kind1 == kind;
   }
 
+  /** Whether {@link #beginSse} lets an instruction through. */
+  static boolean isSseUsable(Cpu cpu) {
+    return (cpu.cr0 & (ControlBits.CR0_EM | ControlBits.CR0_TS)) == 0
+        && (cpu.cr4 & ControlBits.CR4_OSFXSR) != 0;
+  }
+
   /** An instruction on XMM registers or MXCSR without VEX. */
   static void beginSse(Cpu cpu) {
-    if ((cpu.cr0 & (ControlBits.CR0_EM | ControlBits.CR0_TS)) != 0
-        || (cpu.cr4 & ControlBits.CR4_OSFXSR) == 0) {
+    if (!isSseUsable(cpu)) {
       throw (cpu.cr0 & ControlBits.CR0_EM) != 0 || (cpu.cr4 & ControlBits.CR4_OSFXSR) == 0
           ? cpu.ud()
           : cpu.nm();
