@@ -57,15 +57,8 @@ final class Emulation {
     this.moves = new PlainMoves(vcpu.machine().model());
   }
 
-  /** The guest touched what the nested tables do not map: a page to be mapped, or a device. */
-  int nestedViolation() {
-    NestedMemory.Fault f = vm.memory.fault(exit.gpa, exit.write);
-    if (f == NestedMemory.Fault.MAPPED) {
-      return 1;
-    }
-    if (f == NestedMemory.Fault.BAD_ADDRESS) {
-      return Results.EFAULT;
-    }
+  /** The guest touched a device's memory: by an instruction, or while an event is delivered. */
+  int deviceAccess() {
     if (exit.vectoring) {
       if (exit.linearValid) {
         vcpu.explain(

@@ -44,7 +44,10 @@ class VirtualCpu extends FileObject {
   private final ByteBuffer run;
   private final VendorVcpu vendor;
   private final Cpu cpu;
-  private final Emulator emulator;
+
+  /** Made when first needed, as it is a processor by itself. */
+  private @Nullable Emulator emulator;
+
   final VmExit exit = new VmExit();
   private final VcpuState state;
   private final ReentrantLock lock = new ReentrantLock();
@@ -68,7 +71,7 @@ class VirtualCpu extends FileObject {
 
   final PortIo ports;
   private final MsrExits msrs;
-  private final Emulation emulation;
+  private @Nullable Emulation emulation;
   private final Hypercalls hypercalls;
 
   /** What is left to do of the last exit to user space, and where the guest was then. */
@@ -152,13 +155,11 @@ class VirtualCpu extends FileObject {
     this.devices = new KernelDevices(vm, interrupts);
     this.nested = vm.memory.pointer();
     vendor.setNestedPointer(nested);
-    this.emulator = new Emulator(machine.model(), vm.processorMemory(), vm.memory::isDevice);
     this.events = new VcpuEvents(vendor, interrupts);
     this.debug = new GuestDebug(this, vendor);
     this.state = new VcpuState(this);
     this.ports = new PortIo(this);
     this.msrs = new MsrExits(this);
-    this.emulation = new Emulation(this, emulator, exit);
     this.hypercalls = new Hypercalls(this);
     java.util.Arrays.fill(cpu.r, 0, 16, 0);
     cpu.r[Cpu.RDX] = machine.model().signature();
@@ -196,10 +197,16 @@ class VirtualCpu extends FileObject {
   }
 
   Emulator emulator() {
+    if (emulator == null) {
+      emulator = new Emulator(machine.model(), vm.processorMemory(), vm.memory::isDevice);
+    }
     return emulator;
   }
 
   Emulation emulation() {
+    if (emulation == null) {
+      emulation = new Emulation(this, emulator(), exit);
+    }
     return emulation;
   }
 
@@ -648,7 +655,9 @@ class VirtualCpu extends FileObject {
     pv.reset();
     events.reset();
     completion = Completion.NOTHING;
-    emulator.accesses().clear();
+    if (emulator != null) {
+      emulator.accesses().clear();
+    }
     state.registers.init();
     vendor.setExceptionBitmap(debug.exceptionBitmap());
     vendor.flushGuest();
@@ -741,6 +750,15 @@ class VirtualCpu extends FileObject {
     }
   }
 
+  /** The guest touched what the nested tables do not map: a page to be mapped, or a device. */
+  private int nestedViolation() {
+    NestedMemory.Fault f = vm.memory.fault(exit.gpa, exit.write);
+    if (f == NestedMemory.Fault.MAPPED) {
+      return 1;
+    }
+    return f == NestedMemory.Fault.BAD_ADDRESS ? Results.EFAULT : emulation().deviceAccess();
+  }
+
   int handle() {
     switch (exit.kind) {
       case EXTERNAL_INTERRUPT, BUDGET, NMI, PREEMPTION_TIMER, MONITOR_TRAP:
@@ -752,9 +770,9 @@ class VirtualCpu extends FileObject {
         vendor.setNmiWindow(false);
         return 1;
       case IO:
-        return exit.string ? emulation.emulate() : ports.handle(exit);
+        return exit.string ? emulation().emulate() : ports.handle(exit);
       case NESTED_VIOLATION:
-        return emulation.nestedViolation();
+        return nestedViolation();
       case CPUID:
         return cpuid();
       case HLT:
@@ -803,9 +821,9 @@ class VirtualCpu extends FileObject {
         events.queueException(Vector.UD, false, 0, false, 0);
         return 1;
       case INVLPG, INVPCID, RDTSC, RDRAND, RDSEED, DESCRIPTOR_TABLE:
-        return emulation.emulate();
+        return emulation().emulate();
       case TASK_SWITCH:
-        return emulation.taskSwitch();
+        return emulation().taskSwitch();
       case ENTRY_FAILURE:
         return entryFailure();
       default:
@@ -900,7 +918,7 @@ class VirtualCpu extends FileObject {
       events.queueException(Vector.GP, true, 0, false, 0);
       return 1;
     }
-    return emulation.emulate();
+    return emulation().emulate();
   }
 
   private long gpr(int r) {

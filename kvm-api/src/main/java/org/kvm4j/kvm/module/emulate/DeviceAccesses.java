@@ -1,5 +1,7 @@
 package org.kvm4j.kvm.module.emulate;
 
+import java.util.Arrays;
+
 /**
  * The accesses to devices of one instruction: answers to its reads, which are given again when the
  * instruction is taken up again, and its writes, which are kept until it is done.
@@ -10,14 +12,17 @@ public final class DeviceAccesses {
 
   private static final int ANSWERS = 1024;
 
-  private final long[] answers = new long[ANSWERS];
+  /** What there is room for at first: more than nearly all instructions have. */
+  private static final int FEW = 16;
+
+  private long[] answers = new long[FEW];
   private int answered;
   private int given;
 
-  private final boolean[] writePort = new boolean[WRITES];
-  private final long[] writeAddress = new long[WRITES];
-  private final int[] writeSize = new int[WRITES];
-  private final long[] writeValue = new long[WRITES];
+  private boolean[] writePort = new boolean[FEW];
+  private long[] writeAddress = new long[FEW];
+  private int[] writeSize = new int[FEW];
+  private long[] writeValue = new long[FEW];
   private int writes;
 
   /** The instruction begins, or is taken up again: what it reads is answered from the start. */
@@ -35,6 +40,9 @@ public final class DeviceAccesses {
 
   /** One more device or port read was answered. */
   public void answer(long value) {
+    if (answered == answers.length) {
+      answers = Arrays.copyOf(answers, 2 * answered);
+    }
     answers[answered++] = value;
   }
 
@@ -68,6 +76,12 @@ public final class DeviceAccesses {
   public boolean write(boolean port, long address, int size, long value) {
     if (writes == WRITES) {
       return false;
+    }
+    if (writes == writePort.length) {
+      writePort = Arrays.copyOf(writePort, 2 * writes);
+      writeAddress = Arrays.copyOf(writeAddress, 2 * writes);
+      writeSize = Arrays.copyOf(writeSize, 2 * writes);
+      writeValue = Arrays.copyOf(writeValue, 2 * writes);
     }
     writePort[writes] = port;
     writeAddress[writes] = address;
