@@ -95,6 +95,7 @@ final class InstructionWriter {
         }
         reverse();
       }
+      case CRC32 -> accumulate();
       case CWD -> {
         return signInto();
       }
@@ -802,6 +803,25 @@ final class InstructionWriter {
     cut(i.operandSize);
     w.setRegister(Cpu.RAX);
     return true;
+  }
+
+  private void accumulate() {
+    operand1();
+    w.popT1();
+    w.register(i.reg0);
+    v.visitInsn(L2I);
+    w.pushT1();
+    String size =
+        switch (i.size1) {
+          case 1 -> "Byte";
+          case 2 -> "Word";
+          case 4 -> "Doubleword";
+          default -> "Quadword";
+        };
+    w.call("org/kvm4j/cpu/semantics/Crc32c", "accumulate" + size, "(IJ)I");
+    v.visitInsn(I2L);
+    cut(4);
+    w.setRegister(i.reg0);
   }
 
   private void reverse() {

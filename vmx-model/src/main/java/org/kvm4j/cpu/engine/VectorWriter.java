@@ -21,6 +21,9 @@ final class VectorWriter {
   private static final String MMU = StateWriter.MMU;
   private static final String OPERATIONS = "org/kvm4j/cpu/semantics/SseOperations";
   private static final String PLAIN = "org/kvm4j/cpu/fpu/PlainFloat";
+  private static final String PACKED = "org/kvm4j/cpu/semantics/PackedWords";
+  private static final String LANES = "org/kvm4j/cpu/semantics/LaneWords";
+  private static final String ROUNDS = "org/kvm4j/cpu/semantics/AesRounds";
   private static final String ORDERED = "org/kvm4j/cpu/core/Ordered";
 
   // Words of the second source, and of the result.
@@ -129,7 +132,7 @@ final class VectorWriter {
           shuffle(lanes);
           return true;
         }
-        return arithmetic();
+        return integers() || arithmetic();
       }
     }
     return true;
@@ -386,10 +389,7 @@ final class VectorWriter {
       }
       popWord(RESULT, word);
     }
-    for (int word = 0; word < 2; word++) {
-      pushWord(RESULT, word);
-      state.setVectorWord(i.reg0, word);
-    }
+    setResult();
   }
 
   /** Pushes the word that has a lane of {@link #lanes}. */
@@ -398,6 +398,104 @@ final class VectorWriter {
       state.vectorWord(i.reg0, lane >> 1);
     } else {
       pushWord(SOURCE, lane - 4 >> 1);
+    }
+  }
+
+  // ---- integers ----
+
+  private boolean integers() {
+    String method = PackedMethods.BY_WORD.get(i.opcode);
+    if (method != null) {
+      begin();
+      source(true);
+      for (int word = 0; word < 2; word++) {
+        state.vectorWord(i.reg0, word);
+        pushWord(SOURCE, word);
+        w.call(PACKED, method, "(JJ)J");
+        state.setVectorWord(i.reg0, word);
+      }
+      return true;
+    }
+    method = PackedMethods.SHIFTS.get(i.opcode);
+    if (method != null && i.kind1 == OperandKind.IMMEDIATE) {
+      begin();
+      for (int word = 0; word < 2; word++) {
+        state.vectorWord(i.reg0, word);
+        w.push(i.immediate & 0xff);
+        w.call(PACKED, method, "(JJ)J");
+        state.setVectorWord(i.reg0, word);
+      }
+      return true;
+    }
+    if (i.opcode == Opcode.PMOVMSKB && i.kind0 == OperandKind.GPR) {
+      begin();
+      for (int word = 0; word < 2; word++) {
+        state.vectorWord(i.reg1, word);
+        w.call(PACKED, "signsOfBytes", "(J)J");
+      }
+      w.push(8);
+      v.visitInsn(LSHL);
+      v.visitInsn(LOR);
+      operands.setGeneral(i.reg0, 8);
+      return true;
+    }
+    return ofBothWords();
+  }
+
+  /** What has words of its result that follow from more than one word of a source. */
+  private boolean ofBothWords() {
+    String round = PackedMethods.ROUNDS.get(i.opcode);
+    String low = PackedMethods.UNPACK_LOW.get(i.opcode);
+    String unpack = low != null ? low : PackedMethods.UNPACK_HIGH.get(i.opcode);
+    String pack = PackedMethods.PACK.get(i.opcode);
+    if (round == null && unpack == null && pack == null && i.opcode != Opcode.PSHUFB) {
+      return false;
+    }
+    begin();
+    source(true);
+    for (int word = 0; word < 2; word++) {
+      String half = word == 0 ? "Low" : "High";
+      if (round != null) {
+        pushFirst();
+        pushSecond();
+        w.call(ROUNDS, round + half, "(JJJJ)J");
+      } else if (unpack != null) {
+        int from = low != null ? 0 : 1;
+        state.vectorWord(i.reg0, from);
+        pushWord(SOURCE, from);
+        w.call(LANES, "unpack" + half + unpack, "(JJ)J");
+      } else if (pack != null) {
+        if (word == 0) {
+          pushFirst();
+        } else {
+          pushSecond();
+        }
+        w.call(LANES, pack, "(JJ)J");
+      } else {
+        pushFirst();
+        pushWord(SOURCE, word);
+        w.call(LANES, "bytes", "(JJJ)J");
+      }
+      popWord(RESULT, word);
+    }
+    setResult();
+    return true;
+  }
+
+  private void pushFirst() {
+    state.vectorWord(i.reg0, 0);
+    state.vectorWord(i.reg0, 1);
+  }
+
+  private void pushSecond() {
+    pushWord(SOURCE, 0);
+    pushWord(SOURCE, 1);
+  }
+
+  private void setResult() {
+    for (int word = 0; word < 2; word++) {
+      pushWord(RESULT, word);
+      state.setVectorWord(i.reg0, word);
     }
   }
 
