@@ -16,7 +16,7 @@ final class Slots {
   private final int[] used = new int[TlbSpace.SIZE + VICTIMS];
   private int count;
 
-  /** Where the next one that gives way goes. */
+  /** How many have given way so far: where the next one goes. */
   private int next;
 
   /** The tags; null until somebody looks there. */
@@ -153,7 +153,8 @@ final class Slots {
   /** Drops the entry for a page. */
   void clearPage(long page, boolean globals, boolean others) {
     TlbEntry entry = entries[TlbSpace.index(page)];
-    for (int victim = TlbSpace.SIZE; entry.page != page && victim < entries.length; victim++) {
+    int end = next == 0 ? TlbSpace.SIZE : entries.length;
+    for (int victim = TlbSpace.SIZE; entry.page != page && victim < end; victim++) {
       entry = entries[victim];
     }
     if (entry.page == page && (entry.global ? globals : others)) {
@@ -168,16 +169,6 @@ final class Slots {
       if (entry.guestPageShift == shift
           && entry.page >>> shift == linear >>> shift
           && (entry.global ? globals : others)) {
-        entry.clear();
-      }
-    }
-  }
-
-  /** Drops the entries of a guest-physical page. */
-  void clearGuestPhysical(long gpaPage) {
-    for (int i = 0; i < count; i++) {
-      TlbEntry entry = entries[used[i]];
-      if (entry.gpa == gpaPage) {
         entry.clear();
       }
     }

@@ -520,7 +520,8 @@ public final class Tlb {
     for (int i = 0; i < count; i++) {
       TlbSpace other = space(i);
       if (other.pcid == UNPAGED && other.eptRoot == space.eptRoot) {
-        other.clearGuestPhysical(gpa & -0x1000L);
+        // Without paging a linear address is the guest-physical one.
+        other.clearLinear(gpa, true, true);
       }
     }
   }

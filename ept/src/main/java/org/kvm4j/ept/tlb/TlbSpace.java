@@ -138,12 +138,6 @@ public final class TlbSpace {
     }
   }
 
-  void clearGuestPhysical(long gpaPage) {
-    supervisorSlots.clearGuestPhysical(gpaPage);
-    supervisorAcSlots.clearGuestPhysical(gpaPage);
-    userSlots.clearGuestPhysical(gpaPage);
-  }
-
   void clearWriteTags(long hpaPage) {
     supervisorSlots.clearWriteTags(hpaPage);
     supervisorAcSlots.clearWriteTags(hpaPage);

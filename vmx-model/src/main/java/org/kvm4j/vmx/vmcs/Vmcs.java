@@ -428,7 +428,9 @@ public final class Vmcs {
    * @param longMode IA32_EFER.LMA of the host at the time
    */
   public void markVerified(boolean longMode) {
-    Arrays.fill(dirty, 0);
+    for (int w = 0; w < DIRTY_WORDS; w++) {
+      dirty[w] = 0;
+    }
     verifiedInLongMode = longMode;
   }
 
