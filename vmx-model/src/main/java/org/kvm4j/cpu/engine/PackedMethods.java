@@ -6,8 +6,8 @@ import java.util.Map;
 import org.kvm4j.cpu.decode.Opcode;
 
 /**
- * Which methods compute the words of what SSE's integer instructions give, for translated code to
- * call: the interpreter's handlers call the same.
+ * Which methods compute the words of what SSE's instructions on integers and shuffles give, for
+ * translated code to call: the interpreter's handlers call the same.
  */
 final class PackedMethods {
   private PackedMethods() {}
@@ -100,11 +100,19 @@ final class PackedMethods {
    * result of the low words of both sources.
    */
   static final Map<Opcode, String> UNPACK_LOW =
-      Map.of(Opcode.PUNPCKLBW, "Bytes", Opcode.PUNPCKLWD, "Words");
+      Map.of(
+          Opcode.PUNPCKLBW, "Bytes",
+          Opcode.PUNPCKLWD, "Words",
+          Opcode.PUNPCKLDQ, "Doublewords",
+          Opcode.UNPCKLPS, "Doublewords");
 
   /** As {@link #UNPACK_LOW}, of the high words. */
   static final Map<Opcode, String> UNPACK_HIGH =
-      Map.of(Opcode.PUNPCKHBW, "Bytes", Opcode.PUNPCKHWD, "Words");
+      Map.of(
+          Opcode.PUNPCKHBW, "Bytes",
+          Opcode.PUNPCKHWD, "Words",
+          Opcode.PUNPCKHDQ, "Doublewords",
+          Opcode.UNPCKHPS, "Doublewords");
 
   /**
    * Of {@link org.kvm4j.cpu.semantics.LaneWords}: the low word of the result of both words of the

@@ -127,9 +127,8 @@ final class VectorWriter {
           compare();
           return true;
         }
-        int[] lanes = lanes();
-        if (lanes.length != 0) {
-          shuffle(lanes);
+        if (words() >= 0) {
+          choose(words());
           return true;
         }
         return integers() || arithmetic();
@@ -338,67 +337,32 @@ final class VectorWriter {
   }
 
   /**
-   * Where each 32 bits of the result of a shuffle come from, the lowest first: 0 to 3 is the first
-   * operand, 4 to 7 the second; nothing if it is none of them.
+   * What chooses words of both operands: 0 and 1 are the first's, 2 and 3 the second's; the low
+   * word's number, and from bit 2 on the high one's. -1 if the instruction is none of them.
    */
-  private int[] lanes() {
-    int k = (int) i.immediate;
+  private int words() {
     return switch (i.opcode) {
-      case SHUFPS -> new int[] {k & 3, k >> 2 & 3, 4 + (k >> 4 & 3), 4 + (k >> 6 & 3)};
-      case PSHUFD -> new int[] {4 + (k & 3), 4 + (k >> 2 & 3), 4 + (k >> 4 & 3), 4 + (k >> 6 & 3)};
-      case SHUFPD -> {
-        int low = 2 * (k & 1);
-        int high = 4 + (k & 2);
-        yield new int[] {low, low + 1, high, high + 1};
-      }
-      case UNPCKLPS, PUNPCKLDQ -> new int[] {0, 4, 1, 5};
-      case UNPCKHPS, PUNPCKHDQ -> new int[] {2, 6, 3, 7};
-      case UNPCKLPD, PUNPCKLQDQ, MOVLHPS -> new int[] {0, 1, 4, 5};
-      case UNPCKHPD, PUNPCKHQDQ -> new int[] {2, 3, 6, 7};
-      case MOVHLPS -> new int[] {6, 7, 2, 3};
-      default -> new int[0];
+      case UNPCKLPD, PUNPCKLQDQ, MOVLHPS -> 0 | 2 << 2;
+      case UNPCKHPD, PUNPCKHQDQ -> 1 | 3 << 2;
+      case MOVHLPS -> 3 | 1 << 2;
+      case SHUFPD -> (int) i.immediate & 1 | (2 + ((int) i.immediate >> 1 & 1)) << 2;
+      default -> -1;
     };
   }
 
-  private void shuffle(int[] lanes) {
+  private void choose(int words) {
     begin();
     source(true);
     for (int word = 0; word < 2; word++) {
-      int low = lanes[2 * word];
-      int high = lanes[2 * word + 1];
-      if (low + 1 == high && (low & 1) == 0) {
-        pushWordOf(low);
+      int from = words >> 2 * word & 3;
+      if (from < 2) {
+        state.vectorWord(i.reg0, from);
       } else {
-        pushWordOf(low);
-        if ((low & 1) == 0) {
-          w.push(0xffffffffL);
-          v.visitInsn(LAND);
-        } else {
-          w.push(32);
-          v.visitInsn(LUSHR);
-        }
-        pushWordOf(high);
-        if ((high & 1) == 0) {
-          w.push(32);
-          v.visitInsn(LSHL);
-        } else {
-          w.push(~0xffffffffL);
-          v.visitInsn(LAND);
-        }
-        v.visitInsn(LOR);
+        pushWord(SOURCE, from - 2);
       }
       popWord(RESULT, word);
     }
     setResult();
-  }
-
-  /** Pushes the word that has a lane of {@link #lanes}. */
-  private void pushWordOf(int lane) {
-    if (lane < 4) {
-      state.vectorWord(i.reg0, lane >> 1);
-    } else {
-      pushWord(SOURCE, lane - 4 >> 1);
-    }
   }
 
   // ---- integers ----
@@ -448,7 +412,8 @@ final class VectorWriter {
     String low = PackedMethods.UNPACK_LOW.get(i.opcode);
     String unpack = low != null ? low : PackedMethods.UNPACK_HIGH.get(i.opcode);
     String pack = PackedMethods.PACK.get(i.opcode);
-    if (round == null && unpack == null && pack == null && i.opcode != Opcode.PSHUFB) {
+    boolean shuffle = i.opcode == Opcode.PSHUFD || i.opcode == Opcode.SHUFPS;
+    if (round == null && unpack == null && pack == null && !shuffle && i.opcode != Opcode.PSHUFB) {
       return false;
     }
     begin();
@@ -465,12 +430,12 @@ final class VectorWriter {
         pushWord(SOURCE, from);
         w.call(LANES, "unpack" + half + unpack, "(JJ)J");
       } else if (pack != null) {
-        if (word == 0) {
-          pushFirst();
-        } else {
-          pushSecond();
-        }
+        pushOneOf(word == 0);
         w.call(LANES, pack, "(JJ)J");
+      } else if (shuffle) {
+        pushOneOf(word == 0 && i.opcode == Opcode.SHUFPS);
+        w.push((int) i.immediate >> 4 * word & 15);
+        w.call(LANES, "doublewords", "(JJI)J");
       } else {
         pushFirst();
         pushWord(SOURCE, word);
@@ -480,6 +445,14 @@ final class VectorWriter {
     }
     setResult();
     return true;
+  }
+
+  private void pushOneOf(boolean first) {
+    if (first) {
+      pushFirst();
+    } else {
+      pushSecond();
+    }
   }
 
   private void pushFirst() {
