@@ -3,20 +3,15 @@ package org.kvm4j.bench;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /**
  * Runs the benchmark guests under QEMU's TCG and under kvm4j and compares them: {@code
@@ -171,7 +166,7 @@ public final class CompareTcg {
         k[i] = kvm4j.turn();
         ratios[i] = t[i] / k[i];
       }
-      double median = median(k);
+      double median = ProcessTimes.median(k);
       long warm = 0;
       long sofar = 0;
       for (double one : rounds) {
@@ -180,7 +175,13 @@ public final class CompareTcg {
           warm = sofar;
         }
       }
-      return new Row(instructions, median(t), median, median(ratios), warm, kvm4j.start);
+      return new Row(
+          instructions,
+          ProcessTimes.median(t),
+          median,
+          ProcessTimes.median(ratios),
+          warm,
+          kvm4j.start);
     }
   }
 
@@ -210,13 +211,6 @@ public final class CompareTcg {
       throw new IllegalStateException(text);
     }
     return Long.parseLong(m.group(1).replace(",", ""));
-  }
-
-  private static double median(double[] values) {
-    double[] sorted = values.clone();
-    Arrays.sort(sorted);
-    int n = sorted.length;
-    return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
   }
 
   /** A process that runs a guest. */
@@ -262,7 +256,7 @@ public final class CompareTcg {
       signal("CONT");
       // The round that was stopped in its midst.
       round();
-      Map<String, Long> first = threads();
+      Map<String, Long> first = ProcessTimes.threads(process);
       int n = 0;
       while (true) {
         round();
@@ -271,9 +265,9 @@ public final class CompareTcg {
           // Late: this round's end was some time ago.
           continue;
         }
-        Map<String, Long> last = threads();
-        String guest = busiest(first, last);
-        long used = last.getOrDefault(guest, 0L) - first.getOrDefault(guest, 0L);
+        Map<String, Long> last = ProcessTimes.threads(process);
+        String guest = ProcessTimes.busiest(first, last);
+        long used = ProcessTimes.used(first, last, guest);
         if (used >= TURN) {
           stop();
           return (double) used / n;
@@ -293,56 +287,24 @@ public final class CompareTcg {
       new ProcessBuilder("kill", "-" + name, Long.toString(process.pid())).start().waitFor();
     }
 
-    private Map<String, Long> threads() throws IOException {
-      Map<String, Long> times = new HashMap<>();
-      try (Stream<Path> tasks = Files.list(Path.of("/proc/" + process.pid() + "/task"))) {
-        tasks.forEach(
-            task -> {
-              try {
-                String s = Files.readString(task.resolve("schedstat"));
-                times.put(
-                    task.getFileName().toString(), Long.valueOf(s.substring(0, s.indexOf(' '))));
-              } catch (NoSuchFileException e) {
-                // The thread has ended.
-              } catch (IOException e) {
-                throw new UncheckedIOException(e);
-              }
-            });
-      }
-      return times;
-    }
-
     /**
      * Keeps the CPU times as they are now.
      *
      * @return that of the thread that has used most
      */
     long sample() throws IOException {
-      Map<String, Long> now = threads();
+      Map<String, Long> now = ProcessTimes.threads(process);
       samples.add(now);
       return now.values().stream().mapToLong(Long::longValue).max().orElse(0);
     }
 
-    private static String busiest(Map<String, Long> first, Map<String, Long> last) {
-      String guest = "";
-      long most = -1;
-      for (Map.Entry<String, Long> e : last.entrySet()) {
-        long used = e.getValue() - first.getOrDefault(e.getKey(), 0L);
-        if (used > most) {
-          most = used;
-          guest = e.getKey();
-        }
-      }
-      return guest;
-    }
-
     /** The guest's CPU time from sample to sample. */
     double[] rounds() {
-      String guest = busiest(samples.get(samples.size() / 2), samples.get(samples.size() - 1));
+      String guest =
+          ProcessTimes.busiest(samples.get(samples.size() / 2), samples.get(samples.size() - 1));
       double[] times = new double[samples.size() - 1];
       for (int i = 0; i < times.length; i++) {
-        times[i] =
-            samples.get(i + 1).getOrDefault(guest, 0L) - samples.get(i).getOrDefault(guest, 0L);
+        times[i] = ProcessTimes.used(samples.get(i), samples.get(i + 1), guest);
       }
       return times;
     }

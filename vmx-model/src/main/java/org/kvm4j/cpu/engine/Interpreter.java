@@ -71,7 +71,10 @@ public final class Interpreter {
   private final Decoder decoder;
   private final PhysicalMemory memory;
   private final OpFactory factory;
+
+  /** By page number: keys that differ in high bits alone would share buckets. */
   private final HashMap<Long, CodePage> pages = new HashMap<>();
+
   private @Nullable CodePage lastPage;
 
   /** What the decoded code takes of the heap since all was dropped, in bytes. */
@@ -600,14 +603,14 @@ public final class Interpreter {
     if (p != null && p.hpa == hpa) {
       return p;
     }
-    p = pages.get(hpa);
+    p = pages.get(hpa >>> 12);
     if (p == null) {
       if (pages.size() >= PAGE_LIMIT) {
         dropAll();
       }
       kept += PAGE_SIZE;
       p = new CodePage(this, hpa);
-      pages.put(hpa, p);
+      pages.put(hpa >>> 12, p);
       memory.markCode(hpa);
       cpu.mmu.tlb.dropWriteTags(hpa);
     }
@@ -803,7 +806,7 @@ public final class Interpreter {
   }
 
   private void codeWritten(long hpa, int length) {
-    CodePage p = pages.get(hpa & ~0xfffL);
+    CodePage p = pages.get(hpa >>> 12);
     if (p == null) {
       return;
     }
