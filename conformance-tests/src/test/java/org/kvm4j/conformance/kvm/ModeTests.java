@@ -143,6 +143,40 @@ class ModeTests extends KvmContract {
     assertEquals(new Exit.Hlt(), vcpu.run());
   }
 
+  /** The first byte of a device's page, where an access that began on the page before ends, too. */
+  @EachBackend
+  void longModeReachesTheFirstBytesOfADeviceByAnyAddress() {
+    guest(
+        0x48, 0x89, 0x05, 0xf9, 0xef, 0x0f, 0x00, // mov [rip + 0xfeff9], rax: 0x100000
+        0x44, 0x89, 0x0c, 0x33, // mov [rbx + rsi], r9d
+        0x65, 0x89, 0x14, 0x25, 0x01, 0x00, 0x00, 0x00, // mov gs:[1], edx
+        0x48, 0x8b, 0x24, 0x24, // mov rsp, [rsp]
+        0x48, 0x89, 0x43, 0xfe, // mov [rbx - 2], rax
+        0xf4); // hlt
+    longMode();
+    memory.putLong(PT + 8 * 0x100, 0xfe00_0000L | PRESENT_WRITABLE_USER);
+    memory.putLong(PT + 8 * 0xff, 0x9000 | PRESENT_WRITABLE_USER);
+    var sregs = vcpu.getSregs();
+    sregs.gs.base = 0xf_ffff;
+    vcpu.setSregs(sregs);
+    var regs = vcpu.getRegs();
+    regs.rax = 0x8877665544332211L;
+    regs.rbx = 0x10_0000;
+    regs.rdx = 0xddddddddL;
+    regs.rsp = 0x10_0000;
+    regs.r9 = 0x99999999L;
+    vcpu.setRegs(regs);
+    assertEquals(new Exit.MmioWrite(0xfe00_0000L, 8, 0x8877665544332211L), vcpu.run());
+    assertEquals(new Exit.MmioWrite(0xfe00_0000L, 4, 0x99999999L), vcpu.run());
+    assertEquals(new Exit.MmioWrite(0xfe00_0000L, 4, 0xddddddddL), vcpu.run());
+    assertEquals(new Exit.MmioRead(0xfe00_0000L, 8), vcpu.run());
+    vcpu.answerMmio(0x1234_5678_9abc_def0L);
+    assertEquals(new Exit.MmioWrite(0xfe00_0000L, 6, 0x887766554433L), vcpu.run());
+    assertEquals(0x1234_5678_9abc_def0L, vcpu.getRegs().rsp);
+    assertEquals(0x2211, memory.getShort(0x9ffe));
+    assertEquals(new Exit.Hlt(), vcpu.run());
+  }
+
   @EachBackend
   void aTripleFaultInLongModeIsAShutdown() {
     guest(0x0f, 0x0b); // ud2
