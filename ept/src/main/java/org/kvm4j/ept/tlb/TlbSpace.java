@@ -40,6 +40,9 @@ public final class TlbSpace {
   /** The rights that the entries' tags were computed with. */
   int rights;
 
+  /** Counts what has dropped translations, or may have. */
+  private int generation;
+
   int pkru;
   int pkrs;
 
@@ -78,6 +81,15 @@ public final class TlbSpace {
     return eptRoot;
   }
 
+  /**
+   * A number that is another one whenever translations of this space have been dropped (but for
+   * those that a protection key alone forbids to data), or the space has become that of another
+   * context: what was translated before is to be asked for again.
+   */
+  public int generation() {
+    return generation;
+  }
+
   Slots slots(TlbEntry[] which) {
     if (which == supervisor) {
       return supervisorSlots;
@@ -92,6 +104,7 @@ public final class TlbSpace {
   }
 
   void clear() {
+    generation++;
     supervisorSlots.clear();
     supervisorAcSlots.clear();
     userSlots.clear();
@@ -99,6 +112,7 @@ public final class TlbSpace {
   }
 
   void clearNonGlobal() {
+    generation++;
     supervisorSlots.clearNonGlobal();
     supervisorAcSlots.clearNonGlobal();
     userSlots.clearNonGlobal();
@@ -122,6 +136,7 @@ public final class TlbSpace {
    * @param others whether translations that are not global are dropped
    */
   void clearLinear(long linear, boolean globals, boolean others) {
+    generation++;
     long page = linear & -0x1000L;
     supervisorSlots.clearPage(page, globals, others);
     supervisorAcSlots.clearPage(page, globals, others);

@@ -72,8 +72,8 @@ public final class Mmu {
 
   private int fetchAccess;
 
-  /** Counts what could make a cached fetch translation stale: flushes and changes of space. */
-  public int fetchGeneration;
+  /** Counts invalidations, besides what {@link TlbSpace#generation} counts. */
+  private int fetchGeneration;
 
   public CodeWrites codeWrites = (hpa, length) -> {};
 
@@ -159,9 +159,6 @@ public final class Mmu {
       fetchAccess = Access.FETCH;
     }
     TlbEntry[] f = user ? s.user : s.supervisor;
-    if (s != space || f != fetch) {
-      fetchGeneration++;
-    }
     space = s;
     if (d != data) {
       data = d;
@@ -204,6 +201,18 @@ public final class Mmu {
   /** To be called after any invalidation done on {@link #tlb} directly. */
   public void invalidated() {
     fetchGeneration++;
+  }
+
+  // ---- what translations of fetches stand for ----
+
+  /** Which translations fetches use: those of a space and a privilege. */
+  public Object fetchContext() {
+    return fetch;
+  }
+
+  /** A number that is another one whenever translations of that context may have been dropped. */
+  public long fetchGeneration() {
+    return (long) space.generation() << 32 | fetchGeneration & 0xffffffffL;
   }
 
   // ---- loads ----

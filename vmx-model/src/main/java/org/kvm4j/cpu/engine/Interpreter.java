@@ -98,10 +98,17 @@ public final class Interpreter {
   // that it was put in at this RIP (Block.rip) since the context changed (Block.epoch).
   private final @Nullable Block[] jumpBlock = new Block[JUMP_SLOTS];
   private int jumpEpoch = 1;
-  private int jumpMode;
-  private int jumpGeneration;
-  private long jumpCsBase;
-  private long jumpCsLimit;
+
+  /** What the current epoch is of. */
+  private JumpContext jumpContext = new JumpContext();
+
+  /** That and those before it: a system call and its return go to and fro. */
+  private final JumpContext[] jumpContexts = {
+    jumpContext, new JumpContext(), new JumpContext(), new JumpContext()
+  };
+
+  private int nextJumpContext = 1;
+  private int lastEpoch = 1;
 
   /** The branch that has just left for a target without a link. */
   private @Nullable Op leaving;
@@ -514,19 +521,51 @@ public final class Interpreter {
     return (int) (rip ^ rip >>> 12) & JUMP_SLOTS - 1;
   }
 
+  /** What a RIP's block depends on, and the epoch of the jump cache that is good for that. */
+  private static final class JumpContext {
+    @Nullable Object fetches;
+    long generation;
+    int mode;
+    long csBase;
+    long csLimit;
+    int epoch = 1;
+
+    boolean isOf(Cpu c) {
+      return fetches == c.mmu.fetchContext()
+          && generation == c.mmu.fetchGeneration()
+          && mode == c.modeKey
+          && csBase == c.seg[Cpu.CS].base
+          && csLimit == c.seg[Cpu.CS].limit;
+    }
+
+    void set(Cpu c, int newEpoch) {
+      fetches = c.mmu.fetchContext();
+      generation = c.mmu.fetchGeneration();
+      mode = c.modeKey;
+      csBase = c.seg[Cpu.CS].base;
+      csLimit = c.seg[Cpu.CS].limit;
+      epoch = newEpoch;
+    }
+  }
+
   private void freshenJumpCache() {
     Cpu c = cpu;
-    if (jumpGeneration != c.mmu.fetchGeneration
-        || jumpMode != c.modeKey
-        || jumpCsBase != c.seg[Cpu.CS].base
-        || jumpCsLimit != c.seg[Cpu.CS].limit) {
-      jumpGeneration = c.mmu.fetchGeneration;
-      jumpMode = c.modeKey;
-      jumpCsBase = c.seg[Cpu.CS].base;
-      jumpCsLimit = c.seg[Cpu.CS].limit;
-      jumpEpoch++;
-      leaving = null;
+    if (jumpContext.isOf(c)) {
+      return;
     }
+    leaving = null;
+    for (JumpContext known : jumpContexts) {
+      if (known.isOf(c)) {
+        jumpContext = known;
+        jumpEpoch = known.epoch;
+        return;
+      }
+    }
+    JumpContext context = jumpContexts[nextJumpContext];
+    nextJumpContext = nextJumpContext + 1 & jumpContexts.length - 1;
+    context.set(c, ++lastEpoch);
+    jumpContext = context;
+    jumpEpoch = lastEpoch;
   }
 
   /**
@@ -569,7 +608,7 @@ public final class Interpreter {
     long linear = fetchLinear(rip, 1);
     TlbEntry e = c.mmu.fetchEntry(linear);
     int inPage = (int) linear & 0xfff;
-    if (e == null || jumpCsLimit - rip < 4096 - inPage + 15 && c.codeSize != 8) {
+    if (e == null || jumpContext.csLimit - rip < 4096 - inPage + 15 && c.codeSize != 8) {
       // Device memory, or the segment's limit is near: one instruction at a time.
       stepOne();
       return null;
