@@ -49,8 +49,13 @@ public final class EptViolation {
 
   private EptViolation() {}
 
-  /** For messages. */
+  /** For messages: the number, and what it says. */
   public static String describe(long qualification) {
+    return "%#x (%s)".formatted(qualification, words(qualification));
+  }
+
+  /** What a qualification says. */
+  public static String words(long qualification) {
     StringJoiner access = new StringJoiner("+");
     add(access, qualification, READ, "read");
     add(access, qualification, WRITE, "write");
@@ -73,8 +78,7 @@ public final class EptViolation {
     add(more, qualification, READ_WRITE_LINEAR, "writable by paging");
     add(more, qualification, EXECUTE_DISABLE_LINEAR, "execute-disable by paging");
     add(more, qualification, NMI_UNBLOCKING, "NMI unblocking due to IRET");
-    return "%#x (%s of a page that is %s, %s%s)"
-        .formatted(qualification, access, rights, what, more);
+    return "%s of a page that is %s, %s%s".formatted(access, rights, what, more);
   }
 
   private static void add(StringJoiner text, long qualification, long bit, String name) {

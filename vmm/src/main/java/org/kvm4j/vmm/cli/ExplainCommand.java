@@ -152,10 +152,10 @@ final class ExplainCommand implements Callable<Integer> {
     if (file != null && (fields || qualification != null || instruction != null)) {
       throw usage("a file has its own exit reason: FILE cannot go with options of single fields");
     }
+    checkCpu(provider);
     if (file == null) {
       out.print(explainer.exit(exitFields()));
     } else {
-      checkCpu(provider);
       out.print(dump(explainer, file));
     }
     out.flush();

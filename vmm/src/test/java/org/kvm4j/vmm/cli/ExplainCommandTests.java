@@ -128,7 +128,7 @@ class ExplainCommandTests {
     assertEquals(
         """
         Exit reason 0x30: EPT violation (EPT_VIOLATION, 48; SDM 29.3.3 "EPT-Induced VM Exits")
-        Qualification 0x184: 0x184 (fetch of a page that is ---, translated linear address)
+        Qualification 0x184: fetch of a page that is ---, translated linear address
         IDT-vectoring information 0x80000b0e: hardware exception, vector 14, error code (#PF)
         VM-instruction error 7: VM entry with invalid control field(s)
         """,
@@ -153,6 +153,8 @@ class ExplainCommandTests {
         "explain pom.xml|pom.xml: there is no VMCS dump in it: no line \"*** Guest State ***\", as the"
             + " kernel's dump_vmcs begins with|4",
         "explain --cpu genoa pom.xml|--cpu genoa: that processor has no VMX|2",
+        "explain --cpu genoaa --exit-reason 1|unknown CPU 'genoaa'; did you mean genoa?|2",
+        "explain --cpu genoa --exit-reason 1|--cpu genoa: that processor has no VMX|2",
         "explain --cpu genoaa pom.xml|unknown CPU 'genoaa'; did you mean genoa?|2",
       })
   void what_is_wrong_with_a_command_line_is_one_line(String line, String message, int code) {
@@ -173,6 +175,20 @@ class ExplainCommandTests {
   }
 
   @Test
+  void headings_alone_are_no_dump(@TempDir Path directory) throws IOException {
+    Path file = directory.resolve("log");
+    Files.writeString(
+        file, "*** Guest State ***\n*** Host State ***\n*** Control State ***\nsomething else\n");
+    assertEquals(4, cli.run("explain", file.toString()));
+    assertEquals(
+        "kvm4j: "
+            + file
+            + ": there is nothing of a VMCS dump in it but headings: no line with a field\n",
+        cli.err());
+    assertEquals("", cli.out());
+  }
+
+  @Test
   void bytes_that_are_no_text_do_no_harm(@TempDir Path directory) throws IOException {
     Path file = directory.resolve("log");
     byte[] bytes = new byte[4096];
@@ -181,7 +197,7 @@ class ExplainCommandTests {
     }
     Files.write(file, bytes);
     assertEquals(4, cli.run("explain", file.toString()));
-    Files.writeString(file, "*** Guest State ***\nCR3 = 0x");
+    Files.writeString(file, "*** Guest State ***\nCR3 = 0x1\nCR3 = 0x");
     Cli another = new Cli();
     assertEquals(0, another.run("explain", file.toString()), another.err());
     assertContains(another.out(), "The dump has no exit reason.");

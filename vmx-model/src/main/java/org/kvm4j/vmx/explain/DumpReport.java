@@ -54,6 +54,10 @@ public final class DumpReport {
           "there is no VMCS dump in it: no line \"*** Guest State ***\", as the kernel's dump_vmcs"
               + " begins with");
     }
+    if (dumps.stream().allMatch(VmcsDump::isEmpty)) {
+      throw new IllegalArgumentException(
+          "there is nothing of a VMCS dump in it but headings: no line with a field");
+    }
     StringBuilder all = new StringBuilder();
     for (VmcsDump dump : dumps) {
       all.append(all.isEmpty() ? "" : "\n").append(of(dump, cpu.isEmpty() ? dump.cpu() : cpu));

@@ -92,7 +92,7 @@ public final class ExitExplanation {
               io.port(),
               io.string() ? "" : io.immediate() ? " (immediate)" : " (in DX)");
     } else if (decoded instanceof ExitQualification.EptViolation) {
-      return EptViolation.describe(q);
+      return EptViolation.words(q);
     } else if (decoded instanceof ExitQualification.Sipi s) {
       return "vector 0x%x: execution starts at 0x%x".formatted(s.vector(), s.vector() << 12);
     } else if (decoded instanceof ExitQualification.InvalidGuestState g) {

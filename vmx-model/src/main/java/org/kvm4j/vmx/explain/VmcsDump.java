@@ -46,6 +46,11 @@ public final class VmcsDump {
     return known.get(field.ordinal());
   }
 
+  /** Whether the dump has no field, nor anything that is to be one: headings alone. */
+  boolean isEmpty() {
+    return known.isEmpty() && problems.isEmpty();
+  }
+
   /** The CPU model that the dump is of; empty if it does not say. */
   public String cpu() {
     return cpu;

@@ -206,8 +206,12 @@ public final class VmxTrace implements VmxObserver {
     if (InterruptionInfo.isValid(info)) {
       append(text, ExitExplanation.interruption(info, vmcs.read(Vmcs.VM_EXIT_INTR_ERROR_CODE)));
     }
-    append(text, ExitExplanation.qualification(reason, info, q));
     ExitReason basic = ExitReason.of(reason);
+    append(
+        text,
+        basic == ExitReason.EPT_VIOLATION
+            ? EptViolation.describe(q)
+            : ExitExplanation.qualification(reason, info, q));
     if (basic == ExitReason.EPT_VIOLATION || basic == ExitReason.EPT_MISCONFIG) {
       append(text, "gpa 0x%x".formatted(vmcs.read(Vmcs.GUEST_PHYSICAL_ADDRESS)));
       if (basic == ExitReason.EPT_VIOLATION && (q & EptViolation.LINEAR_VALID) != 0) {

@@ -45,7 +45,7 @@ class ExitExplanationTests {
     assertEquals("MOV DR7, RAX", qualification(ExitReason.DR_ACCESS, 7));
     assertEquals("MOV RBX, DR0", qualification(ExitReason.DR_ACCESS, 0x310));
     assertEquals(
-        "0x184 (fetch of a page that is ---, translated linear address)",
+        "fetch of a page that is ---, translated linear address",
         qualification(ExitReason.EPT_VIOLATION, 0x184));
     assertEquals(
         "to the TSS of selector 0x28, by a task gate in the IDT",
