@@ -6,17 +6,19 @@ import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
 
-/** What {@code --cpu help} and {@code --cpu NAME,help} print. */
+/** What {@code --cpu help}, {@code --cpu NAME,help} and {@code --cpu NAME,+?} print. */
 final class CpuHelp {
 
   private static final String WORD = "help";
+  private static final String ALL_FEATURES = ",+?";
   private static final int WIDTH = 78;
 
   private CpuHelp() {}
 
   /** Whether a value of {@code --cpu} asks for help. */
   static boolean isAskedBy(@Nullable String cpu) {
-    return cpu != null && (cpu.equals(WORD) || cpu.endsWith("," + WORD));
+    return cpu != null
+        && (cpu.equals(WORD) || cpu.endsWith("," + WORD) || cpu.endsWith(ALL_FEATURES));
   }
 
   /**
@@ -28,6 +30,11 @@ final class CpuHelp {
   static List<String> lines(KernelProvider provider, String cpu) {
     if (cpu.equals(WORD)) {
       return models(provider);
+    }
+    if (cpu.endsWith(ALL_FEATURES)) {
+      Backends.options(
+          provider, cpu.substring(0, cpu.length() - ALL_FEATURES.length()), null, null);
+      return wrapped(String.join(" ", provider.optionValues(KernelOptions.CPU_FEATURE)));
     }
     String model = cpu.substring(0, cpu.length() - WORD.length() - 1);
     Backends.options(provider, model, null, null); // tells what is wrong with it

@@ -523,7 +523,7 @@ final class RunCommand implements Callable<Integer> {
     }
     MachineConfig.Chips where = chips(flat);
     if (bareMetal && where == MachineConfig.Chips.USER) {
-      throw usage(noChipsApart("none"));
+      throw usage(noChipsApart("none") + ", but for a flat binary");
     }
     if (where.inUserSpace() && clock == Clock.VIRTUAL) {
       throw usage(
@@ -640,7 +640,7 @@ final class RunCommand implements Callable<Integer> {
     }
     if (stats) {
       Duration cpu = ProcessHandle.current().info().totalCpuDuration().orElse(Duration.ZERO);
-      err.print(StatisticsReport.of(machine, cpu));
+      err.print(StatisticsReport.of(machine, cpu, bareMetal));
     }
     err.flush();
     return code;

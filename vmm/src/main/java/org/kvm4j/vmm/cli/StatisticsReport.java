@@ -15,7 +15,13 @@ final class StatisticsReport {
 
   private StatisticsReport() {}
 
-  static String of(Machine machine, Duration cpuTime) {
+  /**
+   * The report.
+   *
+   * @param bareMetal whether the guest was on the processors themselves: what the kernel counts are
+   *     then no VM exits
+   */
+  static String of(Machine machine, Duration cpuTime, boolean bareMetal) {
     ExitStatistics statistics = machine.statistics();
     StringBuilder text = new StringBuilder();
     List<ExitStatistics.Row> rows = statistics.rows(machine.ports(), PORTS_OF_EACH);
@@ -56,7 +62,7 @@ final class StatisticsReport {
     text.append(
         String.format(
             Locale.ROOT, "%-34s %,12d %17s %10s%n", "total", total, "", time(totalNanos)));
-    text.append(kernelExits(machine.kernelStatistics()));
+    text.append(kernelExits(bareMetal ? "Stop of the CPU" : "VM exit", machine.kernelStatistics()));
     long unclaimed = machine.ports().unclaimedAccesses() + machine.mmio().unclaimedAccesses();
     if (unclaimed > 0) {
       text.append(String.format(Locale.ROOT, "accesses to no device: %,d%n", unclaimed));
@@ -80,8 +86,10 @@ final class StatisticsReport {
    * VM exits as the kernel counts them, most of which it handles by itself: statistics named {@code
    * exits_KIND} by the emulated kernel, which has every kind so; otherwise those named {@code
    * KIND_exits}, as Linux names some; and {@code exits}, which is all.
+   *
+   * @param title what they are
    */
-  static String kernelExits(Map<String, Long> statistics) {
+  static String kernelExits(String title, Map<String, Long> statistics) {
     long all = statistics.getOrDefault("exits", 0L);
     if (all == 0) {
       return "";
@@ -89,7 +97,7 @@ final class StatisticsReport {
     boolean everyKind = statistics.keySet().stream().anyMatch(name -> name.startsWith("exits_"));
     String kinds = everyKind ? "exits_.+" : ".+_exits";
     StringBuilder text = new StringBuilder();
-    text.append(String.format(Locale.ROOT, "%n%-34s %12s %9s%n", "VM exit", "Samples", "Samples%"));
+    text.append(String.format(Locale.ROOT, "%n%-34s %12s %9s%n", title, "Samples", "Samples%"));
     statistics.entrySet().stream()
         .filter(e -> e.getValue() > 0 && e.getKey().matches(kinds))
         .sorted(Map.Entry.<String, Long>comparingByValue().reversed())

@@ -8,12 +8,15 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.syscall.Kernel;
 import org.kvm4j.kvm.syscall.KernelOptions;
 import org.kvm4j.kvm.syscall.KernelProvider;
@@ -36,11 +39,12 @@ final class TraceOptions {
       paramLabel = "WHAT",
       arity = "0..1",
       fallbackValue = DEFAULT,
+      completionCandidates = Names.class,
       description =
-          "Tells what VMX does, a line for each step: vmx (instructions, and how they end), fields"
-              + " (VMREAD, VMWRITE), entries, exits, ept (the walk of an EPT violation), dump (the"
-              + " VMCS of an entry that fails), all; several with commas (default: ${FALLBACK-VALUE})."
-              + " Best with --bare-metal.")
+          "Tells what VMX does, a line for each step: ${COMPLETION-CANDIDATES}; several with commas"
+              + " (default: ${FALLBACK-VALUE}). vmx is instructions, and how they end; fields VMREAD"
+              + " and VMWRITE; ept the walk of an EPT violation; dump the VMCS of an entry that"
+              + " fails; failures each check that one fails, once. Best with --bare-metal.")
   private @Nullable String trace;
 
   @Option(
@@ -48,6 +52,26 @@ final class TraceOptions {
       paramLabel = "FILE",
       description = "Where the trace goes (default: standard error).")
   private @Nullable String file;
+
+  /** What {@code --trace} knows: for help and completion. */
+  static final class Names implements Iterable<String> {
+    @Override
+    public Iterator<String> iterator() {
+      return Kernels.providers().stream()
+          .filter(provider -> provider.name().equals(Backends.EMULATED))
+          .flatMap(provider -> of(provider).stream())
+          .iterator();
+    }
+
+    /** The categories of a kernel, and the word for all; empty if it has none. */
+    static List<String> of(KernelProvider provider) {
+      List<String> names = new ArrayList<>(provider.optionValues(KernelOptions.TRACE));
+      if (!names.isEmpty()) {
+        names.add(ALL);
+      }
+      return names;
+    }
+  }
 
   /** A trace that is being written. */
   interface Running extends AutoCloseable {
@@ -104,14 +128,17 @@ final class TraceOptions {
   }
 
   private static Set<String> categories(KernelProvider provider, String text) {
-    List<String> known = provider.optionValues(KernelOptions.TRACE);
+    List<String> known = Names.of(provider);
     if (known.isEmpty()) {
       throw usage(cannot(provider.name()));
     }
     Set<String> chosen = new LinkedHashSet<>();
     for (String name : Arrays.asList(text.split(",", -1))) {
+      if (name.isEmpty()) {
+        throw usage("--trace '" + text + "' lacks a name; there are: " + String.join(", ", known));
+      }
       if (name.equals(ALL)) {
-        chosen.addAll(known);
+        chosen.addAll(provider.optionValues(KernelOptions.TRACE));
       } else if (known.contains(name)) {
         chosen.add(name);
       } else {

@@ -152,6 +152,38 @@ class HypervisorTraceTests {
   }
 
   @Test
+  void help_and_errors_have_the_same_list_of_what_can_be_traced() {
+    String all = "vmx, fields, entries, exits, ept, dump, failures, all";
+    for (String wrong : List.of("zzzzzzzz", "vmx,", ",vmx", "")) {
+      Cli one = new Cli();
+      assertEquals(
+          2,
+          one.run(
+              "run",
+              "--bare-metal",
+              "--mode",
+              "long",
+              "--kernel",
+              GUESTS.resolve("hypervisor.bin").toString(),
+              "--trace=" + wrong));
+      assertEquals(
+          wrong.startsWith("z")
+              ? "kvm4j: unknown --trace 'zzzzzzzz'; there are: " + all + "\n"
+              : "kvm4j: --trace '" + wrong + "' lacks a name; there are: " + all + "\n",
+          one.err());
+    }
+    assertEquals(0, cli.run("run", "--help"));
+    assertTrue(cli.out().replaceAll("\\s+", " ").contains("each step: " + all + ";"), cli.out());
+  }
+
+  @Test
+  void what_the_kernel_counts_on_bare_metal_are_no_vm_exits() {
+    assertEquals(0, run("hypervisor", "--stats"), cli.err());
+    assertTrue(cli.err().contains("\nStop of the CPU "), cli.err());
+    assertFalse(cli.err().contains("VM exit"), cli.err());
+  }
+
+  @Test
   void what_cannot_be_traced_is_refused() {
     assertEquals(2, run("hypervisor", "--trace", "exit"));
     assertEquals("kvm4j: unknown --trace 'exit'; did you mean exits?\n", cli.err());

@@ -197,14 +197,33 @@ class RunCommandTests {
   void a_feature_that_is_like_none_brings_all_of_them() {
     refused(
         ExitCodes.USAGE,
-        "unknown CPU feature '?'; there are: ",
+        "unknown CPU feature 'zzzzzz'; there are: ",
         "--kernel",
         flat,
         "--mode",
         "real",
         "--cpu",
-        "genoa,+?");
+        "genoa,+zzzzzz");
     assertTrue(cli.err().contains(", avx2, "), cli.err());
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void all_features_that_there_are_with_a_kernel_and_without(boolean kernel) {
+    List<String> line = new ArrayList<>(List.of("run", "--cpu", "kvm4j-v1,+?"));
+    if (kernel) {
+      line.addAll(List.of("--kernel", flat, "--mode", "real"));
+    }
+    assertEquals(0, cli.run(line.toArray(String[]::new)), cli.err());
+    List<String> words = List.of(cli.out().strip().split("\\s+"));
+    assertTrue(words.containsAll(List.of("avx2", "srso_no", "vmx-ept", "vmx-mtf")), cli.out());
+    assertEquals("", cli.err());
+  }
+
+  @Test
+  void all_features_of_a_cpu_that_is_not_there() {
+    assertEquals(ExitCodes.USAGE, cli.run("run", "--cpu", "genua,+?"));
+    assertTrue(cli.err().contains("did you mean genoa?"), cli.err());
   }
 
   @Test
@@ -587,7 +606,9 @@ class RunCommandTests {
   void bare_metal_has_all_chips_beside_the_cpu(String where) throws IOException {
     refused(
         ExitCodes.USAGE,
-        "--bare-metal has the interrupt chips beside the CPU: it cannot go with --irqchip " + where,
+        "--bare-metal has the interrupt chips beside the CPU: it cannot go with --irqchip "
+            + where
+            + (where.equals("none") ? ", but for a flat binary" : ""),
         "--kernel",
         multiboot(),
         "--bare-metal",

@@ -86,8 +86,9 @@ class SmallPartsTests {
 
   @Test
   void exits_in_the_kernel_come_by_their_number() {
-    assertEquals("", StatisticsReport.kernelExits(Map.of()));
-    assertEquals("", StatisticsReport.kernelExits(Map.of("exits", 0L, "instructions", 5L)));
+    assertEquals("", StatisticsReport.kernelExits("VM exit", Map.of()));
+    assertEquals(
+        "", StatisticsReport.kernelExits("VM exit", Map.of("exits", 0L, "instructions", 5L)));
     // The emulated kernel has every kind, and some of them by Linux's names too.
     Map<String, Long> statistics =
         Map.of("exits", 10L, "exits_io", 9L, "exits_cpuid", 1L, "io_exits", 9L, "exits_hlt", 0L);
@@ -99,7 +100,7 @@ class SmallPartsTests {
             "CPUID                                         1    10.00%",
             "total                                        10",
             ""),
-        StatisticsReport.kernelExits(statistics).lines().toList());
+        StatisticsReport.kernelExits("VM exit", statistics).lines().toList());
     assertEquals(
         List.of(
             "",
@@ -107,7 +108,7 @@ class SmallPartsTests {
             "IO                                            7    70.00%",
             "total                                        10",
             ""),
-        StatisticsReport.kernelExits(Map.of("exits", 10L, "io_exits", 7L, "insns", 99L))
+        StatisticsReport.kernelExits("VM exit", Map.of("exits", 10L, "io_exits", 7L, "insns", 99L))
             .lines()
             .toList());
   }
