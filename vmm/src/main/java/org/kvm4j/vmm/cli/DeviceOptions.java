@@ -109,6 +109,15 @@ final class DeviceOptions {
         tests);
   }
 
+  /**
+   * The files of the disks.
+   *
+   * @throws CommandException if an option is not well put
+   */
+  List<Path> files() {
+    return disks.stream().map(text -> parse(text).file).toList();
+  }
+
   private static void close(List<MachineConfig.Disk> disks) {
     for (MachineConfig.Disk disk : disks) {
       try {

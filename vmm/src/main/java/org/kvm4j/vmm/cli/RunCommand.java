@@ -333,6 +333,7 @@ final class RunCommand implements Callable<Integer> {
     } catch (GuestImageException e) {
       throw new CommandException(ExitCodes.GUEST_FILE, message(e));
     }
+    checkOutputs();
     KernelProvider provider = main.environment().backends().choose(backendName());
     KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
     if (bareMetal) {
@@ -373,6 +374,36 @@ final class RunCommand implements Callable<Integer> {
     if (until != null && until.isEmpty()) {
       throw usage("--until needs a text to wait for");
     }
+  }
+
+  /** Refuses to write over what the run reads, and two outputs to one file. */
+  private void checkOutputs() {
+    OutputFile serialFile = serial.file();
+    OutputFile traceFile = trace.file();
+    checkInputsAreNot(serialFile);
+    checkInputsAreNot(traceFile);
+    if (serialFile != null && traceFile != null) {
+      serialFile.isNot(traceFile);
+    }
+  }
+
+  private void checkInputsAreNot(@Nullable OutputFile output) {
+    if (output == null) {
+      return;
+    }
+    output.isNot("kernel", OutputFile.path(kernel));
+    output.isNot("initrd", initrd == null ? null : OutputFile.path(initrd));
+    for (String module : modules) {
+      output.isNot("module", OutputFile.path(moduleParts(module)[0]));
+    }
+    for (Path disk : devices.files()) {
+      output.isNot("disk", disk);
+    }
+  }
+
+  /** A module's file, and its arguments if it has any. */
+  private static String[] moduleParts(String module) {
+    return module.strip().split(" +", 2);
   }
 
   private static String noChipsApart(String where) {
@@ -443,7 +474,7 @@ final class RunCommand implements Callable<Integer> {
   private BootOptions bootOptions() throws GuestImageException {
     List<BootOptions.Module> read = new ArrayList<>();
     for (String module : modules) {
-      String[] parts = module.strip().split(" +", 2);
+      String[] parts = moduleParts(module);
       read.add(new BootOptions.Module(read("module", parts[0]), parts.length > 1 ? parts[1] : ""));
     }
     return new BootOptions(append, initrd == null ? null : read("initrd", initrd), read);

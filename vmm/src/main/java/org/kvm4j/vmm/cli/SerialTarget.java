@@ -1,12 +1,7 @@
 package org.kvm4j.vmm.cli;
 
-import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.Files;
-import java.nio.file.InvalidPathException;
-import java.nio.file.NoSuchFileException;
-import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
@@ -49,29 +44,17 @@ record SerialTarget(String text) {
    * @throws CommandException if it cannot be opened
    */
   OutputStream open(OutputStream standardOutput) {
-    if (text.equals(NONE)) {
-      return OutputStream.nullOutputStream();
-    }
     if (stdio()) {
       return standardOutput;
     }
-    String path = text.substring(FILE.length());
-    try {
-      Path target = Path.of(path);
-      if (Files.isDirectory(target)) {
-        throw refused("is a directory");
-      }
-      return Files.newOutputStream(target);
-    } catch (NoSuchFileException e) {
-      throw refused("cannot be written: no such directory");
-    } catch (AccessDeniedException e) {
-      throw refused("cannot be written: permission denied");
-    } catch (IOException | InvalidPathException e) {
-      throw refused("cannot be written: " + e.getMessage());
-    }
+    OutputFile file = file();
+    return file == null ? OutputStream.nullOutputStream() : file.open();
   }
 
-  private CommandException refused(String why) {
-    return new CommandException(ExitCodes.USAGE, "--serial " + text + " " + why);
+  /** The file, or null if it is none. */
+  @Nullable OutputFile file() {
+    return text.startsWith(FILE)
+        ? new OutputFile("--serial " + FILE, text.substring(FILE.length()))
+        : null;
   }
 }

@@ -2,12 +2,9 @@ package org.kvm4j.vmm.cli;
 
 import java.io.BufferedWriter;
 import java.io.IOException;
+import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.InvalidPathException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -27,6 +24,9 @@ final class TraceOptions {
 
   private static final String DEFAULT = "vmx,entries,exits,ept";
   private static final String ALL = "all";
+
+  /** How messages about the file begin. */
+  private static final String FILE = "--trace-file ";
 
   /** What is told without being asked for, where the guest is a hypervisor. */
   static final String FAILURES = "failures";
@@ -95,6 +95,9 @@ final class TraceOptions {
     if (trace == null && file != null) {
       throw usage("--trace-file needs --trace");
     }
+    if (file != null && file.isEmpty()) {
+      throw usage("--trace-file names no file");
+    }
     if (trace == null) {
       if (hypervisor) {
         kernel.trace(Set.of(FAILURES), new Failures(err));
@@ -112,9 +115,14 @@ final class TraceOptions {
           });
       return () -> {};
     }
-    FileTrace to = FileTrace.create(file);
+    FileTrace to = FileTrace.create(new OutputFile(FILE, file));
     begin(kernel, categories, to);
     return to;
+  }
+
+  /** The file that the trace goes to, or null if it is none. */
+  @Nullable OutputFile file() {
+    return file == null ? null : new OutputFile(FILE, file);
   }
 
   private static void begin(Kernel kernel, Set<String> categories, Consumer<String> sink) {
@@ -184,15 +192,11 @@ final class TraceOptions {
       this.writer = writer;
     }
 
-    static FileTrace create(String name) {
-      try {
-        return new FileTrace(name, Files.newBufferedWriter(Path.of(name), StandardCharsets.UTF_8));
-      } catch (InvalidPathException e) {
-        throw usage("--trace-file " + name + ": no such file can be");
-      } catch (IOException | UncheckedIOException e) {
-        throw new CommandException(
-            ExitCodes.FAILURE, "--trace-file " + name + " cannot be written: " + e.getMessage());
-      }
+    static FileTrace create(OutputFile file) {
+      return new FileTrace(
+          file.name(),
+          new BufferedWriter(
+              new OutputStreamWriter(file.openWithoutWaiting(), StandardCharsets.UTF_8)));
     }
 
     @Override
