@@ -76,7 +76,7 @@ public final class HostMachine {
     tracing = new Tracing(categories, sink);
   }
 
-  /** A processor is there. On bare metal entries that fail are logged, if nothing else is told. */
+  /** A processor is there. On bare metal failures are logged, if nothing else is told. */
   void made(LogicalProcessor processor, int number) {
     Tracing t = tracing;
     if (t == null && bare && LOG.isLoggable(Level.DEBUG)) {
@@ -84,7 +84,7 @@ public final class HostMachine {
     }
     if (t != null) {
       processor.vmx.observe(
-          new VmxTrace(processor.cpu, number, modelName, t.categories(), t.sink()));
+          new VmxTrace(processor.cpu, processor.vmx, number, modelName, t.categories(), t.sink()));
     }
   }
 

@@ -44,7 +44,8 @@ final class TraceOptions {
           "Tells what VMX does, a line for each step: ${COMPLETION-CANDIDATES}; several with commas"
               + " (default: ${FALLBACK-VALUE}). vmx is instructions, and how they end; fields VMREAD"
               + " and VMWRITE; ept the walk of an EPT violation; dump the VMCS of an entry that"
-              + " fails; failures each check that one fails, once. Best with --bare-metal.")
+              + " fails; failures each check that one fails, and VMXON, VMCLEAR,"
+              + " VMPTRLD that fail, once. Best with --bare-metal.")
   private @Nullable String trace;
 
   @Option(
@@ -160,7 +161,7 @@ final class TraceOptions {
     return new CommandException(ExitCodes.USAGE, message);
   }
 
-  /** Tells of the first checks that fail. */
+  /** Tells of the first failures. */
   private static final class Failures implements Consumer<String> {
     private final PrintWriter err;
     private int count;
@@ -175,7 +176,7 @@ final class TraceOptions {
       if (count <= MOST_FAILURES) {
         err.println("kvm4j: " + line);
       } else if (count == MOST_FAILURES + 1) {
-        err.println("kvm4j: more checks fail; --trace entries tells of all entries that do");
+        err.println("kvm4j: more fails; --trace vmx,entries tells of all that does");
       }
       err.flush();
     }

@@ -18,6 +18,7 @@ import org.kvm4j.vmx.exit.InterruptionInfo;
 import org.kvm4j.vmx.exit.VmxAbort;
 import org.kvm4j.vmx.instruction.InstructionError;
 import org.kvm4j.vmx.instruction.VmxObserver;
+import org.kvm4j.vmx.instruction.VmxUnit;
 import org.kvm4j.vmx.vmcs.Vmcs;
 import org.kvm4j.vmx.vmcs.VmcsField;
 
@@ -37,7 +38,10 @@ public final class VmxTrace implements VmxObserver {
     EPT,
     /** The VMCS of an entry that fails, in the format that {@link VmcsDump} reads. */
     DUMP,
-    /** Each check that an entry fails, the first time that one does. */
+    /**
+     * Each check that an entry fails, the first time that one does; and how VMXON, VMCLEAR and
+     * VMPTRLD fail.
+     */
     FAILURES;
 
     @Override
@@ -46,7 +50,11 @@ public final class VmxTrace implements VmxObserver {
     }
   }
 
+  private static final String NO_VMCS = "there is no current VMCS";
+  private static final String NO_VMCS_FOR_ERROR = NO_VMCS + " to hold an error number";
+
   private final Cpu cpu;
+  private final VmxUnit vmx;
   private final int number;
   private final String model;
   private final Set<Category> categories;
@@ -55,13 +63,20 @@ public final class VmxTrace implements VmxObserver {
 
   /**
    * @param cpu the processor
+   * @param vmx its VMX
    * @param number its number, which each line begins with
    * @param model the CPU model's name, for dumps
    * @param sink takes the lines, without their ends; called on the processor's thread
    */
   public VmxTrace(
-      Cpu cpu, int number, String model, Set<Category> categories, Consumer<String> sink) {
+      Cpu cpu,
+      VmxUnit vmx,
+      int number,
+      String model,
+      Set<Category> categories,
+      Consumer<String> sink) {
     this.cpu = cpu;
+    this.vmx = vmx;
     this.number = number;
     this.model = model;
     this.categories = categories.isEmpty() ? Set.of() : EnumSet.copyOf(categories);
@@ -72,32 +87,75 @@ public final class VmxTrace implements VmxObserver {
     sink.accept("cpu " + number + ": " + text);
   }
 
-  /** The words for how an instruction ended. SDM 31.2 "Conventions". */
-  private static String result(int result) {
+  /**
+   * The words for how an instruction ended. SDM 31.2 "Conventions".
+   *
+   * @param invalid why, if it is VMfailInvalid
+   */
+  private static String result(int result, String invalid) {
     return switch (result) {
       case InstructionError.SUCCESS -> "VMsucceed";
-      case InstructionError.FAIL_INVALID ->
-          "VMfailInvalid (there is no current VMCS, or no region with the revision identifier)";
+      case InstructionError.FAIL_INVALID -> "VMfailInvalid (" + invalid + ")";
       default -> "VMfailValid, error " + result + ": " + ExitExplanation.instructionError(result);
     };
+  }
+
+  /** Why an instruction other than a VM entry has ended as VMfailInvalid, which has no number. */
+  private String invalid(Opcode opcode, long operand) {
+    return switch (opcode) {
+      case VMXON -> vmx.inVmxOperation() ? "already in VMX operation" : region(operand);
+      case VMCLEAR, VMPTRLD -> region(operand) + "; " + NO_VMCS_FOR_ERROR;
+      case VMREAD, VMWRITE -> NO_VMCS;
+      default -> NO_VMCS_FOR_ERROR;
+    };
+  }
+
+  /** What is wrong with a region that was refused. SDM 31.3, VMXON, VMCLEAR and VMPTRLD. */
+  private String region(long address) {
+    long reserved = vmx.capabilities().physicalAddressReserved();
+    if ((address & 0xfff) != 0) {
+      return "the address is not aligned to 4 KBytes";
+    }
+    if ((address & reserved) != 0) {
+      return "the address is beyond the %d bits of physical addresses"
+          .formatted(Long.numberOfTrailingZeros(reserved));
+    }
+    if (address == vmx.vmxonPointer()) {
+      return "it is the VMXON region";
+    }
+    return "the revision identifier there is 0x%x, and 0x%x is expected"
+        .formatted(cpu.mmu.memory.readInt(address), (int) vmx.capabilities().basic & 0x7fffffff);
+  }
+
+  /** Whether instructions are told as failures too: those that prepare a VMCS. */
+  private boolean isFailure(Opcode opcode, int result) {
+    return result != InstructionError.SUCCESS
+        && (opcode == Opcode.VMXON || opcode == Opcode.VMCLEAR || opcode == Opcode.VMPTRLD)
+        && categories.contains(Category.FAILURES)
+        && told.add(opcode + " " + result);
   }
 
   @Override
   public void executed(Opcode opcode, long operand, long value, int result) {
     boolean field = opcode == Opcode.VMREAD || opcode == Opcode.VMWRITE;
-    if (!categories.contains(field ? Category.FIELDS : Category.VMX)) {
+    boolean failure = isFailure(opcode, result);
+    if (!failure && !categories.contains(field ? Category.FIELDS : Category.VMX)) {
       return;
     }
+    // In VMX operation VMXON fails before it reads its operand.
+    boolean again =
+        opcode == Opcode.VMXON && result != InstructionError.SUCCESS && vmx.inVmxOperation();
     String what =
         switch (opcode) {
           case VMREAD, VMWRITE -> field(opcode, operand, value, result);
-          case VMXON, VMCLEAR, VMPTRLD -> " of the region at 0x%x".formatted(operand);
+          case VMXON, VMCLEAR, VMPTRLD -> again ? "" : " of the region at 0x%x".formatted(operand);
           case VMPTRST -> " = 0x%x".formatted(value);
           case INVEPT -> " of type %d, EPTP 0x%x".formatted(operand, value);
           case INVVPID -> " of type %d, VPID 0x%x".formatted(operand, value);
           default -> "";
         };
-    line(opcode + what + ": " + result(result));
+    String invalid = result == InstructionError.FAIL_INVALID ? invalid(opcode, operand) : "";
+    line(opcode + what + ": " + result(result, invalid));
   }
 
   private static String field(Opcode opcode, long encoding, long value, int result) {
@@ -157,7 +215,7 @@ public final class VmxTrace implements VmxObserver {
     String how =
         result == InstructionError.SUCCESS && vmcs != null
             ? ExitReason.describe((int) vmcs.read(Vmcs.VM_EXIT_REASON))
-            : result(result);
+            : result(result, vmcs == null ? NO_VMCS : "the current VMCS is a shadow VMCS");
     return "VM entry failed, " + how + (failure == null ? "" : ": " + failure);
   }
 

@@ -55,6 +55,7 @@ class FuzzedVmcsProperties {
     h.vmx.observe(
         new VmxTrace(
             h.cpu,
+            h.vmx,
             0,
             "kvm4j-v1",
             EnumSet.allOf(VmxTrace.Category.class),

@@ -27,7 +27,7 @@ class VmxTraceTests {
   private final List<String> lines = new ArrayList<>();
 
   private void trace(Category first, Category... rest) {
-    h.vmx.observe(new VmxTrace(h.cpu, 1, "kvm4j-v1", EnumSet.of(first, rest), lines::add));
+    h.vmx.observe(new VmxTrace(h.cpu, h.vmx, 1, "kvm4j-v1", EnumSet.of(first, rest), lines::add));
   }
 
   /** Executes an instruction of the host; RAX is the address of its memory operand. */
@@ -72,6 +72,74 @@ class VmxTraceTests {
             "cpu 1: VMCALL: VMfailValid, error 1: VMCALL executed in VMX root operation",
             "cpu 1: VMXOFF: VMsucceed",
             "cpu 1: VMXOFF: #UD"),
+        lines);
+  }
+
+  @Test
+  void an_instruction_that_fails_without_a_number_says_why() {
+    trace(Category.VMX, Category.FIELDS, Category.ENTRIES);
+    int revision = (int) h.vmx.capabilities().basic & 0x7fffffff;
+    h.vmx.vmclear(MinimalHypervisor.VMCS_REGION);
+    int[] vmxon = {0xf3, 0x0f, 0xc7, 0x30};
+    int[] vmptrld = {0x0f, 0xc7, 0x30};
+    h.memory.writeLong(OPERAND, 0x5001);
+    execute(vmptrld);
+    h.memory.writeLong(OPERAND, 1L << 60);
+    execute(0x66, 0x0f, 0xc7, 0x30); // VMCLEAR
+    h.memory.writeLong(OPERAND, MinimalHypervisor.VMXON_REGION);
+    execute(vmptrld);
+    execute(vmxon);
+    execute(0x0f, 0x01, 0xc1); // VMCALL
+    h.cpu.r[Cpu.RCX] = VmcsField.VM_EXIT_REASON.encoding;
+    execute(0x0f, 0x78, 0xcb); // VMREAD RBX, RCX
+    execute(0x0f, 0x01, 0xc2); // VMLAUNCH
+    h.memory.writeLong(OPERAND, 0x70000);
+    h.memory.writeInt(0x70000, 0x55);
+    execute(vmptrld);
+    execute(0x0f, 0x01, 0xc4); // VMXOFF
+    execute(vmxon);
+    String noVmcs = "there is no current VMCS";
+    String noNumber = noVmcs + " to hold an error number)";
+    String wrongRevision =
+        "(the revision identifier there is 0x55, and 0x%x is expected".formatted(revision);
+    assertEquals(
+        List.of(
+            "cpu 1: VMPTRLD of the region at 0x5001: VMfailInvalid (the address is not aligned to 4"
+                + " KBytes; "
+                + noNumber,
+            "cpu 1: VMCLEAR of the region at 0x1000000000000000: VMfailInvalid (the address is beyond"
+                + " the %d bits of physical addresses; ".formatted(h.model.physicalAddressBits())
+                + noNumber,
+            "cpu 1: VMPTRLD of the region at 0x%x: VMfailInvalid (it is the VMXON region; "
+                    .formatted(MinimalHypervisor.VMXON_REGION)
+                + noNumber,
+            "cpu 1: VMXON: VMfailInvalid (already in VMX operation)",
+            "cpu 1: VMCALL: VMfailInvalid (" + noNumber,
+            "cpu 1: VMREAD VM_EXIT_REASON: VMfailInvalid (" + noVmcs + ")",
+            "cpu 1: VMLAUNCH: VM entry failed, VMfailInvalid (" + noVmcs + ")",
+            "cpu 1: VMPTRLD of the region at 0x70000: VMfailInvalid "
+                + wrongRevision
+                + "; "
+                + noNumber,
+            "cpu 1: VMXOFF: VMsucceed",
+            "cpu 1: VMXON of the region at 0x70000: VMfailInvalid " + wrongRevision + ")"),
+        lines);
+  }
+
+  @Test
+  void what_prepares_a_vmcs_and_fails_is_a_failure_told_once() {
+    trace(Category.FAILURES);
+    h.memory.writeLong(OPERAND, 0x4001);
+    execute(0x0f, 0xc7, 0x30); // VMPTRLD
+    execute(0x0f, 0xc7, 0x30);
+    execute(0x66, 0x0f, 0xc7, 0x30); // VMCLEAR
+    execute(0x0f, 0x01, 0xc1); // VMCALL: no VMCS is prepared by it
+    assertEquals(
+        List.of(
+            "cpu 1: VMPTRLD of the region at 0x4001: VMfailValid, error 9: VMPTRLD with invalid"
+                + " physical address",
+            "cpu 1: VMCLEAR of the region at 0x4001: VMfailValid, error 2: VMCLEAR with invalid"
+                + " physical address"),
         lines);
   }
 
