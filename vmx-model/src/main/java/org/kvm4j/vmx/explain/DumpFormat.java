@@ -53,7 +53,8 @@ final class DumpFormat {
       int end = 0;
       while (m.find()) {
         literal(regex, template.strip().substring(end, m.start()));
-        regex.append("([0-9a-fA-F]{1,17})(?![0-9a-zA-Z])");
+        // Whatever stands there: what is no number is told. Possessive, see below.
+        regex.append("([^\\s,:]*+)");
         fields.add(VmcsField.valueOf(m.group(1)));
         end = m.end();
       }
@@ -64,6 +65,7 @@ final class DumpFormat {
 
     /** Text, with any number of spaces where there are some, and around an equals sign. */
     private static void literal(StringBuilder regex, String text) {
+      // The reader takes numbers with 0x and without.
       String rest = text.endsWith("0x") ? text.substring(0, text.length() - 2) : text;
       Matcher m = SPACE.matcher(rest);
       int end = 0;
@@ -73,7 +75,7 @@ final class DumpFormat {
         regex.append(m.group().contains("=") ? "\\s*+=\\s*+" : "\\s*+");
         end = m.end();
       }
-      regex.append(quoted(rest.substring(end))).append("(?:0x)?");
+      regex.append(quoted(rest.substring(end)));
     }
 
     private static String quoted(String text) {
@@ -93,7 +95,7 @@ final class DumpFormat {
       return m.appendTail(out).toString();
     }
 
-    /** Finds the piece in a line; the groups of the match are the fields' values. */
+    /** Finds the piece in a line; the groups of the match are what it has for the fields' values. */
     Matcher find(String line) {
       return pattern.matcher(line);
     }

@@ -8,6 +8,7 @@ import java.util.OptionalInt;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.vmcs.Vmcs;
 import org.kvm4j.vmx.vmcs.VmcsField;
 
@@ -23,7 +24,13 @@ public final class VmcsDump {
   private static final Pattern CPU = Pattern.compile("kvm4j: CPU (\\S+)");
   private static final Pattern TITLE = Pattern.compile("VMCS (\\S+), last attempted VM-entry");
   private static final Pattern HARDWARE_ERROR =
-      Pattern.compile("entry failed, hardware error 0x([0-9a-fA-F]{1,8})\\b");
+      Pattern.compile("(KVM: )?entry failed, hardware error 0x([0-9a-fA-F]{1,8})\\b");
+  private static final Pattern NUMBER =
+      Pattern.compile("(?:0[xX])?+([0-9a-fA-F]++)(?![0-9a-zA-Z_])");
+
+  /** Of what is no number, no more than this many characters are told. */
+  private static final int MOST_TOLD = 40;
+
   private static final Pattern MSR_LIST = Pattern.compile("MSR (guest|host) (autoload|autostore):");
   private static final Pattern MSR =
       Pattern.compile("\\d+: msr=0x[0-9a-fA-F]{1,8} value=0x[0-9a-fA-F]{1,16}");
@@ -74,13 +81,21 @@ public final class VmcsDump {
     return problems;
   }
 
-  private void set(VmcsField field, String digits, int at) {
+  private void set(VmcsField field, String text, int at) {
+    Matcher m = NUMBER.matcher(text);
+    if (!m.lookingAt()) {
+      problems.add(
+          "line %d: '%s' for %s is no number in hexadecimal".formatted(at, told(text), field));
+      return;
+    }
+    String digits = m.group(1);
     boolean fits = digits.length() <= 16;
     long value = fits ? Long.parseUnsignedLong(digits, 16) : 0;
     if (!fits || (value & ~field.width.mask) != 0) {
       problems.add(
           "line %d: %s has %d bits, and 0x%s does not fit"
-              .formatted(at, field, field.width.bits, digits.toLowerCase(Locale.ROOT)));
+              .formatted(
+                  at, field, field.width.bits, told(digits).toLowerCase(Locale.ROOT)));
       return;
     }
     if (isKnown(field) && v[field.ordinal()] != value) {
@@ -90,6 +105,25 @@ public final class VmcsDump {
     }
     v[field.ordinal()] = value;
     known.set(field.ordinal());
+  }
+
+  /**
+   * Whether the exit reason of the dump says otherwise than an error: it is that of an entry that
+   * failed with a VM exit, and another; or the error is one, and the dump has none. After a VMfail
+   * the field has the reason of the last VM exit, whatever it was. SDM 31.2 "Conventions", 27.8
+   * "VM-Entry Failures During or After Loading Guest State".
+   */
+  private boolean isContradicted(OptionalInt error) {
+    if (error.isEmpty() || !isKnown(VmcsField.VM_EXIT_REASON)) {
+      return false;
+    }
+    int reason = (int) v[Vmcs.VM_EXIT_REASON];
+    return ((reason | error.getAsInt()) & ExitReason.ENTRY_FAILURE) != 0
+        && reason != error.getAsInt();
+  }
+
+  private static String told(String text) {
+    return text.length() <= MOST_TOLD ? text : text.substring(0, MOST_TOLD) + "...";
   }
 
   /** Notes one more entry of an MSR list, which the dump counts by listing them. */
@@ -112,6 +146,15 @@ public final class VmcsDump {
       VmcsDump begun = reader.read(line, number);
       if (begun != null) {
         dumps.add(begun);
+      }
+    }
+    reader.end();
+    for (VmcsDump dump : dumps) {
+      if (dump.isContradicted(dump.hardwareError)) {
+        dump.problems.add(
+            "hardware error 0x%x, as the dump has exit reason 0x%x: the line is not of this dump"
+                .formatted(dump.hardwareError.getAsInt(), dump.v[Vmcs.VM_EXIT_REASON]));
+        dump.hardwareError = OptionalInt.empty();
       }
     }
     return dumps;
@@ -156,11 +199,9 @@ public final class VmcsDump {
       }
       m = HARDWARE_ERROR.matcher(line);
       if (m.find()) {
-        OptionalInt found = OptionalInt.of(Integer.parseUnsignedInt(m.group(1), 16));
-        // The VMM's message comes with the dump, before or after it.
-        if (dump != null && dump.hardwareError.isEmpty()) {
-          dump.hardwareError = found;
-        } else {
+        OptionalInt found = OptionalInt.of(Integer.parseUnsignedInt(m.group(2), 16));
+        // QEMU tells it when the kernel has printed the dump, kvm4j before the dump.
+        if (m.group(1) == null || !giveTo(dump, found)) {
           hardwareError = found;
         }
       }
@@ -168,6 +209,20 @@ public final class VmcsDump {
         read(dump, line, number);
       }
       return null;
+    }
+
+    /** Gives what the last line of an error says to the last dump, if no other follows it. */
+    void end() {
+      giveTo(dump, hardwareError);
+    }
+
+    /** Gives a dump that has no line of an error one, unless its own exit reason is against it. */
+    private static boolean giveTo(@Nullable VmcsDump dump, OptionalInt error) {
+      if (dump == null || dump.hardwareError.isPresent() || dump.isContradicted(error)) {
+        return false;
+      }
+      dump.hardwareError = error;
+      return true;
     }
 
     private void read(VmcsDump dump, String line, int number) {
@@ -192,7 +247,7 @@ public final class VmcsDump {
         }
         for (DumpFormat.Piece piece : known.pieces()) {
           m = piece.find(line);
-          if (m.find()) {
+          while (m.find()) {
             for (int k = 0; k < piece.fields.size(); k++) {
               dump.set(piece.fields.get(k), m.group(k + 1), number);
             }

@@ -202,6 +202,78 @@ class VmcsDumpTests {
     assertEquals(List.of(), VmcsDump.parse("no dump\nCR3 = 0x1\n"));
   }
 
+  private static String withReason(String reason) {
+    return "*** Guest State ***\nCR3 = 0x1000\n*** Control State ***\n"
+        + "        reason="
+        + reason
+        + " qualification=0000000000000000\n";
+  }
+
+  private static List<OptionalInt> errors(String... parts) {
+    return VmcsDump.parse(String.join("", parts)).stream().map(VmcsDump::hardwareError).toList();
+  }
+
+  @Test
+  void the_line_of_an_error_is_of_the_dump_that_it_comes_with() {
+    OptionalInt none = OptionalInt.empty();
+    OptionalInt controls = OptionalInt.of(7);
+    OptionalInt state = OptionalInt.of(0x80000021);
+    String halted = withReason("0000000c");
+    String failed = withReason("80000021");
+    String own7 = "cpu 0: entry failed, hardware error 0x7\n";
+    String own21 = "cpu 0: entry failed, hardware error 0x80000021\n";
+    String qemu7 = "KVM: entry failed, hardware error 0x7\n";
+    String qemu21 = "KVM: entry failed, hardware error 0x80000021\n";
+    assertEquals(List.of(none, controls), errors(halted, own7, halted));
+    assertEquals(List.of(controls, none), errors(halted, qemu7, halted));
+    assertEquals(List.of(controls, state), errors(own7, halted, own21, failed));
+    assertEquals(List.of(controls, state), errors(halted, qemu7, failed, qemu21));
+    assertEquals(List.of(none, state), errors(halted, qemu21, failed), "no exit of such a reason");
+    assertEquals(List.of(none, controls), errors(failed, qemu7, halted));
+    assertEquals(List.of(controls), errors(halted, "a line\n", own7), "no other follows");
+    assertEquals(List.of(none), errors(own7, failed));
+    assertEquals(
+        List.of(
+            "hardware error 0x7, as the dump has exit reason 0x80000021: the line is not of this"
+                + " dump"),
+        parsed(own7 + failed).problems());
+  }
+
+  @Test
+  void what_is_no_number_is_told() {
+    VmcsDump dump =
+        parsed(
+            """
+            *** Guest State ***
+            RFLAGS=0xzz         DR7 = 0x0000000000000400
+            CR3 = -1
+            PDPTR0 = 0x12345678123456789
+            PDPTR1 = 0x
+            PDPTR2 = 0x123456789123456789 PDPTR3 = 1h
+            CS:   sel=0x0008, attr=, limit=0xffffffff, base=0xg
+            DebugCtl = 0x1 DebugCtl = 0x2
+            EFER = 0x0000000000000500 PAT = 0x0007040600070406 EFER = %s
+            """
+                .formatted("q".repeat(100)));
+    assertEquals(
+        List.of(
+            "line 2: '0xzz' for GUEST_RFLAGS is no number in hexadecimal",
+            "line 3: '-1' for GUEST_CR3 is no number in hexadecimal",
+            "line 4: GUEST_PDPTR0 has 64 bits, and 0x12345678123456789 does not fit",
+            "line 5: '0x' for GUEST_PDPTR1 is no number in hexadecimal",
+            "line 6: GUEST_PDPTR2 has 64 bits, and 0x123456789123456789 does not fit",
+            "line 6: '1h' for GUEST_PDPTR3 is no number in hexadecimal",
+            "line 7: '' for GUEST_CS_AR_BYTES is no number in hexadecimal",
+            "line 7: '0xg' for GUEST_CS_BASE is no number in hexadecimal",
+            "line 8: GUEST_IA32_DEBUGCTL is 0x2 now, and was 0x1 before",
+            "line 9: '" + "q".repeat(40) + "...' for GUEST_IA32_EFER is no number in hexadecimal"),
+        dump.problems());
+    assertKnown(0x400, dump, VmcsField.GUEST_DR7);
+    assertKnown(8, dump, VmcsField.GUEST_CS_SELECTOR);
+    assertFalse(dump.isKnown(VmcsField.GUEST_RFLAGS));
+    assertFalse(dump.isKnown(VmcsField.GUEST_CS_AR_BYTES));
+  }
+
   @Test
   void what_makes_no_sense_is_told() {
     VmcsDump dump =
