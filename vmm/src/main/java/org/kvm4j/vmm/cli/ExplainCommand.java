@@ -1,5 +1,6 @@
 package org.kvm4j.vmm.cli;
 
+import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintWriter;
@@ -230,7 +231,8 @@ final class ExplainCommand implements Callable<Integer> {
   }
 
   private static byte[] limited(InputStream in) throws IOException {
-    byte[] bytes = in.readNBytes(MOST_BYTES + 1);
+    // Buffered: a FileInputStream's own readNBytes asks for the position, which a pipe has not.
+    byte[] bytes = new BufferedInputStream(in).readNBytes(MOST_BYTES + 1);
     if (bytes.length > MOST_BYTES) {
       throw new IOException("it is longer than " + (MOST_BYTES >> 20) + " MB");
     }

@@ -63,6 +63,26 @@ class ExplainCommandTests {
   }
 
   @Test
+  void after_a_VMfail_there_is_no_exit_to_tell_of() {
+    cli.withInput(
+        """
+        *** Guest State ***
+        CR3 = 0x1000
+        *** Control State ***
+        VMExit: intr_info=00000000 errcode=00000000 ilen=00000000
+                reason=00000000 qualification=0000000000000000
+        KVM: entry failed, hardware error 0x8
+        """);
+    assertEquals(0, cli.run("explain", "-"), cli.err());
+    assertContains(
+        cli.out(),
+        "None of the checks of the host state that can be made fails: it is one of those below that"
+            + " cannot, or that processor can do less than this one.\n",
+        "\nNo VM exit took place.\n");
+    assertFalse(cli.out().contains("Exit reason 0x0"), cli.out());
+  }
+
+  @Test
   void a_guests_segment_in_the_journal() {
     assertContains(
         explain("guest-segment.txt"),
@@ -88,7 +108,8 @@ class ExplainCommandTests {
         text,
         "VMCS dump at line 2, of a processor of model kvm4j-v1",
         "No check of VM entry fails, of those that can be made.",
-        "it is one of those below that cannot",
+        "None of the checks of the guest state that can be made fails: it is one of those below that"
+            + " cannot.\n",
         "  GUEST_LINK_POINTER_REVISION: VMCS_LINK_POINTER, memory\n",
         "Qualification 0x4: the VMCS link pointer");
   }

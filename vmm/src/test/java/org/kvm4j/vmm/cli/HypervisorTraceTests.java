@@ -121,7 +121,8 @@ class HypervisorTraceTests {
         explain.out(),
         "VMCS dump at line 3, of a processor of model kvm4j-v1\n",
         "The dump itself says that a check of the controls failed (VMfailValid, error 7).\n",
-        "  CONTROL_CR3_TARGET_COUNT: CR3_TARGET_COUNT\n",
+        "  CONTROL_CR3_TARGET_COUNT  <- this is what a processor reports: VMfailValid, error 7\n",
+        "CR3_TARGET_COUNT=0x5; nearest that passes: CR3_TARGET_COUNT=0x4\n",
         "of a processor of model kvm4j-v1\n",
         "GUEST_RFLAGS_RESERVED  <- this is what a processor reports",
         "GUEST_RFLAGS=0x0; nearest that passes: GUEST_RFLAGS=0x2\n");

@@ -95,7 +95,9 @@ final class DumpFormat {
       return m.appendTail(out).toString();
     }
 
-    /** Finds the piece in a line; the groups of the match are what it has for the fields' values. */
+    /**
+     * Finds the piece in a line; the groups of the match are what it has for the fields' values.
+     */
     Matcher find(String line) {
       return pattern.matcher(line);
     }
@@ -115,6 +117,7 @@ final class DumpFormat {
     guest();
     host();
     control();
+    own();
     for (int k = 0; k < 4; k++) {
       EARLIER.add(
           new Line(
@@ -320,5 +323,18 @@ final class DumpFormat {
     line(p, with(Control.PAUSE_LOOP_EXITING), "PLE Gap={PLE_GAP:8} Window={PLE_WINDOW:8}");
     line(p, with(Control.ENABLE_VPID), "Virtual processor ID = 0x{VIRTUAL_PROCESSOR_ID:4}");
     line(p, with(Control.EPT_VIOLATION_VE), "VE info address = 0x{VE_INFORMATION_ADDRESS:16}");
+  }
+
+  /** Fields that checks read and Linux does not print: lines of kvm4j's own, after all others. */
+  private static void own() {
+    for (String piece :
+        List.of(
+            "CR3TargetCount={CR3_TARGET_COUNT:8}",
+            "EntryMsrLoad: count={VM_ENTRY_MSR_LOAD_COUNT:8} addr={VM_ENTRY_MSR_LOAD_ADDR:16}",
+            "ExitMsrLoad: count={VM_EXIT_MSR_LOAD_COUNT:8} addr={VM_EXIT_MSR_LOAD_ADDR:16}",
+            "ExitMsrStore: count={VM_EXIT_MSR_STORE_COUNT:8} addr={VM_EXIT_MSR_STORE_ADDR:16}",
+            "VmcsLinkPointer={VMCS_LINK_POINTER:16}")) {
+      line(Part.CONTROL, ALWAYS, "kvm4j: " + piece);
+    }
   }
 }

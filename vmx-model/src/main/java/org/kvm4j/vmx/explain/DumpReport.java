@@ -1,5 +1,6 @@
 package org.kvm4j.vmx.explain;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.stream.Collectors;
@@ -107,15 +108,38 @@ public final class DumpReport {
     if (reported != null) {
       line("The dump itself says that %s.", says(reported));
       if (first == null) {
-        line(
-            "None of those that can be made fails: it is one of those below that cannot, or that"
-                + " processor can do less than this one.");
+        none(reported);
       }
     }
     for (Finding failure : failures) {
       failure(failure, failure.equals(first), reported);
     }
     line("");
+  }
+
+  /** No check of the group that the dump tells of is found to fail. */
+  private void none(EntryCheck.Group group) {
+    boolean others = failures.stream().anyMatch(f -> f.check().group() == group);
+    List<String> instead = new ArrayList<>();
+    if (open.stream().anyMatch(f -> f.check().group() == group)) {
+      instead.add("it is one of those below that cannot");
+    }
+    if (dump.cpu().isEmpty()) {
+      instead.add("that processor can do less than this one");
+    }
+    line(
+        "None of the checks of the %s that can be made fails%s%s.",
+        name(group),
+        others ? " with the dump's qualification" : "",
+        instead.isEmpty() ? "" : ": " + String.join(", or ", instead));
+  }
+
+  private static String name(EntryCheck.Group group) {
+    return switch (group) {
+      case CONTROL -> "controls";
+      case HOST_STATE -> "host state";
+      case GUEST_STATE -> "guest state";
+    };
   }
 
   /** What failed as the dump has it, or null if it does not say. */
@@ -228,6 +252,15 @@ public final class DumpReport {
     }
     int reason = (int) get(VmcsField.VM_EXIT_REASON);
     int info = (int) get(VmcsField.VM_EXIT_INTR_INFO);
+    if (isVmFail()) {
+      // An exit of reason 0 has valid interruption information: this VMCS has had none. SDM 28.2.2.
+      if (reason == 0 && !InterruptionInfo.isValid(info)) {
+        line("No VM exit took place.");
+        entryInterruption();
+        return;
+      }
+      line("No VM exit took place; the last one before it:");
+    }
     line("Exit reason 0x%x: %s", reason, ExitExplanation.reason(reason));
     if (dump.isKnown(VmcsField.EXIT_QUALIFICATION)) {
       long q = get(VmcsField.EXIT_QUALIFICATION);
@@ -242,6 +275,16 @@ public final class DumpReport {
         "IDT-vectoring information",
         VmcsField.IDT_VECTORING_INFO_FIELD,
         VmcsField.IDT_VECTORING_ERROR_CODE);
+    entryInterruption();
+  }
+
+  /** Whether the instruction failed without a VM exit. SDM 31.2 "Conventions". */
+  private boolean isVmFail() {
+    OptionalInt error = dump.hardwareError();
+    return error.isPresent() && (error.getAsInt() & ExitReason.ENTRY_FAILURE) == 0;
+  }
+
+  private void entryInterruption() {
     interruption(
         "VM-entry interruption information",
         VmcsField.VM_ENTRY_INTR_INFO_FIELD,

@@ -94,8 +94,7 @@ public final class VmcsDump {
     if (!fits || (value & ~field.width.mask) != 0) {
       problems.add(
           "line %d: %s has %d bits, and 0x%s does not fit"
-              .formatted(
-                  at, field, field.width.bits, told(digits).toLowerCase(Locale.ROOT)));
+              .formatted(at, field, field.width.bits, told(digits).toLowerCase(Locale.ROOT)));
       return;
     }
     if (isKnown(field) && v[field.ordinal()] != value) {
