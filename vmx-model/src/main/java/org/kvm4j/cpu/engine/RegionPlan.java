@@ -174,8 +174,7 @@ final class RegionPlan {
     boolean whole = true;
     if (isDirect(i) && i.opcode != Opcode.CALL_NEAR) {
       p.taken = part(p, end + i.immediate, begin);
-      whole = p.taken != null || jump && isCold(p, end + i.immediate);
-      whole |= !jump && isCold(p, end + i.immediate);
+      whole = p.taken != null || isCold(p, end + i.immediate);
     }
     if (!jump && (isDirect(i) || isCall(i) || !(i.endsBlock || i.isBranch))) {
       p.after = part(p, end, begin);

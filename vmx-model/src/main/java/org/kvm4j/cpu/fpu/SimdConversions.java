@@ -147,7 +147,7 @@ public final class SimdConversions {
 
   /** To single precision, rounded. */
   public static int toSingle(SimdFloat u, long v) {
-    return u.isPlain
+    return u.isPlain()
         ? Float.floatToRawIntBits((float) v)
         : (int) fromInteger(u, FloatFormat.SINGLE, v);
   }
@@ -159,7 +159,7 @@ public final class SimdConversions {
 
   /** To double precision, rounded. */
   public static long toDouble(SimdFloat u, long v) {
-    return u.isPlain
+    return u.isPlain()
         ? Double.doubleToRawLongBits((double) v)
         : fromInteger(u, FloatFormat.DOUBLE, v);
   }
@@ -186,7 +186,7 @@ public final class SimdConversions {
   public static int narrow(SimdFloat u, long x) {
     int r = Float.floatToRawIntBits((float) Double.longBitsToDouble(x));
     int exponent = r >>> 23 & 0xff;
-    return u.isPlain && exponent > 1 && exponent < 0xff
+    return u.isPlain() && exponent > 1 && exponent < 0xff
         ? r
         : (int) convert(u, FloatFormat.DOUBLE, FloatFormat.SINGLE, x);
   }

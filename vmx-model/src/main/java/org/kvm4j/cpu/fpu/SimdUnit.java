@@ -42,7 +42,9 @@ public abstract class SimdUnit {
   int plain;
 
   /** Whether it serves for inexact results, too. */
-  boolean isPlain;
+  final boolean isPlain() {
+    return plain == PlainFloat.ROUNDED;
+  }
 
   private int control = -1;
   final Unrounded a = new Unrounded();
@@ -62,7 +64,6 @@ public abstract class SimdUnit {
       flushToZero = (mxcsr & FLUSH_TO_ZERO) != 0;
       masks = mxcsr >> MASKS & 0x3f;
       plain = PlainFloat.mode(mxcsr);
-      isPlain = plain == PlainFloat.ROUNDED;
     }
   }
 
