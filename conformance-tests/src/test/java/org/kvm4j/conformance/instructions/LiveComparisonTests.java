@@ -50,6 +50,15 @@ final class LiveComparisonTests {
   }
 
   /**
+   * Forms with two operands of which each faults in its own way: which one is first is a model's
+   * affair (CMPS read RDI's first where the recordings were made, RSI's first on an EPYC of family
+   * 26), as SDM volume 3, section 6.9 leaves the order within a class of faults open.
+   */
+  private static boolean hasTwoFaults(Form form) {
+    return form.name().contains("(non-canonical)") && form.name().contains("(hole)");
+  }
+
+  /**
    * Forms of which processors of another vendor than that of the recordings make something else:
    * double shifts of 16 bits by more than 16, which the SDM leaves undefined, and repeated
    * instructions with ECX = 0, where Intel's clear the upper half of RCX all the same (seen on a
@@ -84,7 +93,7 @@ final class LiveComparisonTests {
     boolean recordedVendor = isRecordedVendor();
     List<Form> forms =
         vectors.forms.stream()
-            .filter(f -> f.mode() == 64 && !isTheKernels(f))
+            .filter(f -> f.mode() == 64 && !isTheKernels(f) && !hasTwoFaults(f))
             .filter(f -> recordedVendor || !isTheVendors(f))
             .collect(Collectors.toList());
     Collections.shuffle(forms, new Random(SEED));
