@@ -1,5 +1,7 @@
 package org.kvm4j.ept.nested;
 
+import org.kvm4j.ept.paging.PagingContext;
+
 /**
  * Bits of the entries of EPT paging structures.
  *
@@ -40,6 +42,18 @@ public final class EptEntry {
 
   /** In a leaf: the page was written, if the EPTP enables the flags. */
   public static final long DIRTY = 1 << 9;
+
+  /**
+   * In a leaf, with guest-paging verification: the page is reached only by linear addresses all of
+   * whose guest paging structures are in pages with {@link #PAGING_WRITE}.
+   */
+  public static final long VERIFY_GUEST_PAGING = 1L << 57;
+
+  /**
+   * In a leaf, with EPT paging-write control: the processor may set accessed and dirty flags of
+   * guest paging structures in the page although writes are not allowed.
+   */
+  public static final long PAGING_WRITE = 1L << 58;
 
   /** Violations of this entry are not turned into virtualization exceptions. */
   public static final long SUPPRESS_VE = 1L << 63;
@@ -86,8 +100,12 @@ public final class EptEntry {
     return shift == 12 || shift <= 30 && (entry & PAGE) != 0;
   }
 
-  /** For messages: {@code "rwx, page, WB, accessed"}. */
-  public static String describe(long entry, int shift, boolean modeBasedExecute) {
+  /**
+   * For messages: {@code "rwx, page, WB, accessed"}; bits that controls make the processor ignore
+   * are left out.
+   */
+  public static String describe(long entry, int shift, PagingContext context) {
+    boolean modeBasedExecute = context.modeBasedExecute;
     if (!isPresent(entry, modeBasedExecute)) {
       return "not present";
     }
@@ -102,6 +120,12 @@ public final class EptEntry {
       text.append(", page, ").append(memoryTypeName((int) (entry >>> MEMORY_TYPE_SHIFT) & 7));
       if ((entry & IGNORE_PAT) != 0) {
         text.append(", ignore PAT");
+      }
+      if (context.eptPagingWrite && (entry & PAGING_WRITE) != 0) {
+        text.append(", paging-write access");
+      }
+      if (context.guestPagingVerification && (entry & VERIFY_GUEST_PAGING) != 0) {
+        text.append(", verify guest paging");
       }
     }
     if ((entry & ACCESSED) != 0) {

@@ -28,6 +28,17 @@ public enum EptMisconfiguration {
     }
   },
 
+  /** With EPT paging-write control: bit 58 of a leaf is set, and bit 0 is clear. */
+  PAGING_WRITE_WITHOUT_READ("paging writes are allowed and reads are not") {
+    @Override
+    boolean holds(long entry, int shift, PagingContext context) {
+      return !context.eptPagingWrite
+          || (entry & EptEntry.READ) != 0
+          || (entry & EptEntry.PAGING_WRITE) == 0
+          || !EptEntry.isLeaf(entry, shift);
+    }
+  },
+
   /** Address bits beyond MAXPHYADDR. */
   ADDRESS_WIDTH("address bits beyond the physical-address width are set") {
     @Override

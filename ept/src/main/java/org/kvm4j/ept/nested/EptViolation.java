@@ -47,6 +47,18 @@ public final class EptViolation {
   /** NMI unblocking due to IRET. */
   public static final long NMI_UNBLOCKING = 1 << 12;
 
+  /** The access was a shadow-stack access. */
+  public static final long SHADOW_STACK = 1 << 13;
+
+  /** With supervisor shadow-stack control: the page is one for supervisor shadow stacks. */
+  public static final long SUPERVISOR_SHADOW_STACK_PAGE = 1 << 14;
+
+  /** Guest-paging verification failed: SDM 29.3.3.2 "EPT Violations". */
+  public static final long GUEST_PAGING_VERIFICATION = 1 << 15;
+
+  /** The access was asynchronous to instruction execution, and not of the delivery of an event. */
+  public static final long ASYNCHRONOUS = 1 << 16;
+
   private EptViolation() {}
 
   /** For messages: the number, and what it says. */
@@ -78,6 +90,10 @@ public final class EptViolation {
     add(more, qualification, READ_WRITE_LINEAR, "writable by paging");
     add(more, qualification, EXECUTE_DISABLE_LINEAR, "execute-disable by paging");
     add(more, qualification, NMI_UNBLOCKING, "NMI unblocking due to IRET");
+    add(more, qualification, SHADOW_STACK, "shadow-stack access");
+    add(more, qualification, SUPERVISOR_SHADOW_STACK_PAGE, "supervisor shadow-stack page");
+    add(more, qualification, GUEST_PAGING_VERIFICATION, "guest-paging verification failed");
+    add(more, qualification, ASYNCHRONOUS, "asynchronous to instruction execution");
     return "%s of a page that is %s, %s%s".formatted(access, rights, what, more);
   }
 

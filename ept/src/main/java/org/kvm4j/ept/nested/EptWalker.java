@@ -23,6 +23,9 @@ public final class EptWalker {
 
   /**
    * The rights of the last address: the logical AND of all entries used, 0 if one was not present.
+   * Of an entry of a guest paging structure under EPT paging-write control: with {@link
+   * EptEntry#WRITE} where the processor may update it, and {@link EptEntry#PAGING_WRITE} as the
+   * leaf has it.
    */
   public long rights;
 
@@ -41,11 +44,29 @@ public final class EptWalker {
    */
   public int outcome;
 
+  /** Of a failed {@link #walkUnverified}: guest-paging verification is the only reason. */
+  public boolean failedVerification;
+
+  /** Tells EPTPs used with EPT paging-write control from others in the cache; no EPTP has it. */
+  private static final long WITH_PAGING_WRITE = 1L << 63;
+
   private PagingContext context = new PagingContext();
   private long eptp;
+
+  /** The EPTP, with what else the cached rights depend on. */
+  private long tag;
+
   private long root;
   private int top;
   private boolean mark;
+  private boolean pagingWrite;
+
+  /** The walk is one to an entry of a guest paging structure, under EPT paging-write control. */
+  private boolean toEntry;
+
+  /** Bits of a leaf that refuse the access. */
+  private long refused;
+
   private long beyond;
   private long usual;
   private long unusual;
@@ -77,6 +98,8 @@ public final class EptWalker {
     root = eptp & EptEntry.ADDRESS;
     top = (int) (eptp >>> 3 & 7) * 9 + 12;
     mark = setFlags && (eptp & EptPointer.ACCESSED_DIRTY) != 0;
+    pagingWrite = context.eptPagingWrite;
+    tag = pagingWrite ? eptp | WITH_PAGING_WRITE : eptp;
     beyond = ~0L << context.physicalBits & EptEntry.ADDRESS;
     usual = mark ? EptEntry.READ | EptEntry.ACCESSED : EptEntry.READ;
     unusual = usual | beyond;
@@ -91,11 +114,8 @@ public final class EptWalker {
    */
   public long walkToEntry(long gpa, long need) {
     GuestPhysicalCache known = cache;
-    if (known == null) {
-      return walk(gpa, need);
-    }
-    int slot = known.find(gpa, eptp, need);
-    if (slot >= 0) {
+    int slot = known == null ? -1 : known.find(gpa, tag, need);
+    if (known != null && slot >= 0) {
       rights = known.rights(slot);
       return known.hpa(slot) | gpa & 0xfff;
     }
@@ -104,13 +124,38 @@ public final class EptWalker {
 
   /** As {@link #walkToEntry}, but not from the cache. */
   public long walkToEntryAfresh(long gpa, long need) {
+    toEntry = pagingWrite;
     long hpa = walk(gpa, need);
+    if (toEntry) {
+      toEntry = false;
+      if (hpa != FAILED) {
+        rights = rights & ~EptEntry.PAGING_WRITE | entry & EptEntry.PAGING_WRITE;
+      }
+    }
     if (cache != null) {
       if (hpa == FAILED) {
         cache.invalidate(gpa);
       } else if (mark || (eptp & EptPointer.ACCESSED_DIRTY) == 0) {
-        cache.put(gpa, eptp, hpa, rights);
+        cache.put(gpa, tag, hpa, rights);
       }
+    }
+    return hpa;
+  }
+
+  /**
+   * As {@link #walk}, for the translation of a linear address some of whose guest paging structures
+   * are in no page with paging-write access: it fails where guest paging is to be verified.
+   */
+  public long walkUnverified(long gpa, long need) {
+    failedVerification = false;
+    refused = EptEntry.VERIFY_GUEST_PAGING;
+    unusual |= EptEntry.VERIFY_GUEST_PAGING;
+    long hpa = walk(gpa, need);
+    refused = 0;
+    unusual &= ~EptEntry.VERIFY_GUEST_PAGING;
+    if (failedVerification && cache != null) {
+      // Rights that were added since are found at the next try, as after any other violation.
+      cache.invalidateAll();
     }
     return hpa;
   }
@@ -178,7 +223,9 @@ public final class EptWalker {
         return misconfigured(value, at);
       }
       if ((value & EptEntry.READ) == 0
-          && ((value & EptEntry.WRITE) != 0 || !context.eptExecuteOnly)) {
+          && ((value & EptEntry.WRITE) != 0
+              || !context.eptExecuteOnly
+              || leaf && pagingWrite && (value & EptEntry.PAGING_WRITE) != 0)) {
         return misconfigured(value, at);
       }
       long allowed = all & value;
@@ -186,10 +233,20 @@ public final class EptWalker {
         rights = allowed;
         entry = value;
         shift = at;
+        if (toEntry && (value & EptEntry.PAGING_WRITE) != 0) {
+          // The entries that reference other structures have to allow writes all the same.
+          allowed |= all & EptEntry.WRITE;
+        }
         if ((need & ~allowed) != 0) {
           outcome = Translation.EPT_VIOLATION;
           return FAILED;
         }
+        if ((value & refused) != 0) {
+          failedVerification = true;
+          outcome = Translation.EPT_VIOLATION;
+          return FAILED;
+        }
+        rights = allowed;
       }
       if (mark) {
         long flags =

@@ -38,6 +38,12 @@ public final class GuestEntry {
   /** G, in an entry that maps a page: the translation is global. */
   public static final long GLOBAL = 1 << 8;
 
+  /**
+   * R, of HLAT paging: the translation is restarted with ordinary paging. SDM 4.5.5 "Restart of
+   * HLAT Paging".
+   */
+  public static final long RESTART = 1 << 11;
+
   /** PAT, in an entry that maps a larger page. */
   public static final long PAT_LARGE = 1 << 12;
 

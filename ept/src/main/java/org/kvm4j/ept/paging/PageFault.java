@@ -30,6 +30,11 @@ public final class PageFault {
   /** The access was a shadow-stack access. */
   public static final int SHADOW_STACK = Access.SHADOW_STACK;
 
+  /**
+   * There is no translation by HLAT paging: an entry was not present, or had a reserved bit set.
+   */
+  public static final int HLAT = 1 << 7;
+
   private PageFault() {}
 
   /** For messages: {@code "0x7 (present, write, user)"}. */
@@ -42,6 +47,7 @@ public final class PageFault {
     text.append((errorCode & RESERVED) != 0 ? ", reserved bit set" : "");
     text.append((errorCode & PROTECTION_KEY) != 0 ? ", protection key" : "");
     text.append((errorCode & SHADOW_STACK) != 0 ? ", shadow stack" : "");
+    text.append((errorCode & HLAT) != 0 ? ", HLAT paging" : "");
     return text.append(')').toString();
   }
 }

@@ -111,6 +111,46 @@ public final class PagingContext {
   /** VM-execution control "mode-based execute control for EPT". */
   public boolean modeBasedExecute;
 
+  /**
+   * VM-execution control "enable HLAT": 4- and 5-level paging begins at {@link #hlatp} for the
+   * linear addresses that {@link #hlatPrefixSize} selects. SDM 4.5.1 "Ordinary Paging and HLAT
+   * Paging".
+   */
+  public boolean hlat;
+
+  /** The HLAT pointer; bits outside the address of the first paging structure are ignored. */
+  public long hlatp;
+
+  /** The HLAT prefix size: 0 for all linear addresses, else those with bit 63 set. */
+  public int hlatPrefixSize;
+
+  /**
+   * VM-execution control "EPT paging-write control": bit 58 of an EPT leaf lets the processor
+   * update guest paging structures.
+   */
+  public boolean eptPagingWrite;
+
+  /**
+   * VM-execution control "guest-paging verification", which has no effect without {@link
+   * #eptPagingWrite}.
+   */
+  public boolean guestPagingVerification;
+
+  /** Forgets EPT and all that VM-execution controls say of translation, as a VM exit does. */
+  public void leaveNonRoot() {
+    eptp = 0;
+    log = null;
+    modeBasedExecute = false;
+    hlat = false;
+    eptPagingWrite = false;
+    guestPagingVerification = false;
+  }
+
+  /** Whether HLAT paging translates a linear address, in a mode that has it. */
+  public boolean isHlat(long linear) {
+    return hlat && (hlatPrefixSize == 0 || linear < 0);
+  }
+
   /** The control bits that rights depend on, packed; PKRU and IA32_PKRS apart. */
   public int rights() {
     return (wp ? 1 : 0)

@@ -37,6 +37,9 @@ public final class TwoDimensionalWalk {
 
   private static final long NO_ENTRY = EptWalker.FAILED;
 
+  /** Pages of every size may be cached. */
+  private static final int ANY_SIZE = 63;
+
   /** How an access to a guest paging-structure entry is reported that counts as a write. */
   private static final long READ_WRITE = EptViolation.READ | EptViolation.WRITE;
 
@@ -54,6 +57,14 @@ public final class TwoDimensionalWalk {
   private long entryAccess;
 
   private long apicPage;
+
+  /** Whether guest-paging verification is enabled. */
+  private boolean verifies;
+
+  /**
+   * The logical AND of {@link EptWalker#rights} of all guest paging-structure entries of the walk.
+   */
+  private long noted;
 
   /** A walker of tables in a host-physical memory that remembers nothing between walks. */
   public TwoDimensionalWalk(PhysicalMemory memory) {
@@ -92,11 +103,19 @@ public final class TwoDimensionalWalk {
         if ((pdpte & GuestEntry.PRESENT) == 0) {
           yield pageFault(context, access, 0, out);
         }
-        yield walk64(context, linear, access, out, pdpte, 21);
+        yield walk64(context, linear, access, out, pdpte, 21, false, ANY_SIZE);
       }
-      case LEVEL4 -> walk64(context, linear, access, out, context.cr3, 39);
-      case LEVEL5 -> walk64(context, linear, access, out, context.cr3, 48);
+      case LEVEL4 -> walkLevels(context, linear, access, out, 39);
+      case LEVEL5 -> walkLevels(context, linear, access, out, 48);
     };
+  }
+
+  /** 4- and 5-level paging: HLAT paging or ordinary paging. */
+  private boolean walkLevels(
+      PagingContext context, long linear, int access, Translation out, int top) {
+    return context.isHlat(linear)
+        ? walk64(context, linear, access, out, context.hlatp, top, true, ANY_SIZE)
+        : walk64(context, linear, access, out, context.cr3, top, false, ANY_SIZE);
   }
 
   /** Without paging: every linear address is a user-mode, read/write, executable one. */
@@ -118,9 +137,22 @@ public final class TwoDimensionalWalk {
         EptViolation.USER_LINEAR | EptViolation.READ_WRITE_LINEAR);
   }
 
-  /** Modes with entries of 8 bytes: {@code root} refers to the table that {@code top} indexes. */
+  /**
+   * Modes with entries of 8 bytes.
+   *
+   * @param root refers to the table that {@code top} indexes
+   * @param hlat whether this is HLAT paging
+   * @param largest log2 of the largest page that may be cached: where HLAT paging was restarted
+   */
   private boolean walk64(
-      PagingContext context, long linear, int access, Translation out, long root, int top) {
+      PagingContext context,
+      long linear,
+      int access,
+      Translation out,
+      long root,
+      int top,
+      boolean hlat,
+      int largest) {
     boolean nested = context.eptp != 0;
     if (nested) {
       begin(context, access);
@@ -141,6 +173,11 @@ public final class TwoDimensionalWalk {
     // Most entries reference another table and are marked: one comparison tells.
     long usual = mark ? GuestEntry.PRESENT | GuestEntry.ACCESSED : GuestEntry.PRESENT;
     long unusual = usual | reserved | GuestEntry.PAGE_SIZE;
+    int ofHlat = 0;
+    if (hlat) {
+      unusual |= GuestEntry.RESTART;
+      ofHlat = PageFault.HLAT;
+    }
     while (true) {
       long gpa = table | (linear >>> shift & 0x1ff) << 3;
       long hpa = gpa;
@@ -158,7 +195,7 @@ public final class TwoDimensionalWalk {
         continue;
       }
       if ((entry & GuestEntry.PRESENT) == 0) {
-        return pageFault(context, access, 0, out);
+        return pageFault(context, access, ofHlat, out);
       }
       boolean leaf =
           shift == 12
@@ -169,10 +206,11 @@ public final class TwoDimensionalWalk {
               ? reserved | ((1L << shift) - 1 & ~0x1fffL)
               : shift >= 30 ? reserved | GuestEntry.PAGE_SIZE : reserved;
       if ((entry & bad) != 0) {
-        return pageFault(context, access, PageFault.PRESENT | PageFault.RESERVED, out);
+        return pageFault(context, access, PageFault.PRESENT | PageFault.RESERVED | ofHlat, out);
       }
       long gathered = denied | entry ^ (GuestEntry.WRITABLE | GuestEntry.USER);
-      if (!leaf) {
+      boolean restarts = hlat && (entry & GuestEntry.RESTART) != 0;
+      if (!leaf || restarts) {
         if ((entry & GuestEntry.ACCESSED) == 0 && mark) {
           if (nested) {
             long now = mayMark(gpa, hpa, out);
@@ -186,6 +224,11 @@ public final class TwoDimensionalWalk {
           if (!memory.compareAndSetLong(hpa, entry, entry | GuestEntry.ACCESSED)) {
             continue;
           }
+        }
+        if (restarts) {
+          // SDM 4.5.5 "Restart of HLAT Paging": as if there were no HLAT.
+          noted = -1;
+          return walk64(context, linear, access, out, context.cr3, top, false, shift);
         }
         denied = gathered;
         table = entry & GuestEntry.ADDRESS;
@@ -223,9 +266,10 @@ public final class TwoDimensionalWalk {
         rights &= ~MAY_WRITE;
       }
       long offset = (1L << shift) - 1;
+      int size = Math.min(shift, largest);
       out.global = (entry & GuestEntry.GLOBAL) != 0 && context.pge;
       out.key = user || key < 0 ? key : key + Translation.SUPERVISOR_KEYS;
-      out.guestPageShift = shift;
+      out.guestPageShift = size;
       out.guestMemoryType =
           memoryType(context, entry, shift == 12 ? GuestEntry.PAT : GuestEntry.PAT_LARGE);
       return finish(
@@ -234,7 +278,7 @@ public final class TwoDimensionalWalk {
           access,
           out,
           rights,
-          shift,
+          size,
           (user ? EptViolation.USER_LINEAR : 0)
               | ((gathered & GuestEntry.WRITABLE) == 0 ? EptViolation.READ_WRITE_LINEAR : 0)
               | (gathered < 0 ? EptViolation.EXECUTE_DISABLE_LINEAR : 0));
@@ -349,6 +393,7 @@ public final class TwoDimensionalWalk {
     if (hpa == EptWalker.FAILED) {
       return entryFailed(gpa, entryAccess, out);
     }
+    noted &= ept.rights;
     return (hpa & -0x1000L) == apicPage ? apicAccess(gpa, out) : hpa;
   }
 
@@ -365,6 +410,8 @@ public final class TwoDimensionalWalk {
   private void begin(PagingContext context, int access) {
     ept.begin(context, (access & Access.NO_SIDE_EFFECTS) == 0);
     apicPage = context.apicPage;
+    verifies = context.guestPagingVerification && context.eptPagingWrite;
+    noted = -1;
     boolean asWrite = (context.eptp & EptPointer.ACCESSED_DIRTY) != 0;
     entryRights = asWrite ? EptEntry.READ | EptEntry.WRITE : EptEntry.READ;
     entryAccess = asWrite ? READ_WRITE : EptViolation.READ;
@@ -561,10 +608,14 @@ public final class TwoDimensionalWalk {
       need = EptEntry.READ;
       kind = EptViolation.READ;
     }
-    long hpa = ept.walk(gpa, need);
+    boolean unverified = verifies && (noted & EptEntry.PAGING_WRITE) == 0;
+    long hpa = unverified ? ept.walkUnverified(gpa, need) : ept.walk(gpa, need);
     if (hpa == EptWalker.FAILED) {
       out.outcome = ept.outcome;
       out.qualification = kind | ept.qualificationRights();
+      if (unverified && ept.failedVerification) {
+        out.qualification |= EptViolation.GUEST_PAGING_VERIFICATION;
+      }
       out.suppressesVe = (ept.entry & EptEntry.SUPPRESS_VE) != 0;
       return false;
     }
@@ -602,6 +653,9 @@ public final class TwoDimensionalWalk {
     long hpa = gpa;
     if (context.eptp != 0) {
       begin(context, Access.READ);
+      // Not as a write, whatever the EPTP: SDM 29.3.3.2 "EPT Violations".
+      entryRights = EptEntry.READ;
+      entryAccess = EptViolation.READ;
       hpa = entryAddress(gpa, translation);
       if (hpa == NO_ENTRY) {
         translation.qualification &= ~EptViolation.LINEAR_VALID;

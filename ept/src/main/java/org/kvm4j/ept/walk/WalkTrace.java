@@ -51,6 +51,15 @@ public final class WalkTrace {
   private long unreadableAt = -1;
   private long eptRights;
 
+  /** Whether the leaf of the last guest-physical address has paging-write access. */
+  private boolean eptPagingWrite;
+
+  /** Whether the processor may update guest paging structures there although writes are denied. */
+  private boolean eptUpdates;
+
+  /** The first guest paging-structure entry in a page without paging-write access. */
+  private String unverified = "";
+
   private WalkTrace(PhysicalMemory memory, PagingContext context) {
     this.memory = memory;
     this.context = context;
@@ -126,6 +135,7 @@ public final class WalkTrace {
       return;
     }
     boolean wide = context.mode != PagingMode.BITS32;
+    boolean hlat = false;
     long table;
     int shift;
     switch (context.mode) {
@@ -146,8 +156,9 @@ public final class WalkTrace {
         shift = 21;
       }
       default -> {
-        table = context.cr3 & addressMask();
-        shift = context.mode == PagingMode.LEVEL5 ? 48 : 39;
+        hlat = context.isHlat(linear);
+        table = (hlat ? context.hlatp : context.cr3) & addressMask();
+        shift = topShift();
       }
     }
     while (true) {
@@ -163,9 +174,13 @@ public final class WalkTrace {
       boolean leaf = isLeaf(entry, shift);
       String meaning =
           GuestEntry.describe(entry, leaf, wide)
+              + (hlat && (entry & GuestEntry.RESTART) != 0 ? ", restart" : "")
               + problem(entry, shift, leaf)
-              + marks(entry, leaf, access);
+              + marks(entry, leaf && !(hlat && (entry & GuestEntry.RESTART) != 0), access);
       String name = name(shift);
+      if (!eptPagingWrite && unverified.isEmpty()) {
+        unverified = name;
+      }
       steps.add(new Step(Dimension.GUEST, name, shift, gpa, entry, meaning));
       line(
           "  %-5s at %s %#x = %s (%s)",
@@ -177,15 +192,33 @@ public final class WalkTrace {
       if ((entry & GuestEntry.PRESENT) == 0 || reservedBits(entry, shift, leaf) != 0) {
         return;
       }
+      if (hlat && (entry & GuestEntry.RESTART) != 0) {
+        line("  HLAT paging is restarted as ordinary paging, CR3 %#x", context.cr3);
+        hlat = false;
+        unverified = "";
+        table = context.cr3 & addressMask();
+        shift = topShift();
+        continue;
+      }
       if (leaf) {
         if (result.outcome != Translation.PAGE_FAULT) {
           ept(result.gpa);
+        }
+        if (result.outcome == Translation.EPT_VIOLATION
+            && (result.qualification & EptViolation.GUEST_PAGING_VERIFICATION) != 0) {
+          line(
+              "      guest paging is to be verified, and the %s is in a page without paging-write access",
+              unverified);
         }
         return;
       }
       table = wide ? entry & GuestEntry.ADDRESS : entry & 0xffff_f000L;
       shift = wide ? shift - 9 : 12;
     }
+  }
+
+  private int topShift() {
+    return context.mode == PagingMode.LEVEL5 ? 48 : 39;
   }
 
   private long addressMask() {
@@ -231,7 +264,7 @@ public final class WalkTrace {
     return "; to be set:"
         + (accessed ? " A" : "")
         + (dirty ? " D" : "")
-        + (context.eptp != 0 && (eptRights & EptEntry.WRITE) == 0
+        + (context.eptp != 0 && (eptRights & EptEntry.WRITE) == 0 && !eptUpdates
             ? ", WHICH EPT DOES NOT ALLOW"
             : "");
   }
@@ -244,6 +277,8 @@ public final class WalkTrace {
       return gpa;
     }
     eptRights = 0;
+    eptPagingWrite = false;
+    eptUpdates = false;
     int shift = 12 + 9 * (EptPointer.levels(context.eptp) - 1);
     if (gpa >>> shift + 9 != 0) {
       line(
@@ -259,7 +294,7 @@ public final class WalkTrace {
       boolean present = EptEntry.isPresent(entry, context.modeBasedExecute);
       EptMisconfiguration broken = present ? EptMisconfiguration.of(entry, shift, context) : null;
       String meaning =
-          EptEntry.describe(entry, shift, context.modeBasedExecute)
+          EptEntry.describe(entry, shift, context)
               + (memory.isBacked(where, 8) ? "" : "; NO MEMORY THERE")
               + (broken == null ? "" : "; MISCONFIGURED: " + broken.text());
       String name = name(shift);
@@ -268,9 +303,12 @@ public final class WalkTrace {
       if (!present || broken != null) {
         return -1;
       }
+      long tables = rights;
       rights &= entry;
       if (EptEntry.isLeaf(entry, shift)) {
         eptRights = rights;
+        eptPagingWrite = (entry & EptEntry.PAGING_WRITE) != 0;
+        eptUpdates = context.eptPagingWrite && eptPagingWrite && (tables & EptEntry.WRITE) != 0;
         long offset = (1L << shift) - 1;
         long hpa = entry & EptEntry.ADDRESS & ~offset | gpa & offset;
         line(
@@ -307,7 +345,7 @@ public final class WalkTrace {
         what,
         Access.describe(access),
         context.mode,
-        context.mode == PagingMode.NONE ? "" : ", CR3 %#x".formatted(context.cr3),
+        context.mode == PagingMode.NONE ? "" : ", CR3 %#x".formatted(context.cr3) + hlat(),
         flag(context.wp, "WP"),
         flag(context.smep, "SMEP"),
         flag(context.smap, "SMAP"),
@@ -315,7 +353,18 @@ public final class WalkTrace {
         context.pke ? ", PKRU %#x".formatted(context.pkru) : "",
         context.pks ? ", PKRS %#x".formatted(context.pkrs) : "",
         context.eptp == 0 ? ", no EPT" : ", EPTP %#x".formatted(context.eptp),
-        flag(context.modeBasedExecute, "mode-based execute"));
+        flag(context.modeBasedExecute, "mode-based execute")
+            + flag(context.eptPagingWrite, "paging-write control")
+            + flag(context.guestPagingVerification, "guest-paging verification"));
+  }
+
+  private String hlat() {
+    return context.hlat
+        ? ", HLATP %#x for %s"
+            .formatted(
+                context.hlatp,
+                context.hlatPrefixSize == 0 ? "all addresses" : "addresses with bit 63 set")
+        : "";
   }
 
   private static String flag(boolean set, String name) {

@@ -66,6 +66,13 @@ final class RandomTables {
     context.eptPages2m = chance(80);
     context.eptAdvancedInformation = random.nextBoolean();
     context.modeBasedExecute = random.nextBoolean();
+    if (chance(40)) {
+      context.hlat = true;
+      context.hlatPrefixSize = random.nextInt(2);
+      context.hlatp = tableAt(GUEST_FIRST, topLevel()) | random.nextInt(4096);
+    }
+    context.eptPagingWrite = chance(40);
+    context.guestPagingVerification = chance(70);
     context.cr3 = tableAt(GUEST_FIRST, topLevel()) | random.nextInt(4096);
     for (int i = 0; i < 4; i++) {
       context.pdpte[i] = tableAt(GUEST_FIRST, 2) | (chance(90) ? 1 : 0) | random.nextInt(16) << 9;
@@ -116,6 +123,9 @@ final class RandomTables {
     entry |= chance(85) ? 2 : 0;
     entry |= chance(85) ? 4 : 0;
     entry |= random.nextLong() & 0xf78;
+    if (context.hlat && chance(75)) {
+      entry &= ~0x800L;
+    }
     boolean leaf = level == 1 || (level == 2 || level == 3 && context.pages1g) && chance(25);
     if (level > 1) {
       entry &= ~0x80L;
@@ -167,6 +177,9 @@ final class RandomTables {
       entry &= ~2L;
     }
     entry |= random.nextLong() & 0xfff0_0000_0000_0b00L;
+    if (context.guestPagingVerification && chance(60)) {
+      entry |= 1L << 58;
+    }
     boolean leaf = level == 1 || level <= 3 && chance(12);
     if (!leaf) {
       entry |= tableAt(EPT_FIRST, level - 1);

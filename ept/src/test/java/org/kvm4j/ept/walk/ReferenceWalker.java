@@ -2,6 +2,7 @@ package org.kvm4j.ept.walk;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.PagingMode;
@@ -56,8 +57,22 @@ final class ReferenceWalker {
     }
   }
 
+  /**
+   * A translation through EPT.
+   *
+   * @param updatable whether the processor may set flags of a guest paging structure there
+   * @param pagingWrite bit 58 of the leaf
+   */
   private record Nested(
-      long hpa, int shift, boolean r, boolean w, boolean x, boolean xu, int memoryType) {}
+      long hpa,
+      int shift,
+      boolean r,
+      boolean w,
+      boolean x,
+      boolean xu,
+      boolean updatable,
+      boolean pagingWrite,
+      int memoryType) {}
 
   private record Level(int low, int width, int entryBytes) {}
 
@@ -65,13 +80,42 @@ final class ReferenceWalker {
   private final PagingContext c;
   private boolean dry;
   private boolean wouldStore;
+  private String by = "";
 
-  ReferenceWalker(byte[] ram, PagingContext context) {
+  /** Whether all guest paging structures of the walk are in pages with paging-write access. */
+  private boolean verified;
+
+  /** Where the EPT entries are that were read by walks in a row. */
+  private final Set<Long> eptEntries;
+
+  private boolean changesEpt;
+
+  /**
+   * A walker.
+   *
+   * @param eptEntries receives where the EPT entries are that are read
+   */
+  ReferenceWalker(byte[] ram, PagingContext context, Set<Long> eptEntries) {
     this.ram = ram;
     this.c = context;
+    this.eptEntries = eptEntries;
+  }
+
+  /**
+   * Whether a guest paging-structure entry that was updated was an EPT entry, too, so that what EPT
+   * translates may be another address now.
+   */
+  boolean changesEpt() {
+    return changesEpt;
+  }
+
+  /** How HLAT paging took part in the last walk, for statistics. */
+  String by() {
+    return by;
   }
 
   Result walk(long linear, int access) {
+    by = "";
     try {
       return translate(linear, access);
     } catch (Stop stop) {
@@ -113,6 +157,11 @@ final class ReferenceWalker {
     }
   }
 
+  private void storeGuest(long hpa, int bytes, long value) {
+    changesEpt |= eptEntries.contains(hpa & -8L);
+    store(hpa, bytes, value);
+  }
+
   private static boolean bit(long value, int number) {
     return (value >> number & 1) == 1;
   }
@@ -142,6 +191,7 @@ final class ReferenceWalker {
     boolean implicit = (access & Access.IMPLICIT) != 0;
     boolean userMode = (access & Access.USER) != 0 && !implicit;
     boolean update = (access & Access.NO_SIDE_EFFECTS) == 0;
+    verified = true;
 
     if (c.mode == PagingMode.NONE) {
       return last(linear, kind, update, true, true, false, 12, false, 6);
@@ -149,6 +199,8 @@ final class ReferenceWalker {
 
     List<Level> levels = new ArrayList<>();
     long table;
+    boolean hlat = false;
+    int largest = 99;
     switch (c.mode) {
       case BITS32 -> {
         levels.add(new Level(22, 10, 4));
@@ -158,7 +210,7 @@ final class ReferenceWalker {
       case PAE -> {
         long pdpte = c.pdpte[(int) (field(linear, 31, 30) >> 30)];
         if (!bit(pdpte, 0)) {
-          throw fault(kind, userMode, false, false, false);
+          throw fault(kind, userMode, false, false, false, false);
         }
         levels.add(new Level(21, 9, 8));
         levels.add(new Level(12, 9, 8));
@@ -172,25 +224,46 @@ final class ReferenceWalker {
         levels.add(new Level(30, 9, 8));
         levels.add(new Level(21, 9, 8));
         levels.add(new Level(12, 9, 8));
-        table = field(c.cr3, c.physicalBits - 1, 12);
+        hlat = c.hlat && (c.hlatPrefixSize == 0 || bit(linear, 63));
+        by = hlat ? " by hlat" : "";
+        table = field(hlat ? c.hlatp : c.cr3, c.physicalBits - 1, 12);
       }
     }
 
     boolean allWritable = true;
     boolean allUser = true;
     boolean anyNoExecute = false;
-    for (Level level : levels) {
+    for (int depth = 0; depth < levels.size(); depth++) {
+      Level level = levels.get(depth);
       long index = field(linear, level.low + level.width - 1, level.low) >> level.low;
       long entryGpa = table + index * level.entryBytes;
       Nested where = entryAddress(entryGpa, update);
+      verified &= where.pagingWrite;
       long entry = load(where.hpa, level.entryBytes);
 
       if (!bit(entry, 0)) {
-        throw fault(kind, userMode, false, false, false);
+        throw fault(kind, userMode, false, false, false, hlat);
       }
       boolean mapsPage = mapsPage(level, entry);
       if (hasReservedBit(level, entry, mapsPage)) {
-        throw fault(kind, userMode, true, true, false);
+        throw fault(kind, userMode, true, true, false, hlat);
+      }
+      if (hlat && bit(entry, 11)) {
+        if (!bit(entry, 5) && update) {
+          checkUpdate(entryGpa, where);
+          storeGuest(where.hpa, level.entryBytes, entry + 32);
+        }
+        // All over again, by CR3.
+        by = " restarted";
+        hlat = false;
+        largest = level.low;
+        table = field(c.cr3, c.physicalBits - 1, 12);
+        allWritable = true;
+        allUser = true;
+        anyNoExecute = false;
+        verified = true;
+        depth = -1;
+        continue;
       }
       allWritable &= bit(entry, 1);
       allUser &= bit(entry, 2);
@@ -199,7 +272,7 @@ final class ReferenceWalker {
       if (!mapsPage) {
         if (!bit(entry, 5) && update) {
           checkUpdate(entryGpa, where);
-          store(where.hpa, level.entryBytes, entry + 32);
+          storeGuest(where.hpa, level.entryBytes, entry + 32);
         }
         table = level.entryBytes == 4 ? field(entry, 31, 12) : field(entry, 51, 12);
         continue;
@@ -208,7 +281,7 @@ final class ReferenceWalker {
       boolean keyViolation = keyDenies(entry, allUser, kind, userMode);
       if (keyViolation
           || !rightsAllow(kind, userMode, implicit, access, allWritable, allUser, anyNoExecute)) {
-        throw fault(kind, userMode, true, false, keyViolation);
+        throw fault(kind, userMode, true, false, keyViolation, false);
       }
       long updated = entry;
       if (!bit(updated, 5)) {
@@ -219,7 +292,7 @@ final class ReferenceWalker {
       }
       if (updated != entry && update) {
         checkUpdate(entryGpa, where);
-        store(where.hpa, level.entryBytes, updated);
+        storeGuest(where.hpa, level.entryBytes, updated);
       }
       long page;
       if (level.entryBytes == 4 && level.low == 22) {
@@ -240,7 +313,7 @@ final class ReferenceWalker {
           allUser,
           allWritable,
           anyNoExecute,
-          level.low,
+          Math.min(level.low, largest),
           bit(entry, 8) && c.pge,
           type);
     }
@@ -332,7 +405,8 @@ final class ReferenceWalker {
     return accessDisable || kind == Kind.WRITE && writeDisable && (userMode || c.wp);
   }
 
-  private Stop fault(Kind kind, boolean userMode, boolean present, boolean reserved, boolean key) {
+  private Stop fault(
+      Kind kind, boolean userMode, boolean present, boolean reserved, boolean key, boolean hlat) {
     int code = present ? 1 : 0;
     code += kind == Kind.WRITE ? 2 : 0;
     code += userMode ? 4 : 0;
@@ -340,6 +414,7 @@ final class ReferenceWalker {
     boolean pae = c.mode != PagingMode.BITS32;
     code += kind == Kind.FETCH && (c.smep || pae && c.nxe) ? 16 : 0;
     code += key ? 32 : 0;
+    code += hlat ? 128 : 0;
     return new Stop(Result.pageFault(code));
   }
 
@@ -351,14 +426,14 @@ final class ReferenceWalker {
 
   private Nested entryAddress(long gpa, boolean update) {
     if (c.eptp == 0) {
-      return new Nested(gpa, 52, true, true, true, true, 6);
+      return new Nested(gpa, 52, true, true, true, true, true, true, 6);
     }
     boolean asWrite = eptFlags();
     return nested(gpa, true, asWrite, false, false, update, asWrite ? 3 : 1, true, 0x80);
   }
 
   private void checkUpdate(long gpa, Nested where) {
-    if (!where.w) {
+    if (!where.updatable) {
       throw new Stop(Result.violation(gpa, 3 + rightsBits(where) + 0x80, true));
     }
   }
@@ -432,9 +507,11 @@ final class ReferenceWalker {
     boolean w = true;
     boolean x = true;
     boolean xu = true;
+    boolean tablesWritable = true;
     for (int level = length; level >= 1; level--) {
       int low = 12 + 9 * (level - 1);
       long at = table + (field(gpa, low + 8, low) >> low) * 8;
+      eptEntries.add(at);
       long entry = load(at, 8);
       boolean er = bit(entry, 0);
       boolean ew = bit(entry, 1);
@@ -453,6 +530,7 @@ final class ReferenceWalker {
         bad |= type == 2 || type == 3 || type == 7;
         bad |= level == 2 && (any(entry, 20, 12) || !c.eptPages2m);
         bad |= level == 3 && (any(entry, 29, 12) || !c.eptPages1g);
+        bad |= c.eptPagingWrite && bit(entry, 58) && !er;
       } else {
         bad |= any(entry, 6, 3);
         bad |= level >= 4 && bit(entry, 7);
@@ -460,6 +538,7 @@ final class ReferenceWalker {
       if (bad) {
         throw new Stop(Result.misconfiguration(gpa, structure));
       }
+      tablesWritable = w;
       r &= er;
       w &= ew;
       x &= ex;
@@ -467,9 +546,20 @@ final class ReferenceWalker {
       if (mapsPage) {
         int type = (int) (field(entry, 5, 3) >> 3);
         long hpa = field(entry, 51, low) + field(gpa, low - 1, 0);
-        Nested result = new Nested(hpa, low, r, w, x, xu, type);
-        if (read && !r || write && !w || fetch && !x || userFetch && !xu) {
+        boolean pagingWrite = bit(entry, 58);
+        boolean updatable = w || c.eptPagingWrite && pagingWrite && tablesWritable;
+        Nested result = new Nested(hpa, low, r, w, x, xu, updatable, pagingWrite, type);
+        boolean mayWrite = structure ? updatable : w;
+        if (read && !r || write && !mayWrite || fetch && !x || userFetch && !xu) {
           throw new Stop(Result.violation(gpa, kindBits + rightsBits(result) + extra, structure));
+        }
+        if (!structure
+            && c.guestPagingVerification
+            && c.eptPagingWrite
+            && bit(entry, 57)
+            && !verified) {
+          throw new Stop(
+              Result.violation(gpa, kindBits + rightsBits(result) + extra + 0x8000, false));
         }
         if (eptFlags() && update) {
           long flags = entry;

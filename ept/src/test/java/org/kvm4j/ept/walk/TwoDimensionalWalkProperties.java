@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.HashSet;
+import java.util.Set;
 import java.util.TreeMap;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
@@ -47,12 +49,25 @@ class TwoDimensionalWalkProperties {
         assertTrue(seen.getOrDefault(mode + " " + kind, 0) > 4, mode + " " + kind + ": " + seen);
       }
     }
+    for (String mode : new String[] {"LEVEL4", "LEVEL5"}) {
+      for (String kind :
+          new String[] {
+            "PAGE_FAULT hlat", "PAGE_FAULT hlat ept", "OK restarted ept", "OK by hlat ept"
+          }) {
+        assertTrue(seen.getOrDefault(mode + " " + kind, 0) > 4, mode + " " + kind + ": " + seen);
+      }
+    }
+    for (String mode : new String[] {"BITS32", "PAE", "LEVEL4", "LEVEL5"}) {
+      String kind = mode + " EPT_VIOLATION verification ept";
+      assertTrue(seen.getOrDefault(kind, 0) > 4, kind + ": " + seen);
+    }
   }
 
   private static void compare(long seed, TreeMap<String, Integer> seen) {
     RandomTables tables = new RandomTables(seed);
-    TwoDimensionalWalk walk =
-        new TwoDimensionalWalk(tables.memory, (seed & 1) == 0 ? null : new GuestPhysicalCache());
+    GuestPhysicalCache cache = (seed & 1) == 0 ? null : new GuestPhysicalCache();
+    TwoDimensionalWalk walk = new TwoDimensionalWalk(tables.memory, cache);
+    Set<Long> eptEntries = new HashSet<>();
     Translation found = new Translation();
     for (int i = 0; i < WALKS; i++) {
       long linear = tables.linear();
@@ -66,8 +81,15 @@ class TwoDimensionalWalkProperties {
         access |= Access.NO_SIDE_EFFECTS;
       }
       byte[] ram = tables.snapshot();
-      ReferenceWalker reference = new ReferenceWalker(ram, tables.context);
+      ReferenceWalker reference = new ReferenceWalker(ram, tables.context, eptEntries);
       Result expected = reference.walk(linear, access);
+      if (cache != null && reference.changesEpt()) {
+        // Software's turn, which has to invalidate before it counts on the change.
+        tables.memory.write(0, ram);
+        cache.invalidateAll();
+        eptEntries.clear();
+        continue;
+      }
       boolean ok = walk.walk(tables.context, linear, access, found);
 
       String what =
@@ -88,6 +110,9 @@ class TwoDimensionalWalkProperties {
           tables.context.mode
               + " "
               + expected.outcome()
+              + ((expected.errorCode() & 0x80) != 0 ? " hlat" : "")
+              + ((expected.qualification() & 0x8000) != 0 ? " verification" : "")
+              + (ok ? reference.by() : "")
               + (expected.structure() ? " structure" : "")
               + (tables.context.eptp != 0 ? " ept" : "");
       seen.merge(key, 1, Integer::sum);

@@ -95,7 +95,7 @@ class WalkTraceTests {
       walk.walk(tables.context, linear, access | Access.NO_SIDE_EFFECTS, found);
       assertEquals(found.outcome, trace.result().outcome);
       assertTrue(trace.toString().endsWith("  => " + trace.conclusion() + "\n"));
-      assertTrue(trace.steps().size() <= 35);
+      assertTrue(trace.steps().size() <= 60);
       for (Step step : trace.steps()) {
         if (step.dimension() == Dimension.EPT) {
           assertEquals(step.value(), tables.memory.readLong(step.address()));

@@ -82,6 +82,9 @@ public enum VmxFeature {
   /** Nothing here keeps the processor from an instruction boundary, so that it never exits. */
   INSTRUCTION_TIMEOUT(Word.SECONDARY, 31),
 
+  HLAT(Word.TERTIARY, 1),
+  EPT_PAGING_WRITE(Word.TERTIARY, 2),
+  GUEST_PAGING_VERIFICATION(Word.TERTIARY, 3),
   IPI_VIRT(Word.TERTIARY, 4),
   VIRT_SPEC_CTRL(Word.TERTIARY, 7),
 
@@ -152,6 +155,9 @@ public enum VmxFeature {
       vmx-apicv-x2apic vmx-flexpriority
       vmx-apicv-register vmx-flexpriority
       vmx-apicv-vid vmx-flexpriority vmx-intr-exit
+      vmx-hlat vmx-ept
+      vmx-ept-paging-write vmx-ept
+      vmx-guest-paging-verification vmx-ept-paging-write
       vmx-ipi-virt vmx-flexpriority
       vmx-virt-spec-ctrl ibrs_ibpb
       vmx-posted-intr vmx-apicv-vid vmx-exit-ack-intr

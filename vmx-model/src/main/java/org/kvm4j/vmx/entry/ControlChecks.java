@@ -25,6 +25,7 @@ final class ControlChecks {
     all.virtualApic();
     all.ipis();
     all.ept();
+    all.hlat();
     all.exit();
     all.entry();
     all.injection();
@@ -312,6 +313,34 @@ final class ControlChecks {
         .readsSecondary()
         .passes(c -> !c.secondary(control) || c.secondary(Controls.SECONDARY_EXEC_ENABLE_EPT))
         .nearest(c -> c.v[Vmcs.SECONDARY_VM_EXEC_CONTROL] | Controls.SECONDARY_EXEC_ENABLE_EPT);
+  }
+
+  private void needsEpt(String id, String what, long tertiary) {
+    execution(id, "If " + what + " is 1, EPT is enabled.")
+        .readsSecondary()
+        .reads(VmcsField.TERTIARY_VM_EXEC_CONTROL)
+        .passes(c -> !c.tertiary(tertiary) || c.secondary(Controls.SECONDARY_EXEC_ENABLE_EPT));
+  }
+
+  private void hlat() {
+    needsEpt("CONTROL_HLAT_NEEDS_EPT", "enable HLAT", Controls.TERTIARY_EXEC_ENABLE_HLAT);
+    needsEpt(
+        "CONTROL_PAGING_WRITE_NEEDS_EPT",
+        "EPT paging-write control",
+        Controls.TERTIARY_EXEC_EPT_PAGING_WRITE);
+    needsEpt(
+        "CONTROL_GUEST_PAGING_VERIFICATION_NEEDS_EPT",
+        "guest-paging verification",
+        Controls.TERTIARY_EXEC_GUEST_PAGING_VERIFICATION);
+    address(
+            execution(
+                "CONTROL_HLATP",
+                "If HLAT is enabled, bits 2:0 and 11:5 of the HLAT pointer are 0, and its address is"
+                    + " within the physical-address width."),
+            VmcsField.HLATP,
+            0xfe7,
+            c -> c.tertiary(Controls.TERTIARY_EXEC_ENABLE_HLAT))
+        .reads(VmcsField.CPU_BASED_VM_EXEC_CONTROL, VmcsField.TERTIARY_VM_EXEC_CONTROL);
   }
 
   /** Whether an EPTP would let VM entry pass: INVEPT asks the same. */

@@ -5,6 +5,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.event.EventDelivery;
+import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.exit.GuestState;
 import org.kvm4j.vmx.exit.InterruptionInfo;
@@ -131,7 +132,7 @@ public final class VmEntry {
     }
     nonRoot.enter(vmcs, controls != 0);
     if (resident) {
-      resume(vmcs);
+      resume(vmcs, controls != 0);
     } else {
       load(v);
     }
@@ -162,22 +163,35 @@ public final class VmEntry {
     GuestState.loadRegisters(cpu, v, (int) v[Vmcs.VM_ENTRY_CONTROLS], secondary);
     cpu.setRflags(v[Vmcs.GUEST_RFLAGS]);
     loadRest(v);
-    boolean ept = (secondary & Controls.SECONDARY_EXEC_ENABLE_EPT) != 0;
-    boolean vpid = (secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) != 0;
-    if (!vpid) {
+    if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
       // 29.4.3 "Invalidating Cached Translation Information".
       cpu.mmu.tlb.vmTransitionWithoutVpid();
       cpu.mmu.invalidated();
     }
-    cpu.mmu.vpid = vpid ? (int) v[Vmcs.VIRTUAL_PROCESSOR_ID] : 0;
-    cpu.mmu.context.eptp = ept ? v[Vmcs.EPT_POINTER] : 0;
-    cpu.mmu.context.log = nonRoot.log();
-    cpu.mmu.context.modeBasedExecute =
-        (secondary & Controls.SECONDARY_EXEC_MODE_BASED_EPT_EXEC) != 0;
-    if (!ept && context.guestPae()) {
+    loadTranslation(v);
+    if (cpu.mmu.context.eptp == 0 && context.guestPae()) {
       cpu.mmu.loadPdptes(cpu.cr3);
     }
     cpu.updateMode();
+  }
+
+  /** What the controls say of the translation of addresses: ch. 29. */
+  private void loadTranslation(long[] v) {
+    int secondary = NonRootOperation.secondary(v);
+    long tertiary = NonRootOperation.tertiary(v);
+    PagingContext translation = cpu.mmu.context;
+    boolean ept = (secondary & Controls.SECONDARY_EXEC_ENABLE_EPT) != 0;
+    boolean vpid = (secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) != 0;
+    cpu.mmu.vpid = vpid ? (int) v[Vmcs.VIRTUAL_PROCESSOR_ID] : 0;
+    translation.eptp = ept ? v[Vmcs.EPT_POINTER] : 0;
+    translation.log = nonRoot.log();
+    translation.modeBasedExecute = (secondary & Controls.SECONDARY_EXEC_MODE_BASED_EPT_EXEC) != 0;
+    translation.hlat = (tertiary & Controls.TERTIARY_EXEC_ENABLE_HLAT) != 0;
+    translation.hlatp = v[Vmcs.HLATP];
+    translation.hlatPrefixSize = (int) v[Vmcs.HLAT_PREFIX_SIZE];
+    translation.eptPagingWrite = (tertiary & Controls.TERTIARY_EXEC_EPT_PAGING_WRITE) != 0;
+    translation.guestPagingVerification =
+        (tertiary & Controls.TERTIARY_EXEC_GUEST_PAGING_VERIFICATION) != 0;
   }
 
   /** RIP, RSP and the non-register state. */
@@ -199,11 +213,19 @@ public final class VmEntry {
     cpu.left = false;
   }
 
-  /** Loading where all other registers are in the processor, as the last VM exit left them. */
-  private void resume(Vmcs vmcs) {
+  /**
+   * Loading where all other registers are in the processor, as the last VM exit left them.
+   *
+   * @param changed whether any control may have changed since
+   */
+  private void resume(Vmcs vmcs, boolean changed) {
     Cpu cpu = this.cpu;
     long[] v = vmcs.v;
     loadRest(v);
+    if (changed) {
+      loadTranslation(v);
+      cpu.updateMode();
+    }
     if (vmcs.isDirty(Vmcs.GUEST_RFLAGS)) {
       cpu.setRflags(v[Vmcs.GUEST_RFLAGS]);
       cpu.updateMode();

@@ -142,6 +142,12 @@ public sealed interface ExitQualification {
    * @param writableLinear with it: paging translates the linear address to a read/write page
    * @param executeDisableLinear with it: paging translates it to an execute-disable page
    * @param nmiUnblocking NMI unblocking due to IRET
+   * @param shadowStack the access was a shadow-stack access
+   * @param supervisorShadowStackPage under supervisor shadow-stack control: bit 60 of the EPT entry
+   *     that maps the page
+   * @param guestPagingVerification guest-paging verification failed
+   * @param asynchronous the access was asynchronous to instruction execution, and not of the
+   *     delivery of an event
    */
   record EptViolation(
       boolean read,
@@ -156,7 +162,11 @@ public sealed interface ExitQualification {
       boolean userLinear,
       boolean writableLinear,
       boolean executeDisableLinear,
-      boolean nmiUnblocking)
+      boolean nmiUnblocking,
+      boolean shadowStack,
+      boolean supervisorShadowStackPage,
+      boolean guestPagingVerification,
+      boolean asynchronous)
       implements ExitQualification {
     static EptViolation decode(long q) {
       return new EptViolation(
@@ -172,7 +182,11 @@ public sealed interface ExitQualification {
           bit(q, 9),
           bit(q, 10),
           bit(q, 11),
-          bit(q, 12));
+          bit(q, 12),
+          bit(q, 13),
+          bit(q, 14),
+          bit(q, 15),
+          bit(q, 16));
     }
 
     @Override
@@ -189,7 +203,11 @@ public sealed interface ExitQualification {
           | at(userLinear, 9)
           | at(writableLinear, 10)
           | at(executeDisableLinear, 11)
-          | at(nmiUnblocking, 12);
+          | at(nmiUnblocking, 12)
+          | at(shadowStack, 13)
+          | at(supervisorShadowStackPage, 14)
+          | at(guestPagingVerification, 15)
+          | at(asynchronous, 16);
     }
   }
 

@@ -80,9 +80,7 @@ public final class HostState {
 
     cpu.cpl = 0;
     cpu.mmu.vpid = 0;
-    cpu.mmu.context.eptp = 0;
-    cpu.mmu.context.log = null;
-    cpu.mmu.context.modeBasedExecute = false;
+    cpu.mmu.context.leaveNonRoot();
     cpu.updateMode();
 
     // 28.5.4 "Checking and Loading Host Page-Directory-Pointer-Table Entries".

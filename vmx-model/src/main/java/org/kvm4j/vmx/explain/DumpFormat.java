@@ -336,5 +336,9 @@ final class DumpFormat {
             "VmcsLinkPointer={VMCS_LINK_POINTER:16}")) {
       line(Part.CONTROL, ALWAYS, "kvm4j: " + piece);
     }
+    line(
+        Part.CONTROL,
+        with(Control.ENABLE_HLAT),
+        "kvm4j: HlatPointer={HLATP:16} HlatPrefixSize={HLAT_PREFIX_SIZE:4}");
   }
 }

@@ -74,6 +74,9 @@ public final class VmxCapabilities {
   public static final long VPID_ALL_CONTEXTS = 1L << 42;
   public static final long VPID_SINGLE_CONTEXT_KEEP_GLOBALS = 1L << 43;
 
+  /** Bits 53:48: the maximum HLAT prefix size is 1. */
+  public static final long MAXIMUM_HLAT_PREFIX_1 = 1L << 48;
+
   /** IA32_FEATURE_CONTROL: lock, VMXON in SMX operation, VMXON outside of it. */
   public static final long FEATURE_CONTROL_LOCK = 1;
 
@@ -134,6 +137,9 @@ public final class VmxCapabilities {
     long basic = REVISION | (long) Vmcs.REGION_SIZE << 32 | 6L << 50;
     long misc = 5 | 4 << 16;
     long eptVpid = features.contains(VmxFeature.EPT) ? EPT_UC | EPT_WB : 0;
+    if (features.contains(VmxFeature.HLAT)) {
+      eptVpid |= MAXIMUM_HLAT_PREFIX_1;
+    }
     for (VmxFeature feature : features) {
       long mask = 1L << feature.bit;
       switch (feature.word) {

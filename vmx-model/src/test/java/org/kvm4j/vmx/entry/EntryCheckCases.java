@@ -211,6 +211,38 @@ final class EntryCheckCases {
         h -> h.set(VmcsField.PID_POINTER_TABLE, (1L << h.model.physicalAddressBits()) - 8));
   }
 
+  private static void tertiary(MinimalHypervisor h, long controls) {
+    h.primary(Controls.CPU_BASED_ACTIVATE_TERTIARY_CONTROLS);
+    h.set(VmcsField.TERTIARY_VM_EXEC_CONTROL, controls);
+  }
+
+  private static void hlat() {
+    fails(
+        "CONTROL_HLAT_NEEDS_EPT",
+        LONG,
+        EntryCheckCases::withoutEpt,
+        h -> tertiary(h, Controls.TERTIARY_EXEC_ENABLE_HLAT));
+    fails(
+        "CONTROL_PAGING_WRITE_NEEDS_EPT",
+        LONG,
+        EntryCheckCases::withoutEpt,
+        h -> tertiary(h, Controls.TERTIARY_EXEC_EPT_PAGING_WRITE));
+    fails(
+        "CONTROL_GUEST_PAGING_VERIFICATION_NEEDS_EPT",
+        LONG,
+        EntryCheckCases::withoutEpt,
+        h -> tertiary(h, Controls.TERTIARY_EXEC_GUEST_PAGING_VERIFICATION));
+    Consumer<MinimalHypervisor> enabled =
+        h -> {
+          tertiary(h, Controls.TERTIARY_EXEC_ENABLE_HLAT);
+          // PWT and PCD may be anything.
+          h.set(VmcsField.HLATP, MinimalHypervisor.PAGE_TABLES | 0x18);
+        };
+    for (long bit : new long[] {1, 4, 0x20, 0x800}) {
+      address("CONTROL_HLATP", VmcsField.HLATP, enabled, bit);
+    }
+  }
+
   private static void withoutEpt(MinimalHypervisor h) {
     h.clear(VmcsField.SECONDARY_VM_EXEC_CONTROL, Controls.SECONDARY_EXEC_ENABLE_EPT);
   }
@@ -248,6 +280,7 @@ final class EntryCheckCases {
         VmcsField.SPP_TABLE_POINTER,
         h -> h.secondary(Controls.SECONDARY_EXEC_SUB_PAGE_WRITE),
         1);
+    hlat();
     Consumer<MinimalHypervisor> functions = h -> h.secondary(Controls.SECONDARY_EXEC_ENABLE_VMFUNC);
     fails(
         "CONTROL_VM_FUNCTION_RESERVED",

@@ -87,6 +87,8 @@ class EntryRuleTests {
           VmcsField.SPP_TABLE_POINTER,
           VmcsField.TERTIARY_VM_EXEC_CONTROL,
           VmcsField.SECONDARY_VM_EXIT_CONTROLS,
+          VmcsField.HLATP,
+          VmcsField.HLAT_PREFIX_SIZE,
           VmcsField.PID_POINTER_TABLE,
           VmcsField.LAST_PID_POINTER_INDEX,
           VmcsField.TPR_THRESHOLD,

@@ -48,6 +48,9 @@ class ExitExplanationTests {
         "fetch of a page that is ---, translated linear address",
         qualification(ExitReason.EPT_VIOLATION, 0x184));
     assertEquals(
+        "read of a page that is rwx, translated linear address, guest-paging verification failed",
+        qualification(ExitReason.EPT_VIOLATION, 0x81b9));
+    assertEquals(
         "to the TSS of selector 0x28, by a task gate in the IDT",
         qualification(ExitReason.TASK_SWITCH, 0xc0000028L));
     assertEquals(

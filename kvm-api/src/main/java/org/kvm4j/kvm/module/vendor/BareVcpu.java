@@ -57,8 +57,7 @@ public final class BareVcpu implements VendorVcpu {
       processor.vmx.vmxoff();
       cpu.guest = null;
       cpu.mmu.vpid = 0;
-      cpu.mmu.context.eptp = 0;
-      cpu.mmu.context.modeBasedExecute = false;
+      cpu.mmu.context.leaveNonRoot();
     }
   }
 
