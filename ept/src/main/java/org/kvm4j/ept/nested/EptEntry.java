@@ -55,6 +55,12 @@ public final class EptEntry {
    */
   public static final long PAGING_WRITE = 1L << 58;
 
+  /**
+   * In an entry that maps a 4-KByte page, with sub-page write permissions: a write that is not
+   * allowed is looked up in the sub-page permission table.
+   */
+  public static final long SUB_PAGE_WRITE = 1L << 61;
+
   /** Violations of this entry are not turned into virtualization exceptions. */
   public static final long SUPPRESS_VE = 1L << 63;
 
@@ -126,6 +132,9 @@ public final class EptEntry {
       }
       if (context.guestPagingVerification && (entry & VERIFY_GUEST_PAGING) != 0) {
         text.append(", verify guest paging");
+      }
+      if (context.subPageWrite && shift == 12 && (entry & SUB_PAGE_WRITE) != 0) {
+        text.append(", sub-page write permissions");
       }
     }
     if ((entry & ACCESSED) != 0) {

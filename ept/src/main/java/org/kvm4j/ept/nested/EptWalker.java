@@ -40,12 +40,16 @@ public final class EptWalker {
 
   /**
    * Of a walk that failed: {@link Translation#EPT_VIOLATION}, {@link
-   * Translation#EPT_MISCONFIGURATION} or {@link Translation#LOG_FULL}.
+   * Translation#EPT_MISCONFIGURATION}, {@link Translation#SPP_EVENT} or {@link
+   * Translation#LOG_FULL}.
    */
   public int outcome;
 
   /** Of a failed {@link #walkUnverified}: guest-paging verification is the only reason. */
   public boolean failedVerification;
+
+  /** Of a failed walk with {@link Translation#SPP_EVENT}: a miss, not a misconfiguration. */
+  public boolean sppMiss;
 
   /** Tells EPTPs used with EPT paging-write control from others in the cache; no EPTP has it. */
   private static final long WITH_PAGING_WRITE = 1L << 63;
@@ -66,6 +70,9 @@ public final class EptWalker {
 
   /** Bits of a leaf that refuse the access. */
   private long refused;
+
+  /** How many bytes are written; 0 if sub-page write permissions do not apply. */
+  private int written;
 
   private long beyond;
   private long usual;
@@ -92,6 +99,7 @@ public final class EptWalker {
    */
   public void begin(PagingContext context, boolean setFlags) {
     cursor.begin();
+    written = 0;
     long eptp = context.eptp;
     this.context = context;
     this.eptp = eptp;
@@ -140,6 +148,13 @@ public final class EptWalker {
       }
     }
     return hpa;
+  }
+
+  /**
+   * The next walk is for a data write of this many bytes, which sub-page write permissions heed.
+   */
+  public void heedSubPages(int length) {
+    written = length;
   }
 
   /**
@@ -237,8 +252,7 @@ public final class EptWalker {
           // The entries that reference other structures have to allow writes all the same.
           allowed |= all & EptEntry.WRITE;
         }
-        if ((need & ~allowed) != 0) {
-          outcome = Translation.EPT_VIOLATION;
+        if ((need & ~allowed) != 0 && !mayWriteSubPages(gpa)) {
           return FAILED;
         }
         if ((value & refused) != 0) {
@@ -276,6 +290,21 @@ public final class EptWalker {
       table = value & EptEntry.ADDRESS;
       at -= 9;
     }
+  }
+
+  /** Whether a write that the entries of the walk refuse is allowed; else the outcome is set. */
+  private boolean mayWriteSubPages(long gpa) {
+    outcome = Translation.EPT_VIOLATION;
+    if (written == 0 || shift != 12 || (entry & EptEntry.SUB_PAGE_WRITE) == 0) {
+      return false;
+    }
+    SubPages.Outcome found =
+        SubPages.look(cursor, context.sppTable, context.physicalBits, gpa, written);
+    if (found == SubPages.Outcome.MISS || found == SubPages.Outcome.MISCONFIGURED) {
+      outcome = Translation.SPP_EVENT;
+      sppMiss = found == SubPages.Outcome.MISS;
+    }
+    return found == SubPages.Outcome.ALLOWED;
   }
 
   private boolean isBadLeaf(long value, int at) {

@@ -39,7 +39,24 @@ public final class Access {
    */
   public static final int NO_SIDE_EFFECTS = 1 << 12;
 
+  private static final int LENGTH_SHIFT = 16;
+
   private Access() {}
+
+  /**
+   * An access of this many bytes, of which the walk's address is the first: 1 unless it is told
+   * otherwise. Sub-page write permissions ask for it.
+   *
+   * @param length 1 to 4096, what is beyond the page left out
+   */
+  public static int of(int access, int length) {
+    return access | length - 1 << LENGTH_SHIFT;
+  }
+
+  /** How many bytes are accessed. */
+  public static int length(int access) {
+    return (access >>> LENGTH_SHIFT & 0xfff) + 1;
+  }
 
   /** For messages: {@code "user write"}. */
   public static String describe(int access) {

@@ -136,6 +136,15 @@ public final class PagingContext {
    */
   public boolean guestPagingVerification;
 
+  /**
+   * VM-execution control "sub-page write permissions for EPT": SDM 29.3.4 "Sub-Page Write
+   * Permissions".
+   */
+  public boolean subPageWrite;
+
+  /** The sub-page-permission-table pointer. */
+  public long sppTable;
+
   /** Forgets EPT and all that VM-execution controls say of translation, as a VM exit does. */
   public void leaveNonRoot() {
     eptp = 0;
@@ -144,6 +153,7 @@ public final class PagingContext {
     hlat = false;
     eptPagingWrite = false;
     guestPagingVerification = false;
+    subPageWrite = false;
   }
 
   /** Whether HLAT paging translates a linear address, in a mode that has it. */

@@ -1,5 +1,7 @@
 package org.kvm4j.ept.paging;
 
+import org.kvm4j.ept.nested.SubPages;
+
 /**
  * What a walk found: a mutable holder that its owner reuses. Which fields mean something depends on
  * {@link #outcome}.
@@ -25,6 +27,9 @@ public final class Translation {
    * with access type {@link #GUEST_PHYSICAL_ACCESS} for one to a guest paging-structure entry.
    */
   public static final int APIC_ACCESS = 5;
+
+  /** An SPP-related event; {@link #qualification} and {@link #gpa} are set. */
+  public static final int SPP_EVENT = 6;
 
   /**
    * Bits 15:12 of the exit qualification of an APIC-access VM exit: a guest-physical access, and
@@ -84,7 +89,8 @@ public final class Translation {
   public int errorCode;
 
   /**
-   * Of an EPT violation: the exit qualification, bit 12 (NMI unblocking) clear.
+   * Of an EPT violation and an SPP-related event: the exit qualification, bit 12 (NMI unblocking)
+   * clear.
    *
    * <p>Source: SDM 28.2.1 "Basic VM-Exit Information", table "Exit Qualification for EPT
    * Violations".
@@ -129,6 +135,7 @@ public final class Translation {
       case EPT_VIOLATION ->
           "EPT violation at gpa %#x, qualification %#x".formatted(gpa, qualification);
       case LOG_FULL -> "page-modification log full at gpa %#x".formatted(gpa);
+      case SPP_EVENT -> "%s at gpa %#x".formatted(SubPages.words(qualification), gpa);
       case APIC_ACCESS -> "APIC access, qualification %#x".formatted(qualification);
       default -> "EPT misconfiguration at gpa %#x".formatted(gpa);
     };

@@ -8,6 +8,7 @@ import org.kvm4j.ept.nested.EptPointer;
 import org.kvm4j.ept.nested.EptViolation;
 import org.kvm4j.ept.nested.EptWalker;
 import org.kvm4j.ept.nested.GuestPhysicalCache;
+import org.kvm4j.ept.nested.SubPages;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.GuestEntry;
 import org.kvm4j.ept.paging.PageFault;
@@ -60,6 +61,9 @@ public final class TwoDimensionalWalk {
 
   /** Whether guest-paging verification is enabled. */
   private boolean verifies;
+
+  /** Whether sub-page write permissions apply to the walk. */
+  private boolean subPages;
 
   /**
    * The logical AND of {@link EptWalker#rights} of all guest paging-structure entries of the walk.
@@ -411,6 +415,7 @@ public final class TwoDimensionalWalk {
     ept.begin(context, (access & Access.NO_SIDE_EFFECTS) == 0);
     apicPage = context.apicPage;
     verifies = context.guestPagingVerification && context.eptPagingWrite;
+    subPages = context.subPageWrite;
     noted = -1;
     boolean asWrite = (context.eptp & EptPointer.ACCESSED_DIRTY) != 0;
     entryRights = asWrite ? EptEntry.READ | EptEntry.WRITE : EptEntry.READ;
@@ -549,6 +554,9 @@ public final class TwoDimensionalWalk {
             ? EptEntry.EXECUTE_USER
             : EptEntry.EXECUTE;
     if (!nested(gpa, access, execute, out)) {
+      if (out.outcome == Translation.SPP_EVENT) {
+        return false;
+      }
       out.qualification |= EptViolation.LINEAR_VALID | EptViolation.TRANSLATED;
       if (context.eptAdvancedInformation) {
         out.qualification |= linearInformation;
@@ -592,6 +600,7 @@ public final class TwoDimensionalWalk {
       return true;
     }
     begin(context, access);
+    subPages = false;
     return nested(gpa, access, EptEntry.EXECUTE, out);
   }
 
@@ -604,6 +613,9 @@ public final class TwoDimensionalWalk {
     } else if ((access & Access.WRITE) != 0) {
       need = EptEntry.WRITE;
       kind = EptViolation.WRITE;
+      if (subPages) {
+        ept.heedSubPages(Access.length(access));
+      }
     } else {
       need = EptEntry.READ;
       kind = EptViolation.READ;
@@ -612,6 +624,10 @@ public final class TwoDimensionalWalk {
     long hpa = unverified ? ept.walkUnverified(gpa, need) : ept.walk(gpa, need);
     if (hpa == EptWalker.FAILED) {
       out.outcome = ept.outcome;
+      if (out.outcome == Translation.SPP_EVENT) {
+        out.qualification = ept.sppMiss ? SubPages.MISS : 0;
+        return false;
+      }
       out.qualification = kind | ept.qualificationRights();
       if (unverified && ept.failedVerification) {
         out.qualification |= EptViolation.GUEST_PAGING_VERIFICATION;

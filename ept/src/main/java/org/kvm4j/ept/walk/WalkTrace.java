@@ -8,6 +8,7 @@ import org.kvm4j.ept.nested.EptEntry;
 import org.kvm4j.ept.nested.EptMisconfiguration;
 import org.kvm4j.ept.nested.EptPointer;
 import org.kvm4j.ept.nested.EptViolation;
+import org.kvm4j.ept.nested.SubPages;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.GuestEntry;
 import org.kvm4j.ept.paging.PageFault;
@@ -25,16 +26,19 @@ public final class WalkTrace {
     /** The guest's paging. */
     GUEST,
     /** EPT. */
-    EPT
+    EPT,
+    /** The sub-page permission table. */
+    SPP
   }
 
   /**
    * One entry.
    *
    * @param dimension whose entry it is
-   * @param name its name in the SDM: PML4E, PDPTE, PDE, PTE
+   * @param name its name in the SDM: PML4E, PDPTE, PDE, PTE; SSPL4E to SSPL2E and the permission
+   *     vector
    * @param shift log2 of what it covers
-   * @param address where it is: guest-physical for the guest's, host-physical for EPT's
+   * @param address where it is: guest-physical for the guest's, host-physical for the others'
    * @param value what it holds
    * @param meaning its bits in words
    */
@@ -132,6 +136,7 @@ public final class WalkTrace {
   private void guest(long linear, int access) {
     if (context.mode == PagingMode.NONE) {
       ept(linear);
+      subPages(access);
       return;
     }
     boolean wide = context.mode != PagingMode.BITS32;
@@ -203,6 +208,7 @@ public final class WalkTrace {
       if (leaf) {
         if (result.outcome != Translation.PAGE_FAULT) {
           ept(result.gpa);
+          subPages(access);
         }
         if (result.outcome == Translation.EPT_VIOLATION
             && (result.qualification & EptViolation.GUEST_PAGING_VERIFICATION) != 0) {
@@ -327,6 +333,55 @@ public final class WalkTrace {
     }
   }
 
+  /** Traces what sub-page write permissions say of a write that the last leaf refuses. */
+  private void subPages(int access) {
+    Step leaf = steps.isEmpty() ? null : steps.get(steps.size() - 1);
+    if (!context.subPageWrite
+        || (access & Access.WRITE) == 0
+        || leaf == null
+        || leaf.dimension != Dimension.EPT
+        || leaf.shift != 12
+        || (leaf.value & EptEntry.SUB_PAGE_WRITE) == 0
+        || (eptRights & EptEntry.WRITE) != 0) {
+      return;
+    }
+    long gpa = result.gpa;
+    long table = context.sppTable & EptEntry.ADDRESS;
+    for (int shift = SubPages.TOP; shift > 12; shift -= 9) {
+      long where = SubPages.entryAt(table, gpa, shift);
+      long entry = memory.readLong(where);
+      boolean valid = (entry & SubPages.VALID) != 0;
+      boolean bad = valid && SubPages.isReserved(entry, context.physicalBits);
+      step(
+          "SSPL%dE".formatted((shift - 3) / 9),
+          shift,
+          where,
+          entry,
+          !valid
+              ? "not valid: " + SubPages.Outcome.MISS.words()
+              : bad ? SubPages.Outcome.MISCONFIGURED.words() : "valid");
+      if (!valid || bad) {
+        return;
+      }
+      table = entry & EptEntry.ADDRESS;
+    }
+    long where = SubPages.entryAt(table, gpa, 12);
+    long vector = memory.readLong(where);
+    step(
+        "vector",
+        12,
+        where,
+        vector,
+        "sub-page %d: %s"
+            .formatted(
+                gpa >>> 7 & 31, SubPages.allows(vector, gpa, Access.length(access)).words()));
+  }
+
+  private void step(String name, int shift, long where, long entry, String meaning) {
+    steps.add(new Step(Dimension.SPP, name, shift, where, entry, meaning));
+    line("      SPP %-6s at hpa %#x = %#018x (%s)", name, where, entry, meaning);
+  }
+
   // ---- Text
 
   private static String name(int shift) {
@@ -355,7 +410,8 @@ public final class WalkTrace {
         context.eptp == 0 ? ", no EPT" : ", EPTP %#x".formatted(context.eptp),
         flag(context.modeBasedExecute, "mode-based execute")
             + flag(context.eptPagingWrite, "paging-write control")
-            + flag(context.guestPagingVerification, "guest-paging verification"));
+            + flag(context.guestPagingVerification, "guest-paging verification")
+            + (context.subPageWrite ? ", SPPTP %#x".formatted(context.sppTable) : ""));
   }
 
   private String hlat() {

@@ -15,7 +15,8 @@ final class RandomTables {
   private static final int PER_LEVEL = 2;
   private static final int EPT_FIRST = 0;
   private static final int GUEST_FIRST = 5 * PER_LEVEL;
-  private static final int DATA_FIRST = GUEST_FIRST + 5 * PER_LEVEL;
+  private static final int SPP_FIRST = GUEST_FIRST + 5 * PER_LEVEL;
+  private static final int DATA_FIRST = SPP_FIRST + 4 * PER_LEVEL;
 
   private static final int[] WIDTHS = {36, 39, 40, 46, 52};
 
@@ -31,7 +32,13 @@ final class RandomTables {
     memory.mapAt(0, PAGES * 4096L);
     spoilt = random.nextInt(6);
     randomContext();
-    for (int page = 0; page < DATA_FIRST; page++) {
+    for (int page = SPP_FIRST; page < DATA_FIRST; page++) {
+      int level = (page - SPP_FIRST) / PER_LEVEL + 1;
+      for (int i = 0; i < 512; i++) {
+        memory.writeLong(page * 4096L + i * 8L, sppEntry(level));
+      }
+    }
+    for (int page = 0; page < SPP_FIRST; page++) {
       boolean ept = page < GUEST_FIRST;
       int level = (page - (ept ? EPT_FIRST : GUEST_FIRST)) / PER_LEVEL + 1;
       if (!ept && context.mode == PagingMode.BITS32) {
@@ -71,6 +78,8 @@ final class RandomTables {
       context.hlatPrefixSize = random.nextInt(2);
       context.hlatp = tableAt(GUEST_FIRST, topLevel()) | random.nextInt(4096);
     }
+    context.subPageWrite = chance(60);
+    context.sppTable = tableAt(SPP_FIRST, 4);
     context.eptPagingWrite = chance(40);
     context.guestPagingVerification = chance(70);
     context.cr3 = tableAt(GUEST_FIRST, topLevel()) | random.nextInt(4096);
@@ -147,6 +156,14 @@ final class RandomTables {
     return spoil(entry, 64);
   }
 
+  private long sppEntry(int level) {
+    long entry =
+        level == 1
+            ? random.nextLong() & 0x5555_5555_5555_5555L
+            : tableAt(SPP_FIRST, level - 1) | (chance(95) ? 1 : 0);
+    return chance(10) ? entry ^ 1L << random.nextInt(64) : entry;
+  }
+
   private int entry32(int level) {
     int entry = chance(97) ? 1 : 0;
     entry |= chance(85) ? 2 : 0;
@@ -177,6 +194,9 @@ final class RandomTables {
       entry &= ~2L;
     }
     entry |= random.nextLong() & 0xfff0_0000_0000_0b00L;
+    if (context.subPageWrite && level == 1 && chance(15)) {
+      entry = entry & ~2L | 1L << 61;
+    }
     if (context.guestPagingVerification && chance(60)) {
       entry |= 1L << 58;
     }

@@ -42,6 +42,10 @@ final class ReferenceWalker {
       return new Result("EPT_VIOLATION", 0, gpa, 0, 0, false, 0, qualification, structure, 0, 0);
     }
 
+    static Result sppEvent(long gpa, long qualification) {
+      return new Result("SPP_EVENT", 0, gpa, 0, 0, false, 0, qualification, false, 0, 0);
+    }
+
     static Result misconfiguration(long gpa, boolean structure) {
       return new Result("EPT_MISCONFIGURATION", 0, gpa, 0, 0, false, 0, 0, structure, 0, 0);
     }
@@ -82,6 +86,11 @@ final class ReferenceWalker {
   private boolean wouldStore;
   private String by = "";
 
+  /** How many bytes are written. */
+  private int length;
+
+  private boolean bySubPages;
+
   /** Whether all guest paging structures of the walk are in pages with paging-write access. */
   private boolean verified;
 
@@ -109,6 +118,11 @@ final class ReferenceWalker {
     return changesEpt;
   }
 
+  /** Whether sub-page write permissions allowed the write of the last walk. */
+  boolean bySubPages() {
+    return bySubPages;
+  }
+
   /** How HLAT paging took part in the last walk, for statistics. */
   String by() {
     return by;
@@ -116,6 +130,8 @@ final class ReferenceWalker {
 
   Result walk(long linear, int access) {
     by = "";
+    bySubPages = false;
+    length = (access >> 16 & 0xfff) + 1;
     try {
       return translate(linear, access);
     } catch (Stop stop) {
@@ -129,7 +145,7 @@ final class ReferenceWalker {
     wouldStore = false;
     boolean ok = walk(linear, access).outcome.equals("OK");
     dry = false;
-    return ok && !wouldStore;
+    return ok && !wouldStore && !bySubPages;
   }
 
   // ---- Memory
@@ -487,6 +503,33 @@ final class ReferenceWalker {
         n.memoryType);
   }
 
+  /** SDM 29.3.4.2 "Determining an Access's Sub-Page Write Permission". */
+  private boolean subPagesAllow(long gpa) {
+    long table = field(c.sppTable, 51, 12);
+    for (int low = 39; low >= 21; low -= 9) {
+      long entry = load(table + (field(gpa, low + 8, low) >> low) * 8, 8);
+      if (!bit(entry, 0)) {
+        throw new Stop(Result.sppEvent(gpa, 0x800));
+      }
+      if (any(entry, 11, 1) || any(entry, 63, c.physicalBits)) {
+        throw new Stop(Result.sppEvent(gpa, 0));
+      }
+      table = field(entry, 51, 12);
+    }
+    long vector = load(table + (field(gpa, 20, 12) >> 12) * 8, 8);
+    for (int odd = 1; odd < 64; odd += 2) {
+      if (bit(vector, odd)) {
+        throw new Stop(Result.sppEvent(gpa, 0));
+      }
+    }
+    boolean all = true;
+    for (int i = 0; i < length; i++) {
+      long at = field(gpa, 11, 0) + i;
+      all &= at > 4095 || bit(vector, 2 * (int) (at / 128));
+    }
+    return all;
+  }
+
   /** One translation through EPT. */
   private Nested nested(
       long gpa,
@@ -550,6 +593,18 @@ final class ReferenceWalker {
         boolean updatable = w || c.eptPagingWrite && pagingWrite && tablesWritable;
         Nested result = new Nested(hpa, low, r, w, x, xu, updatable, pagingWrite, type);
         boolean mayWrite = structure ? updatable : w;
+        boolean looksUp =
+            write
+                && !mayWrite
+                && !structure
+                && level == 1
+                && c.subPageWrite
+                && c.eptp != 0
+                && bit(entry, 61);
+        if (looksUp) {
+          bySubPages = subPagesAllow(gpa);
+          mayWrite = bySubPages;
+        }
         if (read && !r || write && !mayWrite || fetch && !x || userFetch && !xu) {
           throw new Stop(Result.violation(gpa, kindBits + rightsBits(result) + extra, structure));
         }

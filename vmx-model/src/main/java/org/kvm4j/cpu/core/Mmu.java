@@ -563,7 +563,7 @@ public final class Mmu {
     }
     linear = cpu.masked(linear);
     int first = Math.min(size, 0x1000 - ((int) linear & 0xfff));
-    if (!translate(wrap(linear), dataAccess | Access.WRITE)
+    if (!translate(wrap(linear), Access.of(dataAccess | Access.WRITE, first))
         || (translation.hpa & PAGE) == context.apicPage
         || !memory.isBacked(translation.hpa, first)) {
       return false;
@@ -571,7 +571,7 @@ public final class Mmu {
     if (first == size) {
       return true;
     }
-    return translate(wrap(linear + first), dataAccess | Access.WRITE)
+    return translate(wrap(linear + first), Access.of(dataAccess | Access.WRITE, size - first))
         && memory.isBacked(translation.hpa, size - first);
   }
 
@@ -643,7 +643,7 @@ public final class Mmu {
       if (data == TlbSpace.EMPTY) {
         checkAlignment(linear, size);
       }
-      boolean ram = translate(wrap(linear), dataAccess | Access.WRITE);
+      boolean ram = translate(wrap(linear), Access.of(dataAccess | Access.WRITE, size));
       long hpa = translation.hpa;
       ByteBuffer bank = ram ? memory.bank(hpa) : null;
       if (bank != null) {
@@ -1083,9 +1083,12 @@ public final class Mmu {
 
   private void probe(long pointer, int size, int access) {
     long linear = masked(pointer, access);
-    probeWithin(wrap(linear), access);
-    if ((linear & 0xfff) + size > 0x1000) {
-      probeWithin(wrap((linear | 0xfff) + 1), access);
+    int first = 0x1000 - ((int) linear & 0xfff);
+    if (size <= first) {
+      probeWithin(wrap(linear), Access.of(access, size));
+    } else {
+      probeWithin(wrap(linear), Access.of(access, first));
+      probeWithin(wrap((linear | 0xfff) + 1), Access.of(access, size - first));
     }
   }
 
@@ -1189,8 +1192,8 @@ public final class Mmu {
     if (inPage + size > 0x1000) {
       int first = 0x1000 - inPage;
       long nextPage = wrap((linear | 0xfff) + 1);
-      translate(wrap(linear), access | Access.WRITE);
-      translate(nextPage, access | Access.WRITE);
+      translate(wrap(linear), Access.of(access | Access.WRITE, first));
+      translate(nextPage, Access.of(access | Access.WRITE, size - first));
       writeWithin(wrap(linear), first, value, which, access);
       writeWithin(nextPage, size - first, value >>> first * 8, which, access);
       return;
@@ -1205,7 +1208,7 @@ public final class Mmu {
       Ordered.store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
       return;
     }
-    if (!translate(linear, access | Access.WRITE)) {
+    if (!translate(linear, Access.of(access | Access.WRITE, size))) {
       devices().write(translation.gpa, size, value);
       return;
     }

@@ -76,6 +76,8 @@ public enum VmxFeature {
   XSAVES(Word.SECONDARY, 20),
   /** Mode-based execute control for EPT. */
   MBEC(Word.SECONDARY, 22),
+  /** Sub-page write permissions for EPT. */
+  SPP(Word.SECONDARY, 23),
   TSC_SCALING(Word.SECONDARY, 25),
   ENABLE_USER_WAIT_PAUSE(Word.SECONDARY, 26),
 
@@ -155,6 +157,7 @@ public enum VmxFeature {
       vmx-apicv-x2apic vmx-flexpriority
       vmx-apicv-register vmx-flexpriority
       vmx-apicv-vid vmx-flexpriority vmx-intr-exit
+      vmx-spp vmx-ept
       vmx-hlat vmx-ept
       vmx-ept-paging-write vmx-ept
       vmx-guest-paging-verification vmx-ept-paging-write

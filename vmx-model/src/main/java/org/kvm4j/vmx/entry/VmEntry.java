@@ -192,6 +192,8 @@ public final class VmEntry {
     translation.eptPagingWrite = (tertiary & Controls.TERTIARY_EXEC_EPT_PAGING_WRITE) != 0;
     translation.guestPagingVerification =
         (tertiary & Controls.TERTIARY_EXEC_GUEST_PAGING_VERIFICATION) != 0;
+    translation.subPageWrite = (secondary & Controls.SECONDARY_EXEC_SUB_PAGE_WRITE) != 0;
+    translation.sppTable = v[Vmcs.SPP_TABLE_POINTER];
   }
 
   /** RIP, RSP and the non-register state. */

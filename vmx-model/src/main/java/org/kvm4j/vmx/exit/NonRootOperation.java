@@ -908,7 +908,9 @@ public final class NonRootOperation implements GuestMode {
   @Override
   public void nestedFault(NestedFault fault) {
     Translation t = fault.translation;
-    if (t.outcome == Translation.EPT_VIOLATION || t.outcome == Translation.EPT_MISCONFIGURATION) {
+    if (t.outcome == Translation.EPT_VIOLATION
+        || t.outcome == Translation.EPT_MISCONFIGURATION
+        || t.outcome == Translation.SPP_EVENT) {
       v[Vmcs.GUEST_PHYSICAL_ADDRESS] = t.gpa;
     }
     int rf = 1;
@@ -931,6 +933,9 @@ public final class NonRootOperation implements GuestMode {
       v[Vmcs.GUEST_LINEAR_ADDRESS] = fault.linear;
       v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = cpu.faultLength;
       leave(44, apicAccessQualification(t), rip, rf, 0);
+    } else if (t.outcome == Translation.SPP_EVENT) {
+      v[Vmcs.GUEST_LINEAR_ADDRESS] = fault.linear;
+      leave(66, qualificationOf(t), rip, rf, 0);
     } else if (t.outcome == Translation.LOG_FULL) {
       boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
       leave(62, unblockedNmi ? 1 << 12 : 0, rip, rf, 0);
@@ -955,7 +960,7 @@ public final class NonRootOperation implements GuestMode {
     return (fault.translation.qualification & LINEAR_VALID) != 0 ? fault.linear : 0;
   }
 
-  /** The exit qualification of an EPT violation. */
+  /** The exit qualification of an EPT violation or an SPP-related event. */
   private long qualificationOf(Translation t) {
     boolean unblockedNmi = cpu.iretUnblockedNmi && deliveryType < 0;
     return t.qualification | (unblockedNmi ? 1 << 12 : 0);

@@ -340,5 +340,9 @@ final class DumpFormat {
         Part.CONTROL,
         with(Control.ENABLE_HLAT),
         "kvm4j: HlatPointer={HLATP:16} HlatPrefixSize={HLAT_PREFIX_SIZE:4}");
+    line(
+        Part.CONTROL,
+        with(Control.SUB_PAGE_WRITE_PERMISSIONS),
+        "kvm4j: SppTablePointer={SPP_TABLE_POINTER:16}");
   }
 }

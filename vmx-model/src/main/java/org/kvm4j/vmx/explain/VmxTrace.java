@@ -252,7 +252,9 @@ public final class VmxTrace implements VmxObserver {
     }
     ExitReason basic = ExitReason.of(reason);
     if (categories.contains(Category.EPT)
-        && (basic == ExitReason.EPT_VIOLATION || basic == ExitReason.EPT_MISCONFIG)) {
+        && (basic == ExitReason.EPT_VIOLATION
+            || basic == ExitReason.EPT_MISCONFIG
+            || basic == ExitReason.SPP_EVENT)) {
       walk(vmcs, basic, q).toString().lines().forEach(l -> line("  " + l));
     }
   }
@@ -270,9 +272,12 @@ public final class VmxTrace implements VmxObserver {
         basic == ExitReason.EPT_VIOLATION
             ? EptViolation.describe(q)
             : ExitExplanation.qualification(reason, info, q));
-    if (basic == ExitReason.EPT_VIOLATION || basic == ExitReason.EPT_MISCONFIG) {
+    if (basic == ExitReason.EPT_VIOLATION
+        || basic == ExitReason.EPT_MISCONFIG
+        || basic == ExitReason.SPP_EVENT) {
       append(text, "gpa 0x%x".formatted(vmcs.read(Vmcs.GUEST_PHYSICAL_ADDRESS)));
-      if (basic == ExitReason.EPT_VIOLATION && (q & EptViolation.LINEAR_VALID) != 0) {
+      if (basic == ExitReason.SPP_EVENT
+          || basic == ExitReason.EPT_VIOLATION && (q & EptViolation.LINEAR_VALID) != 0) {
         append(text, "linear 0x%x".formatted(vmcs.read(Vmcs.GUEST_LINEAR_ADDRESS)));
       }
     }
@@ -300,9 +305,11 @@ public final class VmxTrace implements VmxObserver {
   private WalkTrace walk(Vmcs vmcs, ExitReason reason, long q) {
     int access =
         (cpu.cpl == 3 ? Access.USER : 0)
-            | ((q & EptViolation.WRITE) != 0 ? Access.WRITE : 0)
+            | (reason == ExitReason.SPP_EVENT || (q & EptViolation.WRITE) != 0 ? Access.WRITE : 0)
             | ((q & EptViolation.FETCH) != 0 ? Access.FETCH : 0);
-    boolean linear = reason == ExitReason.EPT_VIOLATION && (q & EptViolation.LINEAR_VALID) != 0;
+    boolean linear =
+        reason == ExitReason.SPP_EVENT
+            || reason == ExitReason.EPT_VIOLATION && (q & EptViolation.LINEAR_VALID) != 0;
     return linear
         ? WalkTrace.of(
             cpu.mmu.memory, cpu.mmu.context, vmcs.read(Vmcs.GUEST_LINEAR_ADDRESS), access)

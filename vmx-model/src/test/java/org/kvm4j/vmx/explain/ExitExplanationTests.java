@@ -50,6 +50,10 @@ class ExitExplanationTests {
     assertEquals(
         "read of a page that is rwx, translated linear address, guest-paging verification failed",
         qualification(ExitReason.EPT_VIOLATION, 0x81b9));
+    assertEquals("SPP miss", qualification(ExitReason.SPP_EVENT, 0x800));
+    assertEquals(
+        "SPP misconfiguration, NMI unblocking due to IRET",
+        qualification(ExitReason.SPP_EVENT, 0x1000));
     assertEquals(
         "to the TSS of selector 0x28, by a task gate in the IDT",
         qualification(ExitReason.TASK_SWITCH, 0xc0000028L));

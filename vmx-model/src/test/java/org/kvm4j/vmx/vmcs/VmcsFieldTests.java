@@ -190,7 +190,9 @@ class VmcsFieldTests {
     assertFalse(
         VmcsField.GUEST_IA32_EFER.exists(all.without(Control.ENTRY_LOAD_EFER, Control.SAVE_EFER)));
     assertTrue(VmcsField.GUEST_RIP.exists(all));
-    assertFalse(VmcsField.SPP_TABLE_POINTER.exists(all));
+    assertTrue(VmcsField.SPP_TABLE_POINTER.exists(all));
+    assertFalse(
+        VmcsField.SPP_TABLE_POINTER.exists(all.without(Control.SUB_PAGE_WRITE_PERMISSIONS)));
     assertFalse(VmcsField.SHARED_EPT_POINTER.exists(all.with(Control.values())));
   }
 

@@ -62,12 +62,12 @@ class VmxCapabilitiesTests {
           Control.EPTP_SWITCHING,
           Control.EPT_VIOLATION_VE,
           Control.IPI_VIRTUALIZATION,
+          Control.SUB_PAGE_WRITE_PERMISSIONS,
           Control.SAVE_EFER
         }) {
       assertTrue(all.allows(control), control.name());
     }
-    for (Control control :
-        new Control[] {Control.SUB_PAGE_WRITE_PERMISSIONS, Control.ENTRY_TO_SMM}) {
+    for (Control control : new Control[] {Control.ENABLE_PCONFIG, Control.ENTRY_TO_SMM}) {
       assertFalse(all.allows(control), control.name());
     }
   }
