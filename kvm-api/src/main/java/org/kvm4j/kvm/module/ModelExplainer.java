@@ -1,15 +1,32 @@
 package org.kvm4j.kvm.module;
 
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 import org.kvm4j.kvm.syscall.Explainer;
-import org.kvm4j.vmx.explain.DumpReport;
+import org.kvm4j.vmx.explain.DumpReports;
 import org.kvm4j.vmx.explain.ExitExplanation;
 
 /** Explains by the emulated processor's own rules. */
 final class ModelExplainer implements Explainer {
   @Override
-  public String dump(String text, String cpu) {
-    return DumpReport.of(text, cpu);
+  public LogReader dumps(String cpu, Consumer<String> out) {
+    DumpReports reports = new DumpReports(cpu, out);
+    return new LogReader() {
+      @Override
+      public void line(String line) {
+        reports.line(line);
+      }
+
+      @Override
+      public void pause() {
+        reports.pause();
+      }
+
+      @Override
+      public void end() {
+        reports.end();
+      }
+    };
   }
 
   @Override

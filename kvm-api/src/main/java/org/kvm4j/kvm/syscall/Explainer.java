@@ -2,22 +2,46 @@ package org.kvm4j.kvm.syscall;
 
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.function.Consumer;
 
 /** Tells in words what fields of a VMCS say. What it returns are lines, for people. */
 public interface Explainer {
 
+  /** Reads a log, line by line. What it finds it has told as soon as it is complete. */
+  interface LogReader {
+    /**
+     * Reads the next line, without its end.
+     *
+     * @throws IllegalArgumentException if a dump is complete with it whose CPU model there is not;
+     *     the message is one line
+     */
+    void line(String line);
+
+    /**
+     * Nothing more has come for a while: what was read last counts as complete.
+     *
+     * @throws IllegalArgumentException as {@link #line}
+     */
+    void pause();
+
+    /**
+     * The log has ended.
+     *
+     * @throws IllegalArgumentException as {@link #line}, and if there was no dump in the log
+     */
+    void end();
+  }
+
   /**
-   * Explains every VMCS dump in a text, as Linux's KVM module prints them to the kernel's log:
-   * which checks of VM entry it fails, with values and the nearest that would pass, and its last VM
-   * exit.
+   * Explains VMCS dumps as Linux's KVM module prints them to the kernel's log: which checks of VM
+   * entry each fails, with values and the nearest that would pass, and its last VM exit. Dumps of
+   * which the same is to be told are told of once, and then counted.
    *
-   * @param text a log, with or without times before its lines
-   * @param cpu the CPU model that it is of, as for {@link KernelOptions#CPU}; empty to go by what
-   *     the dump says
-   * @throws IllegalArgumentException if there is no dump in it or no such CPU model; the message is
-   *     one line
+   * @param cpu the CPU model that they are of, as for {@link KernelOptions#CPU}; empty to go by
+   *     what each dump says
+   * @param out takes what there is to tell: lines with their ends
    */
-  String dump(String text, String cpu);
+  LogReader dumps(String cpu, Consumer<String> out);
 
   /** Explains VM-exit information. */
   String exit(ExitFields fields);

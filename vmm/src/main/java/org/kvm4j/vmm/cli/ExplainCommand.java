@@ -1,10 +1,7 @@
 package org.kvm4j.vmm.cli;
 
-import java.io.BufferedInputStream;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.PrintWriter;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
@@ -51,8 +48,8 @@ import picocli.CommandLine.Spec;
     })
 final class ExplainCommand implements Callable<Integer> {
 
-  /** No log has more of them in it that anybody would read. */
-  private static final int MOST_BYTES = 64 << 20;
+  /** A log of which no more comes for so long has its last dump explained. */
+  private static final int PAUSE_MILLIS = 1000;
 
   private static final String STDIN = "-";
 
@@ -67,7 +64,9 @@ final class ExplainCommand implements Callable<Integer> {
   @Parameters(
       paramLabel = "FILE",
       arity = "0..1",
-      description = "A log with VMCS dumps; - for standard input.")
+      description =
+          "A log with VMCS dumps; - for standard input. Each is explained as soon as it is read, so"
+              + " that 'dmesg --follow' can be looked at.")
   private @Nullable String file;
 
   @Option(
@@ -156,10 +155,10 @@ final class ExplainCommand implements Callable<Integer> {
     checkCpu(provider);
     if (file == null) {
       out.print(explainer.exit(exitFields()));
+      out.flush();
     } else {
-      out.print(dump(explainer, file));
+      dumps(explainer, file, out);
     }
-    out.flush();
     return ExitCodes.OK;
   }
 
@@ -198,11 +197,28 @@ final class ExplainCommand implements Callable<Integer> {
     return number == null ? OptionalInt.empty() : OptionalInt.of(number.value32(option));
   }
 
-  private String dump(Explainer explainer, String path) {
+  private void dumps(Explainer explainer, String path, PrintWriter out) {
     String what = path.equals(STDIN) ? "standard input" : path;
-    try {
-      return explainer.dump(
-          new String(read(path), StandardCharsets.ISO_8859_1), cpu == null ? "" : cpu);
+    Explainer.LogReader reader =
+        explainer.dumps(
+            cpu == null ? "" : cpu,
+            text -> {
+              out.print(text);
+              out.flush();
+            });
+    try (LogLines lines = open(path)) {
+      // What nobody reads any more need not be looked for.
+      while (main.environment().output().failure() == null) {
+        LogLines.Next next = lines.next(PAUSE_MILLIS);
+        if (next == LogLines.Next.LINE) {
+          reader.line(lines.line());
+        } else if (next == LogLines.Next.PAUSE) {
+          reader.pause();
+        } else {
+          reader.end();
+          return;
+        }
+      }
     } catch (IllegalArgumentException e) {
       throw new CommandException(ExitCodes.GUEST_FILE, what + ": " + e.getMessage());
     } catch (NoSuchFileException e) {
@@ -212,9 +228,9 @@ final class ExplainCommand implements Callable<Integer> {
     }
   }
 
-  private byte[] read(String path) throws IOException {
+  private LogLines open(String path) throws IOException {
     if (path.equals(STDIN)) {
-      return limited(main.environment().input());
+      return new LogLines(main.environment().input(), false);
     }
     Path of;
     try {
@@ -225,18 +241,7 @@ final class ExplainCommand implements Callable<Integer> {
     if (Files.isDirectory(of)) {
       throw new IOException("it is a directory");
     }
-    try (InputStream in = Files.newInputStream(of)) {
-      return limited(in);
-    }
-  }
-
-  private static byte[] limited(InputStream in) throws IOException {
-    // Buffered: a FileInputStream's own readNBytes asks for the position, which a pipe has not.
-    byte[] bytes = new BufferedInputStream(in).readNBytes(MOST_BYTES + 1);
-    if (bytes.length > MOST_BYTES) {
-      throw new IOException("it is longer than " + (MOST_BYTES >> 20) + " MB");
-    }
-    return bytes;
+    return new LogLines(Files.newInputStream(of), true);
   }
 
   private static CommandException usage(String message) {

@@ -2,6 +2,7 @@ package org.kvm4j.vmm.cli;
 
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
+import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -23,11 +24,15 @@ final class Cli {
   private final Map<String, String> variables = new LinkedHashMap<>();
   private OutputStream output = guest;
   private boolean errorsWithOutput;
-  private String input = "";
+  private InputStream input = InputStream.nullInputStream();
   private List<KernelProvider> providers = Kernels.providers();
 
   Cli withInput(String text) {
-    input = text;
+    return withInput(new ByteArrayInputStream(text.getBytes(StandardCharsets.ISO_8859_1)));
+  }
+
+  Cli withInput(InputStream stream) {
+    input = stream;
     return this;
   }
 
@@ -56,7 +61,7 @@ final class Cli {
   int run(String... arguments) {
     Environment environment =
         new Environment(
-            new ByteArrayInputStream(input.getBytes(StandardCharsets.ISO_8859_1)),
+            input,
             new StandardOutput(output, false),
             false,
             false,

@@ -4,10 +4,15 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PipedInputStream;
+import java.io.PipedOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.FutureTask;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -222,5 +227,107 @@ class ExplainCommandTests {
     Cli another = new Cli();
     assertEquals(0, another.run("explain", file.toString()), another.err());
     assertContains(another.out(), "The dump has no exit reason.");
+  }
+
+  private static String dump(String rflags, String rip) {
+    return """
+        *** Guest State ***
+        RFLAGS=0x%s         DR7 = 0x0000000000000400
+        RSP = 0x0000000000118000  RIP = 0x%s
+        """
+        .formatted(rflags, rip);
+  }
+
+  private String explained(String log) {
+    cli.withInput(log);
+    assertEquals(0, cli.run("explain", "-"), cli.err());
+    return cli.out();
+  }
+
+  private static int count(String text, String part) {
+    return text.split(Pattern.quote(part), -1).length - 1;
+  }
+
+  @Test
+  void dumps_of_which_the_same_is_to_be_told_are_counted() {
+    String bad = dump("00000000", "0000000000001000");
+    String other = dump("00008002", "0000000000001000");
+    String text = explained(bad + bad + bad + other + bad + dump("00000000", "0000000000002000"));
+    assertEquals(2, count(text, "VMCS dump at line 1, ") + count(text, "VMCS dump at line 10, "));
+    assertEquals(
+        1,
+        count(
+            text,
+            "2 VMCS dumps at lines 4 to 7: the same is to be told as of that at line 1; all fields are"
+                + " the same.\n"));
+    assertEquals(
+        1,
+        count(
+            text,
+            "2 VMCS dumps at lines 13 to 16: the same is to be told as of that at line 1, though there"
+                + " differ GUEST_RIP.\n"));
+    assertEquals(2, count(text, "  GUEST_RFLAGS_RESERVED  <- this is what a processor reports"));
+    assertTrue(
+        text.indexOf("lines 4 to 7") < text.indexOf("VMCS dump at line 10, "), "in their order");
+  }
+
+  @Test
+  void damage_is_told_with_its_lines_but_does_not_keep_dumps_apart() {
+    String cut = "*** Guest State ***\nCS:   sel=0x0008, attr=0x0a09b, lim\n";
+    String text = explained(cut + cut);
+    assertContains(
+        text,
+        "not understood: line 2: cut short, without GUEST_CS_LIMIT, GUEST_CS_BASE\n",
+        "VMCS dump at line 3: the same is to be told as of that at line 1");
+    assertFalse(text.contains("line 4"), text);
+  }
+
+  /** As {@code dmesg --follow} is: what comes is explained before there is more. */
+  @Test
+  void a_dump_is_explained_before_the_log_ends() throws Exception {
+    PipedOutputStream log = new PipedOutputStream();
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    Cli live = new Cli().withInput(new PipedInputStream(log, 1 << 16)).withOutput(out);
+    FutureTask<Integer> run = new FutureTask<>(() -> live.run("explain", "-"));
+    new Thread(run, "explain").start();
+    log.write(dump("00000000", "0000000000001000").getBytes(StandardCharsets.US_ASCII));
+    log.write("KVM: entry failed, hardware error 0x80000021\n".getBytes(StandardCharsets.US_ASCII));
+    log.flush();
+    await(out, "a check of the guest state failed", "The dump has no exit reason.\n");
+    log.write(dump("00000002", "0000000000001000").getBytes(StandardCharsets.US_ASCII));
+    log.flush();
+    await(out, "VMCS dump at line 5, ", "No check of VM entry fails");
+    log.write("KVM: entry failed, hardware error 0x7\n".getBytes(StandardCharsets.US_ASCII));
+    log.flush();
+    await(
+        out, "Line 8 tells of the dump before it, which is explained above: hardware error 0x7.\n");
+    log.close();
+    assertEquals(0, run.get(), live.err());
+  }
+
+  private static void await(ByteArrayOutputStream out, String... parts) throws Exception {
+    for (String part : parts) {
+      while (!out.toString(StandardCharsets.US_ASCII).contains(part)) {
+        Thread.sleep(20); // the class' timeout ends it
+      }
+    }
+  }
+
+  @Test
+  void a_dump_is_explained_though_a_later_one_is_of_no_CPU_there_is() {
+    cli.withInput(
+        dump("00000000", "0000000000001000")
+            + "kvm4j: CPU nonesuch\n"
+            + dump("00000000", "0000000000001000"));
+    assertEquals(4, cli.run("explain", "-"));
+    assertContains(cli.out(), "GUEST_RFLAGS_RESERVED");
+    assertContains(cli.err(), "kvm4j: standard input: ", "nonesuch");
+  }
+
+  @Test
+  void a_line_that_no_log_has_ends_it() {
+    cli.withInput("a\n\r\nb\rc\r\r\n" + "0".repeat(LogLines.LONGEST + 1));
+    assertEquals(4, cli.run("explain", "-"));
+    assertEquals("kvm4j: standard input cannot be read: line 5 is longer than 1 MB\n", cli.err());
   }
 }

@@ -42,22 +42,49 @@ final class DumpFormat {
     private static final Pattern FIELD = Pattern.compile("\\{([A-Z0-9_]+):(\\d+)}");
     private static final Pattern SPACE = Pattern.compile(" *= *| +");
 
+    /** The name that a line of several fields begins with, as of a segment. */
+    private static final Pattern NAME = Pattern.compile("^\\w+:(?= )");
+
     final String template;
     final List<VmcsField> fields = new ArrayList<>();
+
+    /** How many digits kernels print of each, at least. */
+    final List<Integer> widths = new ArrayList<>();
+
     private final Pattern pattern;
 
+    /**
+     * The pattern finds the piece as far as it goes: what is missing of a line that was cut short
+     * are groups without a match.
+     */
     Piece(String template) {
       this.template = template;
+      String text = template.strip();
       StringBuilder regex = new StringBuilder("(?<![^\\s\\]])");
-      Matcher m = FIELD.matcher(template.strip());
+      Matcher m = FIELD.matcher(text);
       int end = 0;
+      int open = 0;
+      Matcher name = NAME.matcher(text);
+      if (m.results().count() > 1 && name.find() && !text.startsWith(OWN)) {
+        literal(regex, name.group());
+        regex.append("(?=\\s|$)(?:");
+        end = name.end();
+        open++;
+      }
+      m.reset();
       while (m.find()) {
-        literal(regex, template.strip().substring(end, m.start()));
+        if (!fields.isEmpty()) {
+          regex.append("(?:");
+          open++;
+        }
+        literal(regex, text.substring(end, m.start()));
         // Whatever stands there: what is no number is told. Possessive, see below.
         regex.append("([^\\s,:]*+)");
         fields.add(VmcsField.valueOf(m.group(1)));
+        widths.add(Integer.parseInt(m.group(2)));
         end = m.end();
       }
+      regex.append(")?+".repeat(open));
       // What KVM would have the guest see, and is in no field.
       regex.append("(?!\\s*\\((?:autoload|effective)\\))");
       this.pattern = Pattern.compile(regex.toString());
@@ -96,7 +123,8 @@ final class DumpFormat {
     }
 
     /**
-     * Finds the piece in a line; the groups of the match are what it has for the fields' values.
+     * Finds the piece in a line; the groups of the match are what it has for the fields' values,
+     * null from where it is cut short.
      */
     Matcher find(String line) {
       return pattern.matcher(line);
@@ -105,6 +133,9 @@ final class DumpFormat {
 
   /** A line. */
   record Line(Part part, Condition condition, List<Piece> pieces) {}
+
+  /** How lines of kvm4j's own begin. */
+  private static final String OWN = "kvm4j: ";
 
   private static final Condition ALWAYS = v -> true;
 
@@ -334,7 +365,7 @@ final class DumpFormat {
             "ExitMsrLoad: count={VM_EXIT_MSR_LOAD_COUNT:8} addr={VM_EXIT_MSR_LOAD_ADDR:16}",
             "ExitMsrStore: count={VM_EXIT_MSR_STORE_COUNT:8} addr={VM_EXIT_MSR_STORE_ADDR:16}",
             "VmcsLinkPointer={VMCS_LINK_POINTER:16}")) {
-      line(Part.CONTROL, ALWAYS, "kvm4j: " + piece);
+      line(Part.CONTROL, ALWAYS, OWN + piece);
     }
     line(
         Part.CONTROL,

@@ -3,6 +3,7 @@ package org.kvm4j.vmx.explain;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.profile.CpuModel;
@@ -20,7 +21,7 @@ import org.kvm4j.vmx.vmcs.VmcsField;
 import org.kvm4j.vmx.vmcs.VmxCapabilities;
 
 /** What a VMCS dump tells, for people: the checks of VM entry that it fails, and its last exit. */
-public final class DumpReport {
+final class DumpReport {
   /** The widest of the models, for a dump whose processor nobody names. */
   private static final String WIDEST = "sapphire-rapids,+lam,phys-bits=52";
 
@@ -29,44 +30,30 @@ public final class DumpReport {
 
   private final StringBuilder text = new StringBuilder();
   private final VmcsDump dump;
+  private final String cpu;
   private final EntryExplanation checks;
   private final List<Finding> failures;
   private final List<Finding> open;
 
-  private DumpReport(VmcsDump dump, CpuModel model, VmxCapabilities capabilities) {
+  /** Where in the text belongs what was not understood. */
+  private int problemsAt;
+
+  private DumpReport(VmcsDump dump, String cpu, CpuModel model, VmxCapabilities capabilities) {
     this.dump = dump;
+    this.cpu = cpu;
     this.checks = EntryExplanation.of(dump.v, dump::isKnown, model, capabilities);
     this.failures = checks.of(Verdict.FAILS);
     this.open = checks.of(Verdict.NOT_CHECKABLE);
   }
 
   /**
-   * Explains every dump in a text.
+   * Explains a dump.
    *
-   * @param cpu the CPU model that it is of; empty to go by what the dump says, and where it does
-   *     not by a processor that has every control there is
-   * @throws IllegalArgumentException if there is no dump in it, or no such CPU model; the message
-   *     is a line
+   * @param cpu the CPU model that it is of; empty for a processor that has every control there is
+   * @throws IllegalArgumentException if there is no such model, or it has no VMX; the message is a
+   *     line
    */
-  public static String of(String text, String cpu) {
-    List<VmcsDump> dumps = VmcsDump.parse(text);
-    if (dumps.isEmpty()) {
-      throw new IllegalArgumentException(
-          "there is no VMCS dump in it: no line \"*** Guest State ***\", as the kernel's dump_vmcs"
-              + " begins with");
-    }
-    if (dumps.stream().allMatch(VmcsDump::isEmpty)) {
-      throw new IllegalArgumentException(
-          "there is nothing of a VMCS dump in it but headings: no line with a field");
-    }
-    StringBuilder all = new StringBuilder();
-    for (VmcsDump dump : dumps) {
-      all.append(all.isEmpty() ? "" : "\n").append(of(dump, cpu.isEmpty() ? dump.cpu() : cpu));
-    }
-    return all.toString();
-  }
-
-  private static String of(VmcsDump dump, String cpu) {
+  static DumpReport of(VmcsDump dump, String cpu) {
     CpuModel model = CpuProfiles.named(cpu.isEmpty() ? WIDEST : cpu);
     if (!model.has(Feature.VMX)) {
       throw new IllegalArgumentException("the CPU " + cpu + " has no VMX");
@@ -75,18 +62,36 @@ public final class DumpReport {
     if (cpu.isEmpty()) {
       capabilities = capabilities.with(Control.values()).withCr4Fixed1(CR4_DEFINED);
     }
-    DumpReport report = new DumpReport(dump, model, capabilities);
-    report.line(
-        "VMCS dump at line %d, %s",
-        dump.line(),
-        cpu.isEmpty()
-            ? "of a processor that is not named: every control counts as one that it has"
-            : "of a processor of model " + cpu);
-    report.line("");
+    DumpReport report = new DumpReport(dump, cpu, model, capabilities);
     report.entry();
     report.rest();
     report.exit();
-    return report.text.toString();
+    return report;
+  }
+
+  /** The report, lines with their ends. */
+  String text() {
+    return "VMCS dump at line %d, %s\n\n".formatted(dump.line(), processor())
+        + text.substring(0, problemsAt)
+        + problems(VmcsDump.Problem::toString)
+        + text.substring(problemsAt);
+  }
+
+  /** What two dumps have in common of which the same is to be told: all but lines' numbers. */
+  String key() {
+    return processor() + text + problems(VmcsDump.Problem::words);
+  }
+
+  private String processor() {
+    return cpu.isEmpty()
+        ? "of a processor that is not named: every control counts as one that it has"
+        : "of a processor of model " + cpu;
+  }
+
+  private String problems(Function<VmcsDump.Problem, String> words) {
+    return dump.problems().stream()
+        .map(problem -> "not understood: " + words.apply(problem) + "\n")
+        .collect(Collectors.joining());
   }
 
   private void line(String format, @Nullable Object... arguments) {
@@ -233,9 +238,7 @@ public final class DumpReport {
         line("  %s: %s", finding.check().id(), String.join(", ", finding.lacks()));
       }
     }
-    for (String problem : dump.problems()) {
-      line("not understood: %s", problem);
-    }
+    problemsAt = text.length();
     line("");
   }
 

@@ -115,6 +115,9 @@ public final class EntryExplanation {
 
   /** A check tried with everything that it may meet. */
   private static final class Trial {
+    /** Of no more unknown fields all combinations are tried. */
+    private static final int MOST_MIXED = 8;
+
     private final EntryCheck check;
     private final EntryContext c;
     final List<String> outside = new ArrayList<>();
@@ -135,6 +138,7 @@ public final class EntryExplanation {
     void fields(List<VmcsField> unknown) {
       each(unknown, 0, true);
       each(unknown, -1, true);
+      mixed(unknown);
       for (VmcsField field : unknown) {
         each(unknown, -1, false);
         tryValue(field, 0);
@@ -164,6 +168,20 @@ public final class EntryExplanation {
         }
       }
       each(unknown, 0, false);
+    }
+
+    /** Each of the unknown fields all ones or all zeros, in every combination of a few. */
+    private void mixed(List<VmcsField> unknown) {
+      int few = Math.min(unknown.size(), MOST_MIXED);
+      for (int ones = 1; ones < 1 << few && !(passed && failed); ones++) {
+        each(unknown, 0, false);
+        for (int k = 0; k < few; k++) {
+          if ((ones >> k & 1) != 0) {
+            c.v[unknown.get(k).ordinal()] = unknown.get(k).width.mask;
+          }
+        }
+        run();
+      }
     }
 
     private void tryValue(VmcsField field, long value) {

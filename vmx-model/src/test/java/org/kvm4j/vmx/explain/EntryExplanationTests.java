@@ -5,8 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.BitSet;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import org.junit.jupiter.api.Test;
@@ -67,6 +69,24 @@ class EntryExplanationTests {
     Finding bitmap = finding(ofDump(h), "CONTROL_MSR_BITMAP");
     assertEquals(Verdict.NOT_CHECKABLE, bitmap.verdict());
     assertEquals(List.of("MSR_BITMAP"), bitmap.lacks());
+  }
+
+  /** PAE paging without EPT: CR0 and CR4 with bits set, two controls with bits clear. */
+  @Test
+  void a_check_that_applies_for_some_unknown_fields_alone_is_not_taken_to_pass() {
+    MinimalHypervisor h = new MinimalHypervisor().guest(MinimalHypervisor.Mode.LONG);
+    Set<VmcsField> unknown =
+        EnumSet.of(
+            VmcsField.GUEST_CR0,
+            VmcsField.GUEST_CR4,
+            VmcsField.VM_ENTRY_CONTROLS,
+            VmcsField.SECONDARY_VM_EXEC_CONTROL);
+    Finding finding =
+        finding(
+            EntryExplanation.of(h.vmcs().v, f -> !unknown.contains(f), h.model, h.capabilities),
+            "GUEST_PDPTES_MEMORY");
+    assertEquals(Verdict.NOT_CHECKABLE, finding.verdict());
+    assertTrue(finding.lacks().contains("memory"), finding.lacks().toString());
   }
 
   @Test
