@@ -128,6 +128,11 @@ public final class Vcpu extends Handle {
     return id;
   }
 
+  /** Which VMX operation it is in, in words, where it is a processor: {@link Kernel#operation}. */
+  public String operation() {
+    return kernel.operation(fd());
+  }
+
   /** The run page, to look at and answer exits without allocating. */
   public RunPage runPage() {
     return page;

@@ -14,10 +14,10 @@ final class CpuDump {
   private CpuDump() {}
 
   static String describe(Vcpu vcpu) {
-    return describe(vcpu.id(), vcpu.getRegs(), vcpu.getSregs());
+    return describe(vcpu.id(), vcpu.operation(), vcpu.getRegs(), vcpu.getSregs());
   }
 
-  static String describe(int id, Regs r, Sregs s) {
+  private static String describe(int id, String operation, Regs r, Sregs s) {
     String mode;
     if ((s.cr0 & CR0_PE) == 0) {
       mode = "real mode";
@@ -26,7 +26,9 @@ final class CpuDump {
     } else {
       mode = s.cs.db != 0 ? "32-bit protected mode" : "16-bit protected mode";
     }
-    return String.format("  vCPU %d in %s, CPL %d\n", id, mode, s.ss.dpl)
+    return String.format(
+            "  vCPU %d in %s, CPL %d%s\n",
+            id, mode, s.ss.dpl, operation.isEmpty() ? "" : ", " + operation)
         + String.format("  RIP %016x  RFLAGS %08x  RSP %016x\n", r.rip, r.rflags, r.rsp)
         + String.format(
             "  RAX %016x  RBX %016x  RCX %016x  RDX %016x\n", r.rax, r.rbx, r.rcx, r.rdx)

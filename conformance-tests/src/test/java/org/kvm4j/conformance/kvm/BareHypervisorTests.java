@@ -277,6 +277,26 @@ class BareHypervisorTests {
     later.clear();
   }
 
+  /** Accesses to ports come back from both, and the registers are those of one of them. */
+  @Test
+  void which_VMX_operation_a_processor_is_in_is_told() {
+    start(
+        "virtual",
+        0,
+        Controls.CPU_BASED_HLT_EXITING,
+        0,
+        0xe7,
+        GUEST_PORT,
+        0x0f,
+        0xa2,
+        0xf4); // out GUEST_PORT, eax; cpuid; hlt
+    assertEquals("outside of VMX operation", vcpu.operation());
+    assertEquals(GUEST_PORT, assertInstanceOf(Exit.IoOut.class, vcpu.run()).port());
+    assertEquals("VMX non-root operation, current VMCS at 0xa000", vcpu.operation());
+    assertEquals(REASON_PORT, assertInstanceOf(Exit.IoOut.class, vcpu.run()).port());
+    assertEquals("VMX root operation, current VMCS at 0xa000", vcpu.operation());
+  }
+
   /** Whatever a hypervisor writes to its VMCS, and whatever its guest executes. */
   @Test
   void randomFieldsAndGuestsNeverBreakOut() throws Exception {

@@ -131,6 +131,11 @@ final class BareCpu extends VirtualCpu {
         || PendingEvents.wakes(cpu);
   }
 
+  @Override
+  String operation() {
+    return processor.operation();
+  }
+
   // ---- running ----
 
   @Override

@@ -108,6 +108,12 @@ public final class EmulatedKernel implements Kernel {
   }
 
   @Override
+  public String operation(int fd) {
+    FileObject file = file(fd);
+    return file == null ? "" : file.operation();
+  }
+
+  @Override
   public boolean trace(Set<String> categories, Consumer<String> sink) {
     Set<VmxTrace.Category> chosen = EnumSet.noneOf(VmxTrace.Category.class);
     for (String name : categories) {

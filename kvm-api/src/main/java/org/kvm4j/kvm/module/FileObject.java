@@ -39,6 +39,11 @@ abstract class FileObject {
     return "";
   }
 
+  /** {@link Kernel#operation} of this file. */
+  String operation() {
+    return "";
+  }
+
   /** The poll(2) events that are ready now. */
   int ready() {
     return Kernel.POLLIN | Kernel.POLLOUT;

@@ -109,6 +109,19 @@ public interface Kernel extends AutoCloseable {
   }
 
   /**
+   * Which VMX operation the processor is in that a vCPU is, for people: whose registers they are
+   * that {@code KVM_GET_REGS} gives, those of a hypervisor (VMX root operation) or of its guest
+   * (VMX non-root operation). SDM 24.3 "Introduction to VMX Operation".
+   *
+   * @param fd of a vCPU
+   * @return a few words; empty where the vCPU is not a processor itself, as on any kernel that is
+   *     not on bare metal, or has no VMX
+   */
+  default String operation(int fd) {
+    return "";
+  }
+
+  /**
    * Has what the virtualization hardware of vCPUs made from now on does told, a line for each step.
    *
    * @param categories of {@link KernelProvider#optionValues} for {@link KernelOptions#TRACE}

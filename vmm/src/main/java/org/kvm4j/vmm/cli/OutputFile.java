@@ -9,6 +9,11 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,6 +23,9 @@ import org.jspecify.annotations.Nullable;
  * @param name the file's
  */
 record OutputFile(String option, String name) {
+
+  /** So long a reader may take before the user is told that there is none. */
+  private static final int PATIENCE_MILLIS = 300;
 
   /**
    * Opens it; what it holds is lost.
@@ -64,6 +72,45 @@ record OutputFile(String option, String name) {
       return open();
     } catch (IOException e) {
       throw cannotBeWritten(e);
+    }
+  }
+
+  /**
+   * Opens it, and waits for somebody to read it where it is a pipe with a name, of which the user
+   * is told.
+   *
+   * @param tell takes a line, if nobody reads it yet
+   * @param limit how long to wait; null for as long as it takes
+   * @throws CommandException as {@link #open}, and if nobody has come in time
+   */
+  OutputStream openWaiting(Consumer<String> tell, @Nullable Seconds limit)
+      throws InterruptedException {
+    Path target = path(name);
+    if (target == null || !isSpecial(target)) {
+      return open();
+    }
+    FutureTask<OutputStream> opening = new FutureTask<>(this::open);
+    Thread thread = new Thread(opening, "open-pipe");
+    thread.setDaemon(true); // open(2) takes no interruption
+    thread.start();
+    try {
+      try {
+        return opening.get(PATIENCE_MILLIS, TimeUnit.MILLISECONDS);
+      } catch (TimeoutException e) {
+        tell.accept(option + name + " is a pipe that nobody reads yet: waiting for a reader");
+      }
+      return limit == null
+          ? opening.get()
+          : opening.get(limit.duration().toNanos(), TimeUnit.NANOSECONDS);
+    } catch (TimeoutException e) {
+      throw new CommandException(
+          ExitCodes.TIMEOUT,
+          option + name + " had no reader within the " + limit + " s of --timeout");
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof CommandException refused) {
+        throw refused;
+      }
+      throw new IllegalStateException(e.getCause());
     }
   }
 

@@ -342,7 +342,8 @@ final class RunCommand implements Callable<Integer> {
     try (Kernel opened = Backends.open(provider, options);
         TraceOptions.Running tracing =
             trace.begin(provider, opened, bareMetal, spec.commandLine().getErr());
-        OutputStream output = checked(opened, image).open(main.environment().output())) {
+        OutputStream output =
+            checked(opened, image).open(main.environment().output(), this::warn, timeout)) {
       warnOfLinux(opened, image);
       return run(opened, image, bootOptions, output);
     } catch (IOException e) {

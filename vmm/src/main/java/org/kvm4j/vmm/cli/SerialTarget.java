@@ -1,6 +1,7 @@
 package org.kvm4j.vmm.cli;
 
 import java.io.OutputStream;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
@@ -41,14 +42,17 @@ record SerialTarget(String text) {
    * Opens it.
    *
    * @param standardOutput the process's; closing what is returned leaves it open
+   * @param tell takes a line if this waits for the reader of a pipe
+   * @param limit how long it waits; null for as long as it takes
    * @throws CommandException if it cannot be opened
    */
-  OutputStream open(OutputStream standardOutput) {
+  OutputStream open(OutputStream standardOutput, Consumer<String> tell, @Nullable Seconds limit)
+      throws InterruptedException {
     if (stdio()) {
       return standardOutput;
     }
     OutputFile file = file();
-    return file == null ? OutputStream.nullOutputStream() : file.open();
+    return file == null ? OutputStream.nullOutputStream() : file.openWaiting(tell, limit);
   }
 
   /** The file, or null if it is none. */

@@ -54,6 +54,17 @@ final class TraceOptions {
       description = "Where the trace goes (default: standard error).")
   private @Nullable String file;
 
+  @Option(
+      names = "--trace-limit",
+      paramLabel = "SIZE",
+      defaultValue = "1G",
+      converter = OutputLimit.Converter.class,
+      description =
+          "How long the trace may become, with K, M or G, or none; its last line tells that it was"
+              + " cut (default: ${DEFAULT-VALUE}).")
+  @SuppressWarnings("NullAway.Init") // has a default
+  private OutputLimit limit;
+
   /** What {@code --trace} knows: for help and completion. */
   static final class Names implements Iterable<String> {
     @Override
@@ -113,11 +124,12 @@ final class TraceOptions {
           line -> {
             err.println(line);
             err.flush();
-          });
+          },
+          err);
       return () -> {};
     }
     FileTrace to = FileTrace.create(new OutputFile(FILE, file));
-    begin(kernel, categories, to);
+    begin(kernel, categories, to, err);
     return to;
   }
 
@@ -126,8 +138,9 @@ final class TraceOptions {
     return file == null ? null : new OutputFile(FILE, file);
   }
 
-  private static void begin(Kernel kernel, Set<String> categories, Consumer<String> sink) {
-    if (!kernel.trace(categories, sink)) {
+  private void begin(
+      Kernel kernel, Set<String> categories, Consumer<String> sink, PrintWriter err) {
+    if (!kernel.trace(categories, new Limited(sink, limit, file == null ? null : err))) {
       throw usage(cannot(kernel.name()));
     }
   }
@@ -159,6 +172,43 @@ final class TraceOptions {
 
   private static CommandException usage(String message) {
     return new CommandException(ExitCodes.USAGE, message);
+  }
+
+  /** Takes no more lines than there is room for. */
+  private static final class Limited implements Consumer<String> {
+    private final Consumer<String> sink;
+    private final OutputLimit limit;
+    private final @Nullable PrintWriter err;
+    private long left;
+
+    /**
+     * @param err where the user is told, too, that there was no room; null if the sink is that
+     */
+    Limited(Consumer<String> sink, OutputLimit limit, @Nullable PrintWriter err) {
+      this.sink = sink;
+      this.limit = limit;
+      this.err = err;
+      this.left = limit.bytes();
+    }
+
+    @Override
+    public void accept(String line) {
+      if (left < 0) {
+        return;
+      }
+      left -= line.length() + 1;
+      if (left >= 0) {
+        sink.accept(line);
+        return;
+      }
+      left = -1;
+      String end = "kvm4j: the trace ends here: it has reached the " + limit + " of --trace-limit";
+      sink.accept(end);
+      if (err != null) {
+        err.println(end);
+        err.flush();
+      }
+    }
   }
 
   /** Tells of the first failures. */

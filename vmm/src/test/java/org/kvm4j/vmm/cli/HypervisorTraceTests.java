@@ -12,6 +12,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The hypervisor of the demonstration guests on bare metal: what is told of it. */
 @Timeout(120)
@@ -200,5 +202,47 @@ class HypervisorTraceTests {
             "--trace-file",
             "x"));
     assertEquals("kvm4j: --trace-file needs --trace\n", another.err());
+  }
+
+  private static final String REACHED =
+      "kvm4j: the trace ends here: it has reached the 1k of --trace-limit\n";
+
+  @Test
+  void a_trace_has_a_limit() {
+    assertEquals(0, run("hypervisor", "--trace", "--trace-limit", "1k"), cli.err());
+    assertTrue(cli.err().startsWith("cpu 0: VMXON of the region at 0x110000"), cli.err());
+    assertTrue(cli.err().endsWith(REACHED), cli.err());
+    int length = cli.err().length() - REACHED.length();
+    assertTrue(length > 700 && length <= 1024, length + " bytes");
+    assertTrue(cli.guest().endsWith("Hypervisor: VMX operation left.\n"), "it ran on");
+  }
+
+  @Test
+  void a_trace_in_a_file_has_a_limit_that_is_told_twice(@TempDir Path directory)
+      throws IOException {
+    Path file = directory.resolve("trace");
+    assertEquals(
+        0,
+        run("hypervisor", "--trace", "--trace-limit", "1k", "--trace-file", file.toString()),
+        cli.err());
+    assertTrue(Files.readString(file).endsWith("\n" + REACHED), Files.readString(file));
+    assertEquals(REACHED, cli.err());
+  }
+
+  @Test
+  void a_trace_without_a_limit() {
+    assertEquals(0, run("hypervisor", "--trace", "--trace-limit", "none"), cli.err());
+    assertTrue(cli.err().endsWith("cpu 0: VMXOFF: VMsucceed\n"), cli.err());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "-1", "lots", "1T1", "9999999999999"})
+  void what_is_no_limit_is_told(String limit) {
+    assertEquals(2, run("hypervisor", "--trace", "--trace-limit=" + limit));
+    assertEquals(
+        "kvm4j: Invalid value for option '--trace-limit': '"
+            + limit
+            + "' is no size: give a number with K, M or G, such as 100M, or none (see 'kvm4j run --help')\n",
+        cli.err());
   }
 }

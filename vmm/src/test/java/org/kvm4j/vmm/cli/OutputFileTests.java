@@ -125,4 +125,39 @@ class OutputFileTests {
     assertEquals(0, reader.waitFor());
     assertTrue(Files.readString(copy).contains("VM exit: HLT"), "the trace");
   }
+
+  @Test
+  void a_serial_pipe_waits_for_its_reader_and_says_so() throws Exception {
+    Path pipe = directory.resolve("pipe");
+    assumeTrue(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor() == 0);
+    // mov al, '!'; mov dx, 0x3f8; out dx, al; hlt
+    Files.write(
+        Path.of(kernel),
+        new byte[] {(byte) 0xb0, '!', (byte) 0xba, (byte) 0xf8, 3, (byte) 0xee, (byte) 0xf4});
+    Path copy = directory.resolve("copy");
+    Process reader =
+        new ProcessBuilder("sh", "-c", "sleep 1; cat " + pipe)
+            .redirectOutput(copy.toFile())
+            .start();
+    assertEquals(0, run("--serial", "file:" + pipe), cli.err());
+    String told =
+        "--serial file:" + pipe + " is a pipe that nobody reads yet: waiting for a reader";
+    assertTrue(cli.err().startsWith("kvm4j: " + told + "\n"), cli.err());
+    assertEquals(0, reader.waitFor());
+    assertEquals("!", Files.readString(copy));
+  }
+
+  @Test
+  void a_serial_pipe_waits_no_longer_than_the_timeout() throws Exception {
+    Path pipe = directory.resolve("pipe");
+    assumeTrue(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor() == 0);
+    assertEquals(ExitCodes.TIMEOUT, run("--serial", "file:" + pipe, "--timeout", "0.2"));
+    assertTrue(
+        cli.err()
+            .endsWith(
+                "kvm4j: --serial file:" + pipe + " had no reader within the 0.2 s of --timeout\n"),
+        cli.err());
+    // Whoever waits in open(2) still is let go.
+    Files.newByteChannel(pipe, StandardOpenOption.READ, StandardOpenOption.WRITE).close();
+  }
 }

@@ -216,6 +216,21 @@ class RunGuestTests {
   }
 
   @Test
+  void time_is_up_on_bare_metal() throws IOException {
+    assertEquals(ExitCodes.TIMEOUT, guest(LOOP, "--timeout", "0.3", "--bare-metal"));
+    assertTrue(
+        cli.err().contains("  vCPU 0 in real mode, CPL 0, outside of VMX operation\n"), cli.err());
+  }
+
+  @Test
+  void time_is_up_on_bare_metal_without_vmx() throws IOException {
+    assertEquals(
+        ExitCodes.TIMEOUT,
+        guest(LOOP, "--timeout", "0.3", "--bare-metal", "--cpu", "kvm4j-v1,-vmx"));
+    assertTrue(cli.err().contains("  vCPU 0 in real mode, CPL 0\n"), cli.err());
+  }
+
+  @Test
   void statistics_tell_of_exits_instructions_and_times() throws IOException {
     assertEquals(ExitCodes.OK, guest(SAY_HI + HALT, "--stats"));
     assertEquals("Hi", cli.guest());

@@ -5,7 +5,9 @@ import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.engine.Interpreter;
+import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.vmx.exit.VmxAbort;
+import org.kvm4j.vmx.vmcs.Vmcs;
 
 /**
  * A processor that no hypervisor of ours is beneath: state is in its registers, and what the module
@@ -59,6 +61,20 @@ public final class BareVcpu implements VendorVcpu {
       cpu.mmu.vpid = 0;
       cpu.mmu.context.leaveNonRoot();
     }
+  }
+
+  /** Which VMX operation it is in, in words; empty if it has no VMX. */
+  public String operation() {
+    if (!cpu.model.has(Feature.VMX)) {
+      return "";
+    }
+    if (!processor.vmx.inVmxOperation()) {
+      return "outside of VMX operation";
+    }
+    Vmcs vmcs = processor.vmx.current();
+    String current =
+        vmcs == null ? ", no current VMCS" : ", current VMCS at 0x%x".formatted(vmcs.address);
+    return (cpu.guest == null ? "VMX root operation" : "VMX non-root operation") + current;
   }
 
   // ---- state ----
