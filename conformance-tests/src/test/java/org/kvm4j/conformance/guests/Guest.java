@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -49,6 +50,11 @@ final class Guest implements AutoCloseable {
 
   /** The launcher's command line for Debian's kernel of a flavour. */
   static List<String> linux(String flavour, String append, String... options) {
+    return linuxWith(file("initrd-" + flavour + ".gz"), flavour, append, options);
+  }
+
+  /** The same with another initial RAM disk. */
+  static List<String> linuxWith(Path initrd, String flavour, String append, String... options) {
     // What the launcher runs is what this build has made, which -Pfast test alone does not.
     assumeTrue(
         Files.isDirectory(ROOT.resolve("vmm/target/lib")),
@@ -61,7 +67,7 @@ final class Guest implements AutoCloseable {
                 "--kernel",
                 file("vmlinuz-" + flavour).toString(),
                 "--initrd",
-                file("initrd-" + flavour + ".gz").toString(),
+                initrd.toString(),
                 "--memory",
                 "256M",
                 "--stats",
@@ -118,12 +124,16 @@ final class Guest implements AutoCloseable {
   }
 
   /** What kvm4j itself says. */
-  String errors() throws IOException {
-    return Files.readString(errors);
+  String errors() {
+    try {
+      return Files.readString(errors);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** How many instructions it retired, by the statistics. */
-  String instructions() throws IOException {
+  String instructions() {
     Matcher matcher = INSTRUCTIONS.matcher(errors());
     assertTrue(matcher.find(), this::output);
     return matcher.group(1);

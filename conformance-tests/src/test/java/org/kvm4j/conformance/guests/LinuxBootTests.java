@@ -36,7 +36,7 @@ class LinuxBootTests {
   @SuppressWarnings("NullAway.Init") // set by JUnit
   private Path directory;
 
-  private static void assertNoComplaint(String output) {
+  static void assertNoComplaint(String output) {
     String complaints =
         output.lines().filter(COMPLAINT.asPredicate()).collect(Collectors.joining("\n"));
     assertEquals("", complaints);

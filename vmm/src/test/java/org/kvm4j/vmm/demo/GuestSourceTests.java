@@ -21,6 +21,11 @@ class GuestSourceTests {
 
   private static final Path SOURCES = Path.of("src/main/guests");
   private static final Path RESOURCES = Path.of("src/main/resources/org/kvm4j/vmm");
+
+  /** What the conformance tests run. */
+  private static final Path TESTS =
+      Path.of("../conformance-tests/src/test/resources/org/kvm4j/conformance/guests");
+
   private static final Path ASSEMBLE = Path.of("../tools/assemble-guests").toAbsolutePath();
 
   private static boolean runs(String... command) throws InterruptedException {
@@ -54,7 +59,10 @@ class GuestSourceTests {
     try (Stream<Path> binaries = Files.list(directory)) {
       for (Path binary : binaries.toList()) {
         String name = binary.getFileName().toString();
-        Path committed = RESOURCES.resolve(name.equals("bios.bin") ? "boot" : "demo").resolve(name);
+        Path committed =
+            name.equals("kvm-user.bin")
+                ? TESTS.resolve(name)
+                : RESOURCES.resolve(name.equals("bios.bin") ? "boot" : "demo").resolve(name);
         assertArrayEquals(
             Files.readAllBytes(binary),
             Files.readAllBytes(committed),
@@ -62,7 +70,7 @@ class GuestSourceTests {
         compared++;
       }
     }
-    assertEquals(DemoGuest.all().size() + 1, compared);
+    assertEquals(DemoGuest.all().size() + 2, compared);
   }
 
   @Test
