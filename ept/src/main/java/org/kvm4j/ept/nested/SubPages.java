@@ -32,9 +32,6 @@ public final class SubPages {
     }
   }
 
-  /** Bit 11 of the exit qualification of an SPP-related event: a miss, not a misconfiguration. */
-  public static final long MISS = 1 << 11;
-
   /** An entry above the permission vectors refers to another table. */
   public static final long VALID = 1;
 
@@ -93,10 +90,5 @@ public final class SubPages {
       at = entry & EptEntry.ADDRESS;
     }
     return allows(cursor.readLong(entryAt(at, gpa, 12)), gpa, length);
-  }
-
-  /** What an SPP-related event's exit qualification says. */
-  public static String words(long qualification) {
-    return (qualification & MISS) != 0 ? "SPP miss" : "SPP misconfiguration";
   }
 }

@@ -1,7 +1,5 @@
 package org.kvm4j.ept.paging;
 
-import org.kvm4j.ept.nested.SubPages;
-
 /**
  * What a walk found: a mutable holder that its owner reuses. Which fields mean something depends on
  * {@link #outcome}.
@@ -30,6 +28,9 @@ public final class Translation {
 
   /** An SPP-related event; {@link #qualification} and {@link #gpa} are set. */
   public static final int SPP_EVENT = 6;
+
+  /** Bit 11 of the exit qualification of an SPP-related event: a miss, not a misconfiguration. */
+  public static final long SPP_MISS = 1 << 11;
 
   /**
    * Bits 15:12 of the exit qualification of an APIC-access VM exit: a guest-physical access, and
@@ -135,10 +136,15 @@ public final class Translation {
       case EPT_VIOLATION ->
           "EPT violation at gpa %#x, qualification %#x".formatted(gpa, qualification);
       case LOG_FULL -> "page-modification log full at gpa %#x".formatted(gpa);
-      case SPP_EVENT -> "%s at gpa %#x".formatted(SubPages.words(qualification), gpa);
+      case SPP_EVENT -> "%s at gpa %#x".formatted(sppEvent(qualification), gpa);
       case APIC_ACCESS -> "APIC access, qualification %#x".formatted(qualification);
       default -> "EPT misconfiguration at gpa %#x".formatted(gpa);
     };
+  }
+
+  /** What an SPP-related event's exit qualification says. */
+  public static String sppEvent(long qualification) {
+    return (qualification & SPP_MISS) != 0 ? "SPP miss" : "SPP misconfiguration";
   }
 
   private static String size(int shift) {

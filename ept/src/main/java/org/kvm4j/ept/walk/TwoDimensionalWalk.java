@@ -8,7 +8,6 @@ import org.kvm4j.ept.nested.EptPointer;
 import org.kvm4j.ept.nested.EptViolation;
 import org.kvm4j.ept.nested.EptWalker;
 import org.kvm4j.ept.nested.GuestPhysicalCache;
-import org.kvm4j.ept.nested.SubPages;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.GuestEntry;
 import org.kvm4j.ept.paging.PageFault;
@@ -625,7 +624,7 @@ public final class TwoDimensionalWalk {
     if (hpa == EptWalker.FAILED) {
       out.outcome = ept.outcome;
       if (out.outcome == Translation.SPP_EVENT) {
-        out.qualification = ept.sppMiss ? SubPages.MISS : 0;
+        out.qualification = ept.sppMiss ? Translation.SPP_MISS : 0;
         return false;
       }
       out.qualification = kind | ept.qualificationRights();

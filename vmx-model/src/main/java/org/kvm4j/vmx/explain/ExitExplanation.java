@@ -5,7 +5,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.ept.nested.EptViolation;
-import org.kvm4j.ept.nested.SubPages;
+import org.kvm4j.ept.paging.Translation;
 import org.kvm4j.vmx.exit.ExitQualification;
 import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.exit.InstructionInformation;
@@ -141,7 +141,7 @@ public final class ExitExplanation {
               ? "the VM context is invalid"
               : "the VM context is valid, go on with VMRESUME";
       case SPP_EVENT ->
-          SubPages.words(q) + ((q & 1 << 12) != 0 ? ", NMI unblocking due to IRET" : "");
+          Translation.sppEvent(q) + ((q & 1 << 12) != 0 ? ", NMI unblocking due to IRET" : "");
       case PML_FULL -> (q & 1 << 12) != 0 ? "NMI unblocking due to IRET" : "";
       default -> "";
     };
