@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
  * mapped is told by {@link #solid}, below which all are, and by the bitmap for the rest.
  */
 public final class Bank {
-  private static final VarHandle CODE = MethodHandles.arrayElementVarHandle(byte[].class);
+  private static final VarHandle CODE = MethodHandles.arrayElementVarHandle(short[].class);
 
   /** What an access finds; its capacity is the bank's length. */
   final ByteBuffer buffer;
@@ -34,7 +34,7 @@ public final class Bank {
   /** Whether {@link PhysicalMemory#map} may place regions here. */
   final boolean shared;
 
-  private volatile byte @Nullable [] code;
+  private volatile short @Nullable [] code;
 
   private Bank(ByteBuffer buffer, boolean bitmap, boolean shared) {
     this.buffer = buffer;
@@ -188,25 +188,36 @@ public final class Bank {
   }
 
   boolean holdsCode(int offset) {
-    byte[] marks = code;
+    short[] marks = code;
     return marks != null && marks[offset >>> 12] != 0;
   }
 
-  void markCode(int offset, boolean holds) {
-    byte[] marks = code;
+  /** Adds a mark; returns whether it is the page's first. */
+  boolean markCode(int offset) {
+    short[] marks = code;
     if (marks == null) {
-      if (!holds) {
-        return;
-      }
       marks = newMarks();
     }
-    CODE.setVolatile(marks, offset >>> 12, holds ? (byte) 1 : (byte) 0);
+    return (short) CODE.getAndAdd(marks, offset >>> 12, (short) 1) == 0;
   }
 
-  private synchronized byte[] newMarks() {
-    byte[] marks = code;
+  /** Takes a mark away, if there is one. */
+  void clearCode(int offset) {
+    short[] marks = code;
     if (marks == null) {
-      marks = new byte[buffer.capacity() + 0xfff >>> 12];
+      return;
+    }
+    short before;
+    do {
+      before = (short) CODE.getVolatile(marks, offset >>> 12);
+    } while (before != 0
+        && !CODE.compareAndSet(marks, offset >>> 12, before, (short) (before - 1)));
+  }
+
+  private synchronized short[] newMarks() {
+    short[] marks = code;
+    if (marks == null) {
+      marks = new short[buffer.capacity() + 0xfff >>> 12];
       code = marks;
     }
     return marks;

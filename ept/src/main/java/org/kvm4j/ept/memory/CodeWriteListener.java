@@ -1,7 +1,6 @@
 package org.kvm4j.ept.memory;
 
-/** Is told of stores to pages that hold translated code. */
-@FunctionalInterface
+/** Is told of pages that hold translated code, and of stores to them. */
 public interface CodeWriteListener {
   /**
    * Bytes of a page marked as code were written. Called on the writing thread, after the store.
@@ -10,4 +9,12 @@ public interface CodeWriteListener {
    * @param length number of bytes, not crossing a page
    */
   void codeWritten(long hpa, int length);
+
+  /**
+   * A page holds code from now on: no TLB may let stores to it pass. Called on the thread that is
+   * about to read the code.
+   *
+   * @param hpaPage host-physical address of the page
+   */
+  default void codeMarked(long hpaPage) {}
 }

@@ -609,25 +609,26 @@ public final class PhysicalMemory {
   // ---- Code
 
   /**
-   * Says that code was translated from a page. From now on TLBs do not let stores to it pass on the
-   * fast path, and every store that is told to this class is told to the listeners. A CPU that
-   * marks a page must then drop the write tags for it in every TLB, and read the code only after
-   * that.
+   * Says that a processor is about to translate code from a page, to be read after this. From now
+   * on TLBs do not let stores to it pass on the fast path, and every store that is told to this
+   * class is told to the listeners, as often as not {@link #clearCode} was called as often as this.
    */
   public void markCode(long hpaPage) {
     Bank bank = bankAt(hpaPage);
     int offset = (int) hpaPage & BANK_MASK;
-    if (bank != null && bank.coversPage(offset)) {
-      bank.markCode(offset, true);
+    if (bank != null && bank.coversPage(offset) && bank.markCode(offset)) {
+      for (CodeWriteListener listener : listeners) {
+        listener.codeMarked(hpaPage);
+      }
     }
   }
 
-  /** Says that nothing translated from a page is left. */
+  /** Says that nothing is left that a processor translated from a page that it had marked. */
   public void clearCode(long hpaPage) {
     Bank bank = bankAt(hpaPage);
     int offset = (int) hpaPage & BANK_MASK;
     if (bank != null && bank.coversPage(offset)) {
-      bank.markCode(offset, false);
+      bank.clearCode(offset);
     }
   }
 

@@ -84,6 +84,10 @@ public final class Tlb {
   private int count;
   private long clock;
   private @Nullable TlbSpace last;
+
+  /** Counts what has dropped global translations of fetched pages, or may have. */
+  int globalGeneration;
+
   private long fills;
   private long flushes;
 
@@ -174,7 +178,7 @@ public final class Tlb {
       }
     }
     if (oldest == null || count < spaces.length) {
-      TlbSpace space = new TlbSpace(vpid, root, pcid);
+      TlbSpace space = new TlbSpace(this, vpid, root, pcid);
       spaces[count++] = space;
       return space;
     }
@@ -191,6 +195,15 @@ public final class Tlb {
       throw new IllegalStateException("no space " + index);
     }
     return space;
+  }
+
+  /**
+   * A number that is another one whenever global translations that code was fetched by have been
+   * dropped, in whatever space. Until then they serve all PCIDs of a VPID and EPT root (SDM
+   * 4.10.2.4 "Global Pages").
+   */
+  public int globalGeneration() {
+    return globalGeneration;
   }
 
   // ---- Filling

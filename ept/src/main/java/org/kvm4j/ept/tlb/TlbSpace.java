@@ -40,13 +40,19 @@ public final class TlbSpace {
   /** The rights that the entries' tags were computed with. */
   int rights;
 
-  /** Counts what has dropped translations, or may have. */
+  private final Tlb tlb;
+
+  /** The pages that code may have been fetched from since that was last forgotten. */
+  private final FetchedPages fetched = new FetchedPages();
+
+  /** Counts what has dropped translations of fetched pages, or may have. */
   private int generation;
 
   int pkru;
   int pkrs;
 
-  TlbSpace(int vpid, long eptRoot, int pcid) {
+  TlbSpace(Tlb tlb, int vpid, long eptRoot, int pcid) {
+    this.tlb = tlb;
     this.vpid = vpid;
     this.eptRoot = eptRoot;
     this.pcid = pcid;
@@ -82,12 +88,27 @@ public final class TlbSpace {
   }
 
   /**
-   * A number that is another one whenever translations of this space have been dropped (but for
-   * those that a protection key alone forbids to data), or the space has become that of another
-   * context: what was translated before is to be asked for again.
+   * Code is fetched from a page: {@link #generation} tells when its translation is dropped.
+   *
+   * @param entry that translates it
+   */
+  public void fetches(TlbEntry entry) {
+    fetched.add(entry.page, entry.guestPageShift);
+  }
+
+  /**
+   * A number that is another one whenever translations of this space that code was fetched by have
+   * been dropped, or the space has become that of another context: what was translated before is to
+   * be asked for again.
    */
   public int generation() {
     return generation;
+  }
+
+  private void dropFetched() {
+    generation++;
+    tlb.globalGeneration++;
+    fetched.clear();
   }
 
   Slots slots(TlbEntry[] which) {
@@ -104,7 +125,7 @@ public final class TlbSpace {
   }
 
   void clear() {
-    generation++;
+    dropFetched();
     supervisorSlots.clear();
     supervisorAcSlots.clear();
     userSlots.clear();
@@ -136,7 +157,6 @@ public final class TlbSpace {
    * @param others whether translations that are not global are dropped
    */
   void clearLinear(long linear, boolean globals, boolean others) {
-    generation++;
     long page = linear & -0x1000L;
     supervisorSlots.clearPage(page, globals, others);
     supervisorAcSlots.clearPage(page, globals, others);
@@ -150,6 +170,9 @@ public final class TlbSpace {
         supervisorAcSlots.clearLargePage(linear, shift, globals, others);
         userSlots.clearLargePage(linear, shift, globals, others);
       }
+    }
+    if (fetched.contains(linear)) {
+      dropFetched();
     }
   }
 

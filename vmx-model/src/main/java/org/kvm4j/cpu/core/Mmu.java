@@ -72,9 +72,6 @@ public final class Mmu {
 
   private int fetchAccess;
 
-  /** Counts invalidations, besides what {@link TlbSpace#generation} counts. */
-  private int fetchGeneration;
-
   public CodeWrites codeWrites = (hpa, length) -> {};
 
   /** Told of data accesses to the pages that it names. */
@@ -170,7 +167,6 @@ public final class Mmu {
   /** Drops every translation of this processor. */
   public void flushAll() {
     tlb.flushAll();
-    fetchGeneration++;
   }
 
   /**
@@ -198,11 +194,6 @@ public final class Mmu {
     }
   }
 
-  /** To be called after any invalidation done on {@link #tlb} directly. */
-  public void invalidated() {
-    fetchGeneration++;
-  }
-
   // ---- what translations of fetches stand for ----
 
   /** Which translations fetches use: those of a space and a privilege. */
@@ -210,9 +201,9 @@ public final class Mmu {
     return fetch;
   }
 
-  /** A number that is another one whenever translations of that context may have been dropped. */
-  public long fetchGeneration() {
-    return (long) space.generation() << 32 | fetchGeneration & 0xffffffffL;
+  /** Whether fetches are user-mode accesses. */
+  public boolean fetchesAsUser() {
+    return (fetchAccess & Access.USER) != 0;
   }
 
   // ---- loads ----
@@ -996,18 +987,21 @@ public final class Mmu {
   public @Nullable TlbEntry fetchEntry(long linear) {
     int slot = (int) (linear >>> 12) & INDEX;
     TlbEntry e = fetch[slot];
-    if ((linear & PAGE) == e.fetchTag) {
-      return e;
+    if ((linear & PAGE) != e.fetchTag) {
+      e = tlb.recall(space, fetch, linear, memory);
+      if (e == null || (linear & PAGE) != e.fetchTag) {
+        translate(linear, fetchAccess);
+        if ((translation.hpa & PAGE) == context.apicPage) {
+          apic(linear, 1, 2);
+        }
+        if (!tlb.fill(space, fetch, linear, translation, memory)) {
+          return null;
+        }
+        e = fetch[slot];
+      }
     }
-    e = tlb.recall(space, fetch, linear, memory);
-    if (e != null && (linear & PAGE) == e.fetchTag) {
-      return e;
-    }
-    translate(linear, fetchAccess);
-    if ((translation.hpa & PAGE) == context.apicPage) {
-      apic(linear, 1, 2);
-    }
-    return tlb.fill(space, fetch, linear, translation, memory) ? fetch[slot] : null;
+    space.fetches(e);
+    return e;
   }
 
   /** The host-physical address that the last walk gave. */

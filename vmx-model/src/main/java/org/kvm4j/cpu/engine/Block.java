@@ -23,6 +23,9 @@ final class Block extends Op {
   /** Instructions. */
   int count;
 
+  /** The first instruction by itself, once it has been stepped. */
+  @Nullable GenericOp first;
+
   /** How often the block has yet to be executed to be translated; not above 0: no more. */
   int heat;
 
@@ -36,7 +39,7 @@ final class Block extends Op {
   long rip;
 
   /** When the jump cache took it; 0 if it is in no cache, or gone. */
-  int epoch;
+  long epoch;
 
   // The branches linked to this block, to be unlinked when it goes: mostly there is one.
   private @Nullable Op incoming;

@@ -28,6 +28,11 @@ final class BranchOps {
       this.engine = engine;
     }
 
+    /** The block that a target in another page was last. */
+    final @Nullable Block far() {
+      return far;
+    }
+
     final @Nullable Op take(Cpu c) {
       Block t = taken;
       if (t != null) {

@@ -18,6 +18,9 @@ final class CodePage {
   /** Blocks of the page before whose instruction ends here. */
   private @Nullable List<Block> tails;
 
+  /** Whether stores to the page are told of; there are no blocks where not. */
+  boolean marked;
+
   /** A bit for each 64 bytes that a block covers. */
   private long covered;
 

@@ -2,8 +2,6 @@ package org.kvm4j.cpu.engine;
 
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
-import org.kvm4j.cpu.core.Flags;
-import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.semantics.FlagInstructions;
 import org.kvm4j.cpu.semantics.Handlers;
@@ -35,10 +33,10 @@ final class FlagOps {
       long sp = c.r[Cpu.RSP];
       FlagInstructions.load(c, (int) c.mmu.read64(sp), 8);
       c.r[Cpu.RSP] = sp + 8;
-      GuestMode g = c.guest;
-      if ((c.flagsRest & Flags.TF) == 0 && c.requests() == 0 && (g == null || !g.windowPending())) {
+      if (InLine.isQuiet(c)) {
         return next;
       }
+      c.countdown += remaining;
       c.rip = ripAfter(c);
       return null;
     }
@@ -46,6 +44,34 @@ final class FlagOps {
     @Override
     boolean usesStackSegment() {
       return true;
+    }
+  }
+
+  /** STI. If nothing waited for it, and what follows is a NOP, nobody sees its shadow. */
+  static final class Sti extends Op {
+    private final Instruction instruction;
+
+    Sti(Instruction i) {
+      instruction = i.copy();
+    }
+
+    @Override
+    @Nullable Op exec(Cpu c) {
+      int before = c.shadow;
+      Handlers.of(instruction.opcode).execute(c, instruction);
+      if (before == 0 && next instanceof RegisterOps.Nop) {
+        int shadow = c.shadow;
+        c.shadow = 0;
+        if (InLine.isQuiet(c)) {
+          return next;
+        }
+        c.shadow = shadow;
+      } else if (InLine.isQuiet(c)) {
+        return next;
+      }
+      c.countdown += remaining;
+      c.rip = ripAfter(c);
+      return null;
     }
   }
 

@@ -11,6 +11,7 @@ final class GenericOp extends Op {
   final Instruction instruction;
   private final Handler handler;
   private final boolean ends;
+  private final boolean looks;
 
   /**
    * @param i is copied
@@ -18,7 +19,8 @@ final class GenericOp extends Op {
   GenericOp(Instruction i) {
     this.instruction = i.copy();
     this.handler = Handlers.of(i.opcode);
-    this.ends = i.endsBlock;
+    this.ends = InLine.endsBlock(i);
+    this.looks = InLine.looks(i);
   }
 
   @Override
@@ -27,6 +29,9 @@ final class GenericOp extends Op {
     long after = start + length & c.ripMask;
     c.instructionRip = start;
     c.rip = after;
+    if (looks) {
+      return look(c);
+    }
     handler.execute(c, instruction);
     if (ends || c.left) {
       return null;
@@ -36,6 +41,25 @@ final class GenericOp extends Op {
       c.countdown += remaining + 1;
       return null;
     }
+    return next;
+  }
+
+  /** Goes on in line if there is nothing to look at; the budget is exact while it executes. */
+  private @Nullable Op look(Cpu c) {
+    c.countdown += remaining;
+    boolean done = false;
+    try {
+      handler.execute(c, instruction);
+      done = true;
+    } finally {
+      if (!done) {
+        c.countdown -= remaining;
+      }
+    }
+    if (!InLine.isQuiet(c)) {
+      return null;
+    }
+    c.countdown -= remaining;
     return next;
   }
 

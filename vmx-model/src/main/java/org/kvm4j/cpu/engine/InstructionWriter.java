@@ -19,10 +19,10 @@ final class InstructionWriter {
   private final MethodVisitor v;
   private final Instruction i;
 
-  /** Of the instruction in its page. */
-  private final int offset;
+  /** Of the instruction, from the begin of the region's first page. */
+  private final long offset;
 
-  InstructionWriter(RegionWriter w, Instruction i, int offset) {
+  InstructionWriter(RegionWriter w, Instruction i, long offset) {
     this.w = w;
     this.v = w.visitor();
     this.i = i;
@@ -167,9 +167,7 @@ final class InstructionWriter {
   void address() {
     boolean any = false;
     if (i.base == Instruction.RIP) {
-      w.pushCodeBase();
-      w.push(i.displacement + offset + i.length);
-      v.visitInsn(LADD);
+      w.pushCode(i.displacement + offset + i.length);
       any = true;
     } else if (i.base != Instruction.NO_REGISTER) {
       w.register(i.base);
@@ -730,8 +728,15 @@ final class InstructionWriter {
   // ---- the stack ----
 
   private boolean pushStack() {
-    if (i.operandSize != 8 || (i.kind0 != OperandKind.GPR && i.kind0 != OperandKind.IMMEDIATE)) {
+    if (i.operandSize != 8
+        || i.kind0 != OperandKind.GPR
+            && i.kind0 != OperandKind.IMMEDIATE
+            && i.kind0 != OperandKind.MEMORY) {
       return false;
+    }
+    if (i.kind0 == OperandKind.MEMORY) {
+      operand0();
+      w.popT2();
     }
     w.faulting();
     w.pushMmu();
@@ -742,6 +747,8 @@ final class InstructionWriter {
     w.popT1();
     if (i.kind0 == OperandKind.IMMEDIATE) {
       w.push(i.immediate);
+    } else if (i.kind0 == OperandKind.MEMORY) {
+      w.pushT2();
     } else {
       w.register(i.reg0);
     }
@@ -752,7 +759,7 @@ final class InstructionWriter {
   }
 
   private boolean popStack() {
-    if (i.operandSize != 8 || i.kind0 != OperandKind.GPR || i.reg0 == Cpu.RSP) {
+    if (i.operandSize != 8 || i.kind0 != OperandKind.GPR) {
       return false;
     }
     w.faulting();
@@ -760,6 +767,9 @@ final class InstructionWriter {
     w.register(Cpu.RSP);
     load(8);
     w.setRegister(i.reg0);
+    if (i.reg0 == Cpu.RSP) {
+      return true;
+    }
     w.register(Cpu.RSP);
     w.push(8L);
     v.visitInsn(LADD);

@@ -14,7 +14,6 @@ import org.kvm4j.cpu.core.Platform;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
-import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.event.DebugUnit;
 import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.cpu.event.PendingEvents;
@@ -34,7 +33,12 @@ public final class Interpreter {
   /** Instructions of one block at most. */
   private static final int BLOCK_LIMIT = 64;
 
-  private static final int JUMP_SLOTS = 16384;
+  private static final int LOG_JUMP_SLOTS = 14;
+
+  /** A power of two. */
+  private static final int JUMP_CONTEXTS = 8;
+
+  private static final int RECENT_PAGES = 1024;
 
   /** Pages of decoded code kept before all are dropped. */
   private static final int PAGE_LIMIT = 16384;
@@ -75,8 +79,6 @@ public final class Interpreter {
   /** By page number: keys that differ in high bits alone would share buckets. */
   private final HashMap<Long, CodePage> pages = new HashMap<>();
 
-  private @Nullable CodePage lastPage;
-
   /** What the decoded code takes of the heap since all was dropped, in bytes. */
   private long kept;
 
@@ -90,25 +92,43 @@ public final class Interpreter {
   /** There were too many to keep them; locked as they are. */
   private boolean foreignOverflow;
 
-  private final CodeWriteListener foreignListener = this::foreignWrite;
+  private final CodeWriteListener listener =
+      new CodeWriteListener() {
+        @Override
+        public void codeWritten(long hpa, int length) {
+          foreignWrite(hpa, length);
+        }
+
+        @Override
+        public void codeMarked(long hpaPage) {
+          cpu.mmu.tlb.dropWriteTags(hpaPage);
+        }
+      };
+
   private boolean ownWrite;
   private @Nullable Thread runner;
 
   // The jump cache: RIP to block, for the current fetch context. A slot is good if its block says
   // that it was put in at this RIP (Block.rip) since the context changed (Block.epoch).
-  private final @Nullable Block[] jumpBlock = new Block[JUMP_SLOTS];
-  private int jumpEpoch = 1;
+  private final @Nullable Block[] jumpBlock = new Block[1 << LOG_JUMP_SLOTS];
 
-  /** What the current epoch is of. */
-  private JumpContext jumpContext = new JumpContext();
+  /** What the current epochs are of. */
+  private JumpContext jumpContext;
 
-  /** That and those before it: a system call and its return go to and fro. */
-  private final JumpContext[] jumpContexts = {
-    jumpContext, new JumpContext(), new JumpContext(), new JumpContext()
-  };
+  /** The epoch of blocks in pages that are not global. */
+  private long jumpEpoch;
+
+  /** The epoch of blocks in global pages. */
+  private long jumpGlobalEpoch;
+
+  /** That context and those before it: a system call and its return go to and fro. */
+  private final JumpContext[] jumpContexts = new JumpContext[JUMP_CONTEXTS];
 
   private int nextJumpContext = 1;
-  private int lastEpoch = 1;
+  private long lastEpoch;
+
+  /** Pages of {@link #pages} by the low bits of their numbers. */
+  private final @Nullable CodePage[] recentPages = new CodePage[RECENT_PAGES];
 
   /** The branch that has just left for a target without a link. */
   private @Nullable Op leaving;
@@ -128,18 +148,20 @@ public final class Interpreter {
     this.memory = cpu.mmu.memory;
     this.factory = new OpFactory(this);
     cpu.mmu.codeWrites = this::ownCodeWritten;
-    memory.addCodeWriteListener(foreignListener);
+    memory.addCodeWriteListener(listener);
     Arrays.setAll(decoded, k -> new Instruction());
+    Arrays.setAll(jumpContexts, k -> new JumpContext());
+    jumpContext = jumpContexts[0];
     Integer after = Integer.getInteger("org.kvm4j.cpu.translate");
     if (after != null) {
-      translate(after, 0);
+      translate(after, null);
     }
   }
 
   /** Takes this processor's ear from the memory; it must not run any more. */
   public void close() {
-    memory.removeCodeWriteListener(foreignListener);
-    pages.clear();
+    memory.removeCodeWriteListener(listener);
+    dropAll();
   }
 
   /** For tests: what the decoded code of the machine may take of the heap. */
@@ -281,27 +303,25 @@ public final class Interpreter {
   /** How often a block is executed before it is translated. */
   int heat = -1;
 
-  // Where speed matters: executions of a block until it is translated; instructions for each
-  // region.
+  /** Executions of a block until it is translated, where speed matters. */
   private static final int HOT = 2000;
-  private static final long PRICE = 20_000_000;
 
   /** Executions of a hot block until it asks again. */
   private static final int ASK_AGAIN = 500;
 
   /** Has the hottest code that is decoded from now on translated to bytecode of the JVM's. */
   public void translate() {
-    translate(HOT, PRICE);
+    translate(HOT, CompilerShare.ALL);
   }
 
   /**
    * Has code that is decoded from now on translated to bytecode of the JVM's.
    *
    * @param after how many executions of a block; 0 for all code at once
-   * @param price instructions that must be executed for each region; 0 for all regions at once
+   * @param share what regions are paid from; null for all regions at once
    */
-  void translate(int after, long price) {
-    translator = new Translator(this, decoder, memory, price);
+  void translate(int after, @Nullable CompilerShare share) {
+    translator = new Translator(this, decoder, memory, share);
     heat = after;
   }
 
@@ -310,13 +330,13 @@ public final class Interpreter {
     return translator == null ? 0 : translator.regions();
   }
 
-  /** A block has been executed often. */
+  /** A block of the page that {@link Cpu#CODE_BASE} is of has been executed often. */
   void hot(Block b) {
     if (translator == null) {
       return;
     }
-    if (translator.isTimeForOne(cpu.elapsed())) {
-      translator.translate(b);
+    if (translator.isTimeForOne()) {
+      translator.translate(b, cpu.r[Cpu.CODE_BASE]);
     } else {
       b.heat = ASK_AGAIN;
     }
@@ -495,13 +515,11 @@ public final class Interpreter {
     freshenJumpCache();
     int slot = slot(rip);
     Block b = jumpBlock[slot];
-    if (b == null || b.rip != rip || b.epoch != jumpEpoch) {
+    if (b == null || !isCached(b, rip)) {
       b = find(rip);
       if (b == null) {
         return null;
       }
-      b.rip = rip;
-      b.epoch = jumpEpoch;
       jumpBlock[slot] = b;
     }
     c.r[Cpu.CODE_BASE] = rip - (b.offset & 0xffff);
@@ -518,54 +536,50 @@ public final class Interpreter {
   }
 
   private static int slot(long rip) {
-    return (int) (rip ^ rip >>> 12) & JUMP_SLOTS - 1;
+    return (int) (rip * 0x9e3779b97f4a7c15L >>> 64 - LOG_JUMP_SLOTS);
   }
 
-  /** What a RIP's block depends on, and the epoch of the jump cache that is good for that. */
-  private static final class JumpContext {
-    @Nullable Object fetches;
-    long generation;
-    int mode;
-    long csBase;
-    long csLimit;
-    int epoch = 1;
-
-    boolean isOf(Cpu c) {
-      return fetches == c.mmu.fetchContext()
-          && generation == c.mmu.fetchGeneration()
-          && mode == c.modeKey
-          && csBase == c.seg[Cpu.CS].base
-          && csLimit == c.seg[Cpu.CS].limit;
-    }
-
-    void set(Cpu c, int newEpoch) {
-      fetches = c.mmu.fetchContext();
-      generation = c.mmu.fetchGeneration();
-      mode = c.modeKey;
-      csBase = c.seg[Cpu.CS].base;
-      csLimit = c.seg[Cpu.CS].limit;
-      epoch = newEpoch;
-    }
+  /** Whether a block that the jump cache took is the one at a RIP still. */
+  private boolean isCached(Block b, long rip) {
+    return b.rip == rip && (b.epoch == jumpEpoch || b.epoch == jumpGlobalEpoch);
   }
 
   private void freshenJumpCache() {
     Cpu c = cpu;
-    if (jumpContext.isOf(c)) {
+    JumpContext context = jumpContext;
+    if (context.isOf(c)) {
       return;
     }
     leaving = null;
+    context = knownContext();
+    if (context == null) {
+      context = jumpContexts[nextJumpContext];
+      nextJumpContext = nextJumpContext + 1 & jumpContexts.length - 1;
+      long globalEpoch = knownGlobalEpoch();
+      context.set(c, ++lastEpoch, globalEpoch != 0 ? globalEpoch : ++lastEpoch);
+    }
+    jumpContext = context;
+    jumpEpoch = context.epoch;
+    jumpGlobalEpoch = context.globalEpoch;
+  }
+
+  private @Nullable JumpContext knownContext() {
     for (JumpContext known : jumpContexts) {
-      if (known.isOf(c)) {
-        jumpContext = known;
-        jumpEpoch = known.epoch;
-        return;
+      if (known.isOf(cpu)) {
+        return known;
       }
     }
-    JumpContext context = jumpContexts[nextJumpContext];
-    nextJumpContext = nextJumpContext + 1 & jumpContexts.length - 1;
-    context.set(c, ++lastEpoch);
-    jumpContext = context;
-    jumpEpoch = lastEpoch;
+    return null;
+  }
+
+  /** The epoch of global pages' blocks in what is a new context for others; 0 for a new one. */
+  private long knownGlobalEpoch() {
+    for (JumpContext known : jumpContexts) {
+      if (known.hasGlobalsOf(cpu)) {
+        return known.globalEpoch;
+      }
+    }
+    return 0;
   }
 
   /**
@@ -576,7 +590,7 @@ public final class Interpreter {
   @Nullable Block jump(long rip) {
     int slot = slot(rip);
     Block b = jumpBlock[slot];
-    if (b != null && b.rip == rip && b.epoch == jumpEpoch) {
+    if (b != null && isCached(b, rip)) {
       cpu.r[Cpu.CODE_BASE] = rip - (b.offset & 0xffff);
       current = b.page;
       return b;
@@ -586,7 +600,7 @@ public final class Interpreter {
 
   /** As {@link #jump}, for a block that it gave before: whether it is the one at a target still. */
   boolean isCurrent(Block b, long rip) {
-    if (b.rip != rip || b.epoch != jumpEpoch) {
+    if (!isCached(b, rip)) {
       return false;
     }
     cpu.r[Cpu.CODE_BASE] = rip - (b.offset & 0xffff);
@@ -607,6 +621,7 @@ public final class Interpreter {
     Cpu c = cpu;
     long linear = fetchLinear(rip, 1);
     TlbEntry e = c.mmu.fetchEntry(linear);
+    boolean global = e != null && e.global;
     int inPage = (int) linear & 0xfff;
     if (e == null || jumpContext.csLimit - rip < 4096 - inPage + 15 && c.codeSize != 8) {
       // Device memory, or the segment's limit is near: one instruction at a time.
@@ -626,9 +641,12 @@ public final class Interpreter {
         return null;
       }
       if (b.heat == 0) {
+        c.r[Cpu.CODE_BASE] = rip - inPage;
         hot(b);
       }
     }
+    b.rip = rip;
+    b.epoch = global ? jumpGlobalEpoch : jumpEpoch;
     return b;
   }
 
@@ -638,7 +656,8 @@ public final class Interpreter {
   }
 
   private CodePage page(long hpa) {
-    CodePage p = lastPage;
+    int recent = (int) (hpa >>> 12) & RECENT_PAGES - 1;
+    CodePage p = recentPages[recent];
     if (p != null && p.hpa == hpa) {
       return p;
     }
@@ -650,10 +669,8 @@ public final class Interpreter {
       kept += PAGE_SIZE;
       p = new CodePage(this, hpa);
       pages.put(hpa >>> 12, p);
-      memory.markCode(hpa);
-      cpu.mmu.tlb.dropWriteTags(hpa);
     }
-    lastPage = p;
+    recentPages[recent] = p;
     return p;
   }
 
@@ -668,11 +685,29 @@ public final class Interpreter {
   /** Forgets all decoded code. */
   public void dropAll() {
     kept = 0;
-    pages.values().forEach(CodePage::dropRegions);
+    for (CodePage p : pages.values()) {
+      p.dropRegions();
+      unmark(p);
+    }
     pages.clear();
-    lastPage = null;
+    Arrays.fill(recentPages, null);
     leaving = null;
     Arrays.fill(jumpBlock, null);
+  }
+
+  /** Before code is read from a page: from then on this hears of stores to it. */
+  private void mark(CodePage page) {
+    if (!page.marked) {
+      page.marked = true;
+      memory.markCode(page.hpa);
+    }
+  }
+
+  private void unmark(CodePage page) {
+    if (page.marked) {
+      page.marked = false;
+      memory.clearCode(page.hpa);
+    }
   }
 
   // ---- decoding ----
@@ -692,6 +727,7 @@ public final class Interpreter {
     Cpu c = cpu;
     ByteBuffer bank = e.bank;
     int base = e.offset;
+    mark(page);
     int n = 0;
     int at = start;
     while (n < BLOCK_LIMIT && at < 4096) {
@@ -701,7 +737,7 @@ public final class Interpreter {
       }
       n++;
       at += i.length;
-      if (i.endsBlock || i.isBranch || i.opcode == Opcode.INVALID || i.opcode == Opcode.TOO_LONG) {
+      if (InLine.endsBlock(i)) {
         break;
       }
     }
@@ -745,9 +781,11 @@ public final class Interpreter {
     if (e2 == null) {
       return null;
     }
-    // Marked before it is read. The first page is asked for again, as all may have been dropped.
+    // The first page is asked for again, as all may have been dropped.
     CodePage second = page(e2.hpa);
     CodePage first = page(e.hpa);
+    mark(second);
+    mark(first);
     byte[] bytes = new byte[Decoder.MAXIMUM_LENGTH];
     int there = bytes.length - here;
     e.bank.get(e.offset + start, bytes, 0, here);
@@ -783,13 +821,22 @@ public final class Interpreter {
     Cpu c = cpu;
     long rip = c.rip & c.ripMask;
     c.instructionRip = rip;
-    Instruction i = decoder.decode(new InstructionFetch(c, rip), decodeMode());
-    c.r[Cpu.CODE_BASE] = rip;
+    freshenJumpCache();
     leaving = null;
-    GenericOp op = new GenericOp(i);
-    op.offset = 0;
-    op.length = (byte) i.length;
-    op.remaining = 0;
+    Block b = jumpBlock[slot(rip)];
+    boolean known = b != null && isCached(b, rip) && b.end <= CodePage.SIZE;
+    GenericOp op = known ? b.first : null;
+    if (op == null) {
+      Instruction i = decoder.decode(new InstructionFetch(c, rip), decodeMode());
+      op = new GenericOp(i);
+      op.offset = 0;
+      op.length = (byte) i.length;
+      op.remaining = 0;
+      if (known) {
+        b.first = op;
+      }
+    }
+    c.r[Cpu.CODE_BASE] = rip;
     return op;
   }
 
@@ -813,10 +860,14 @@ public final class Interpreter {
     synchronized (foreignWrites) {
       // A processor that does not run looks at none of them, however many come.
       long[] last = foreignWrites.peekLast();
-      if (foreignWrites.size() >= FOREIGN_LIMIT) {
+      if (last != null && (last[0] ^ hpa) >>> 12 == 0) {
+        long end = Math.max(last[0] + last[1], hpa + length);
+        last[0] = Math.min(last[0], hpa);
+        last[1] = end - last[0];
+      } else if (foreignWrites.size() >= FOREIGN_LIMIT) {
         foreignWrites.clear();
         foreignOverflow = true;
-      } else if (!foreignOverflow && (last == null || last[0] != hpa || last[1] != length)) {
+      } else if (!foreignOverflow) {
         foreignWrites.add(new long[] {hpa, length});
       }
     }
@@ -852,6 +903,9 @@ public final class Interpreter {
     int offset = (int) hpa & 0xfff;
     if (p.covers(offset, length)) {
       p.invalidate(offset, length);
+    }
+    if (p.isEmpty()) {
+      unmark(p);
     }
   }
 }

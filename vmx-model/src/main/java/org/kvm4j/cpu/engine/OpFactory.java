@@ -58,6 +58,8 @@ final class OpFactory {
     switch (i.opcode) {
       case CLI:
         return new FlagOps.Cli(i);
+      case STI:
+        return new FlagOps.Sti(i);
       case PREFETCH:
       case PREFETCHW:
       case PREFETCHNTA:

@@ -7,8 +7,8 @@ import org.kvm4j.cpu.core.DeviceAccess;
 import org.kvm4j.cpu.core.NestedFault;
 
 /**
- * Blocks of one page as one method of the JVM's: what {@link Translator} makes a class of. Entered
- * at its first block alone.
+ * Blocks as one method of the JVM's: what {@link Translator} makes a class of. Entered at its first
+ * block alone.
  */
 abstract class Region {
   final Interpreter engine;
@@ -208,6 +208,16 @@ abstract class Region {
       }
     }
     return goOn(c, next, expected);
+  }
+
+  /**
+   * Goes on with a block in another page, if that is where it was.
+   *
+   * @param block number of the block
+   * @param rip the block's
+   */
+  final boolean reaches(int block, long rip) {
+    return engine.isCurrent(blocks[block], rip);
   }
 
   /**

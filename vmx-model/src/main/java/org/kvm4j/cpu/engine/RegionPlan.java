@@ -8,10 +8,11 @@ import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.ept.memory.PhysicalMemory;
 
 /**
- * Which blocks become one region: the first, and those of its page that direct branches lead to
- * from there and that have been executed. A small function of the page takes the place of its call.
+ * Which blocks become one region: the first, and those that direct branches lead to from there and
+ * that have been executed, also in other pages. A small function takes the place of its call.
  */
 final class RegionPlan {
   static final int MOST_BLOCKS = 40;
@@ -34,6 +35,9 @@ final class RegionPlan {
     /** What follows in line. */
     final Op end;
 
+    /** Where the block's page is from the region's first page, in linear memory. */
+    final long page;
+
     /** The call whose place the function takes that this is a part of; null if there is none. */
     final @Nullable Part call;
 
@@ -52,8 +56,10 @@ final class RegionPlan {
     /** Of a call, the beginning of the function that takes its place; null if none does. */
     @Nullable Part callee;
 
-    Part(Block block, Instruction[] instructions, Op[] ops, Op end, @Nullable Part call) {
+    Part(
+        Block block, long page, Instruction[] instructions, Op[] ops, Op end, @Nullable Part call) {
       this.block = block;
+      this.page = page;
       this.instructions = instructions;
       this.ops = ops;
       this.end = end;
@@ -70,6 +76,16 @@ final class RegionPlan {
 
     int offset() {
       return block.offset & 0xffff;
+    }
+
+    /** Where the block is from the begin of the region's first page. */
+    long at() {
+      return page + offset();
+    }
+
+    /** Where an instruction of the block is from the begin of the region's first page. */
+    long at(Op op) {
+      return page + (op.offset & 0xffff);
     }
 
     private int depth() {
@@ -93,22 +109,22 @@ final class RegionPlan {
   byte[] kinds = {};
 
   private final Decoder decoder;
-  private final ByteBuffer bank;
-  private final int base;
+  private final PhysicalMemory memory;
+  private final long firstPage;
   private final int most;
   private final List<Part> found = new ArrayList<>();
   private int instructions;
 
   /**
-   * @param bank where the page's bytes are, from {@code base} on
+   * @param firstPage linear address of the page of {@code first}
    * @param most blocks
    */
-  RegionPlan(Decoder decoder, ByteBuffer bank, int base, Block first, int most) {
+  RegionPlan(Decoder decoder, PhysicalMemory memory, Block first, long firstPage, int most) {
     this.decoder = decoder;
-    this.bank = bank;
-    this.base = base;
+    this.memory = memory;
+    this.firstPage = firstPage;
     this.most = most;
-    if (!collect(first, null)) {
+    if (!collect(first, 0, null)) {
       return;
     }
     for (int k = 0; k < found.size(); k++) {
@@ -123,13 +139,14 @@ final class RegionPlan {
   /**
    * Finds the blocks of one function, or of what a region begins with.
    *
+   * @param page of the first, from the region's first page
    * @param call the call whose place it takes, or null
    * @return whether there are any; with a call, whether they are all that has been executed of it
    */
-  private boolean collect(Block first, @Nullable Part call) {
+  private boolean collect(Block first, long page, @Nullable Part call) {
     int begin = found.size();
     int before = instructions;
-    boolean whole = add(first, call) != null;
+    boolean whole = add(first, page, call) != null;
     for (int k = begin; whole && k < found.size(); k++) {
       whole = follow(found.get(k), begin) || call == null;
       whole &= call == null || instructions - before <= MOST_IN_PLACE;
@@ -145,18 +162,21 @@ final class RegionPlan {
     if (p.depth() >= MOST_DEPTH) {
       return;
     }
-    Block target = null;
+    Block target;
+    long page;
     if (isDirect(p.last())) {
       long offset = p.block.end + p.last().immediate;
-      target = offset < 0 || offset >= CodePage.SIZE ? null : find(p.block, (int) offset);
+      target = find(p, offset);
+      page = p.page + (offset & -CodePage.SIZE);
     } else {
-      Block last = BranchOps.lastCalled(p.lastOp());
-      if (last != null && last.page == p.block.page) {
-        target = find(p.block, last.offset & 0xffff);
+      target = BranchOps.lastCalled(p.lastOp());
+      if (target == null || !isUsed(target) || target.modeKey != p.block.modeKey) {
+        return;
       }
+      page = target.rip - (target.offset & 0xffff) - firstPage;
     }
     int begin = found.size();
-    if (target != null && collect(target, p)) {
+    if (target != null && collect(target, page, p)) {
       p.callee = found.get(begin);
     }
   }
@@ -176,7 +196,7 @@ final class RegionPlan {
       p.taken = part(p, end + i.immediate, begin);
       whole = p.taken != null || isCold(p, end + i.immediate);
     }
-    if (!jump && (isDirect(i) || isCall(i) || !(i.endsBlock || i.isBranch))) {
+    if (!jump && (isDirect(i) || isCall(i) || !InLine.endsBlock(i))) {
       p.after = part(p, end, begin);
       whole &= p.after != null || isCold(p, end);
     } else if (!jump) {
@@ -197,32 +217,51 @@ final class RegionPlan {
     return i.opcode == Opcode.CALL_NEAR && i.operandSize == 8;
   }
 
-  /** Whether nothing has been executed at an offset of the page. */
-  private static boolean isCold(Part from, long offset) {
-    return offset >= 0 && offset < CodePage.SIZE && find(from.block, (int) offset) == null;
+  /**
+   * Whether nothing has been executed at what follows a block or its branch leads to.
+   *
+   * @param offset from the begin of its page
+   */
+  private boolean isCold(Part from, long offset) {
+    return offset != CodePage.SIZE && find(from, offset) == null;
   }
 
-  /** The block at an offset of the page, if it has been executed. */
-  private static @Nullable Block find(Block from, int offset) {
-    Block b = from.page.find(offset, from.modeKey);
+  /**
+   * The block that follows one or that its branch leads to, if it has been executed.
+   *
+   * @param offset from the begin of its page
+   */
+  private @Nullable Block find(Part from, long offset) {
+    Block b;
+    if (offset >= 0 && offset < CodePage.SIZE) {
+      b = from.block.page.find((int) offset, from.block.modeKey);
+    } else {
+      b = from.lastOp() instanceof BranchOps.Direct d ? d.far() : null;
+      if (b != null && (!isUsed(b) || b.rip != firstPage + from.page + offset)) {
+        b = null;
+      }
+    }
     return b == null || b.isCold() ? null : b;
   }
 
+  /** Whether the jump cache has a block that it has given. */
+  private static boolean isUsed(Block b) {
+    return b.epoch != 0;
+  }
+
   private @Nullable Part part(Part from, long offset, int begin) {
-    if (offset < 0 || offset >= CodePage.SIZE) {
-      return null;
-    }
+    long page = from.page + (offset & -CodePage.SIZE);
     for (int k = begin; k < found.size(); k++) {
       Part p = found.get(k);
-      if (p.offset() == offset) {
+      if (p.page == page && p.offset() == (offset & CodePage.SIZE - 1)) {
         return p;
       }
     }
-    Block b = find(from.block, (int) offset);
-    return b == null ? null : add(b, from.call);
+    Block b = find(from, offset);
+    return b == null ? null : add(b, page, from.call);
   }
 
-  private @Nullable Part add(Block b, @Nullable Part call) {
+  private @Nullable Part add(Block b, long page, @Nullable Part call) {
     if (found.size() >= most || instructions >= MOST_INSTRUCTIONS) {
       return null;
     }
@@ -238,6 +277,11 @@ final class RegionPlan {
     if (!(op instanceof EndOp)) {
       return null;
     }
+    ByteBuffer bank = memory.bank(b.page.hpa);
+    if (bank == null) {
+      return null;
+    }
+    int base = (int) b.page.hpa & PhysicalMemory.BANK_MASK;
     Instruction[] decoded = new Instruction[b.count];
     int at = b.offset & 0xffff;
     for (int k = 0; k < decoded.length; k++) {
@@ -247,7 +291,7 @@ final class RegionPlan {
     if (at != b.end) {
       return null;
     }
-    Part p = new Part(b, decoded, ops, op, call);
+    Part p = new Part(b, page, decoded, ops, op, call);
     found.add(p);
     instructions += b.count;
     return p;

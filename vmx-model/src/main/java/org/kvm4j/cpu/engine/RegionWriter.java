@@ -163,7 +163,7 @@ final class RegionWriter {
       return;
     }
     index = p.first;
-    state.block(p.number);
+    state.block(p.number, p.page);
     v.visitLabel(starts[p.number]);
     if (loops[p.number]) {
       Label on = new Label();
@@ -180,8 +180,7 @@ final class RegionWriter {
       if (last && terminal(p, list[k])) {
         return;
       }
-      int offset = p.ops[k].offset & 0xffff;
-      if (!new InstructionWriter(this, list[k], offset).write()) {
+      if (!new InstructionWriter(this, list[k], p.at(p.ops[k])).write()) {
         interpret();
       } else {
         afterStore();
@@ -267,7 +266,7 @@ final class RegionWriter {
         case CALL_NEAR:
           if (p.after != null) {
             mayFault();
-            pushReturn(p.lastOp());
+            pushReturn(p);
             callInPlace(p, false);
             leave();
             beginCall();
@@ -288,7 +287,7 @@ final class RegionWriter {
         v.visitInsn(LSUB);
         call(PACKAGE + "MoveOps", "checkStack", "(L" + CPU + ";J)V");
       }
-      pushReturn(p.lastOp());
+      pushReturn(p);
       callInPlace(p, true);
       leave();
       beginCall();
@@ -308,7 +307,7 @@ final class RegionWriter {
       ret(p);
       return true;
     }
-    if (i.isBranch || i.endsBlock) {
+    if (InLine.endsBlock(i)) {
       flags.wanted(index);
       leave();
       state.safe();
@@ -326,9 +325,14 @@ final class RegionWriter {
 
   private void edge(Part from, @Nullable Part to, boolean taken) {
     if (to != null) {
+      Label elsewhere = new Label();
+      pageChange(from, to, elsewhere);
       arrive(from, to);
       v.visitJumpInsn(GOTO, starts[to.number]);
-      return;
+      if (from.page == to.page) {
+        return;
+      }
+      v.visitLabel(elsewhere);
     }
     flags.wantedAfter(index);
     if (taken) {
@@ -336,6 +340,22 @@ final class RegionWriter {
     } else {
       exit(Region.END, from.number);
     }
+  }
+
+  /**
+   * Makes the page of another block the current one.
+   *
+   * @param elsewhere what to go on with if that page is not where it was
+   */
+  private void pageChange(Part from, Part to, Label elsewhere) {
+    if (from.page == to.page) {
+      return;
+    }
+    v.visitVarInsn(ALOAD, StateWriter.THIS);
+    push(to.number);
+    state.code(to.at());
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "reaches", "(IJ)Z", false);
+    v.visitJumpInsn(IFEQ, elsewhere);
   }
 
   /** What is known here is known at the start of a block, too; where that differs it is told. */
@@ -374,7 +394,7 @@ final class RegionWriter {
    */
   private boolean target(Part p, Instruction i) {
     mayFault();
-    if (!new InstructionWriter(this, i, p.lastOp().offset & 0xffff).target()) {
+    if (!new InstructionWriter(this, i, p.at(p.lastOp())).target()) {
       return false;
     }
     popT2();
@@ -388,14 +408,14 @@ final class RegionWriter {
    * Pushes the return address of a call on the guest's stack. Whether the slow path was taken is on
    * the JVM's then.
    */
-  private void pushReturn(Op op) {
+  private void pushReturn(Part p) {
     pushMmu();
     register(Cpu.RSP);
     push(8L);
     v.visitInsn(LSUB);
     v.visitInsn(DUP2);
     popT1();
-    pushAddress((op.offset & 0xffff) + op.length);
+    pushCode(p.at(p.lastOp()) + p.lastOp().length);
     store(8);
     pushT1();
     setRegister(Cpu.RSP);
@@ -417,20 +437,14 @@ final class RegionWriter {
     v.visitJumpInsn(IFNE, other);
     if (indirect) {
       pushT2();
-      pushAddress(callee.offset());
+      pushCode(callee.at());
       v.visitInsn(LCMP);
       v.visitJumpInsn(IFNE, other);
     }
+    pageChange(p, callee, other);
     arrive(p, callee);
     v.visitJumpInsn(GOTO, starts[callee.number]);
     v.visitLabel(other);
-  }
-
-  /** Pushes the linear address of an offset in the page. */
-  private void pushAddress(int offset) {
-    pushCodeBase();
-    push((long) offset);
-    v.visitInsn(LADD);
   }
 
   private void beginCall() {
@@ -464,9 +478,10 @@ final class RegionWriter {
     if (caller != null) {
       Label elsewhere = new Label();
       pushT1();
-      pushAddress(caller.offset());
+      pushCode(caller.at());
       v.visitInsn(LCMP);
       v.visitJumpInsn(IFNE, elsewhere);
+      pageChange(p, caller, elsewhere);
       arrive(p, caller);
       v.visitJumpInsn(GOTO, starts[caller.number]);
       v.visitLabel(elsewhere);
@@ -586,8 +601,9 @@ final class RegionWriter {
     state.element(k);
   }
 
-  void pushCodeBase() {
-    state.codeBase();
+  /** Pushes the linear address of an offset from the begin of the region's first page. */
+  void pushCode(long offset) {
+    state.code(offset);
   }
 
   void pushMmu() {

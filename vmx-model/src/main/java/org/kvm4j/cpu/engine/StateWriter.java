@@ -90,6 +90,9 @@ final class StateWriter {
 
   MethodVisitor v;
 
+  /** Where the page of what is written is from the region's first page. */
+  private long page;
+
   /** Nobody wants the code: a pass that finds out what is known at the start of blocks. */
   boolean silent = true;
 
@@ -123,6 +126,7 @@ final class StateWriter {
     v.visitVarInsn(ISTORE, KIND);
     out = new Label();
     leads = false;
+    page = 0;
     reload();
   }
 
@@ -132,6 +136,10 @@ final class StateWriter {
     v.visitFieldInsn(GETFIELD, CPU, "countdown", "J");
     v.visitVarInsn(LSTORE, LEFT);
     element(Cpu.CODE_BASE);
+    if (page != 0) {
+      push(page);
+      v.visitInsn(LSUB);
+    }
     v.visitVarInsn(LSTORE, CODE);
     v.visitVarInsn(ALOAD, M);
     v.visitMethodInsn(INVOKEVIRTUAL, MMU, "data", "()J", false);
@@ -228,8 +236,13 @@ final class StateWriter {
     }
   }
 
-  /** A block begins: forgets what is known of the one written before. */
-  void block(int number) {
+  /**
+   * A block begins: forgets what is known of the one written before.
+   *
+   * @param fromFirstPage where its page is from the region's first page
+   */
+  void block(int number, long fromFirstPage) {
+    page = fromFirstPage;
     dirty = dirtyAt[number];
   }
 
@@ -268,9 +281,11 @@ final class StateWriter {
     give(dirty & 1 << k);
   }
 
-  /** Pushes the linear address of the page's begin. */
-  void codeBase() {
+  /** Pushes the linear address of an offset from the begin of the region's first page. */
+  void code(long offset) {
     v.visitVarInsn(LLOAD, CODE);
+    push(offset);
+    v.visitInsn(LADD);
   }
 
   /** Charges instructions to the budget. */

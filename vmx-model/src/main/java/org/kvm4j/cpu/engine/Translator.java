@@ -1,9 +1,9 @@
 package org.kvm4j.cpu.engine;
 
 import java.lang.invoke.MethodHandles;
-import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.ept.memory.PhysicalMemory;
 
@@ -14,19 +14,13 @@ final class Translator {
   /** How many times as often a block has to be executed that is within a region already. */
   private static final int WITHIN = 8;
 
-  /** For how many regions a processor that had none for long may have them at once. */
-  private static final int SAVED = 8;
-
   private final Interpreter engine;
   private final Decoder decoder;
   private final PhysicalMemory memory;
   private long regions;
 
-  /** Instructions that must be executed for each region; 0 for all regions at once. */
-  private final long price;
-
-  private long credit;
-  private long lastExecuted;
+  /** What regions are paid from; null for all regions at once. */
+  private final @Nullable CompilerShare share;
 
   /*
    * The JVM's quick compiler makes of a call of a final method of a class that it does not know yet one for a single
@@ -40,9 +34,9 @@ final class Translator {
     }
   }
 
-  Translator(Interpreter engine, Decoder decoder, PhysicalMemory memory, long price) {
-    this.price = price;
-    this.credit = SAVED * price;
+  Translator(
+      Interpreter engine, Decoder decoder, PhysicalMemory memory, @Nullable CompilerShare share) {
+    this.share = share;
     this.engine = engine;
     this.decoder = decoder;
     this.memory = memory;
@@ -53,38 +47,22 @@ final class Translator {
     return regions;
   }
 
-  /**
-   * Whether it is time for one more region. The JVM's compilers take some milliseconds for each: so
-   * long a program must have run since, or they drown, and what is translated waits for them in the
-   * JVM's own interpreter.
-   *
-   * @param executed instructions that the processor has executed
-   */
-  boolean isTimeForOne(long executed) {
-    if (price == 0) {
-      return true;
-    }
-    credit = Math.min(credit + executed - lastExecuted, SAVED * price);
-    lastExecuted = executed;
-    if (credit < price) {
-      return false;
-    }
-    credit -= price;
-    return true;
+  /** Whether it is time for one more region. */
+  boolean isTimeForOne() {
+    return share == null || share.isOpen(System.nanoTime());
   }
 
-  /** Makes a region that starts with a block, and lets the block run it, if that can be done. */
-  void translate(Block first) {
+  /**
+   * Makes a region that starts with a block, and lets the block run it, if that can be done.
+   *
+   * @param page linear address of the block's page
+   */
+  void translate(Block first, long page) {
     if ((first.modeKey & 15) != 8) {
       return;
     }
-    ByteBuffer bank = memory.bank(first.page.hpa);
-    if (bank == null) {
-      return;
-    }
-    int base = (int) first.page.hpa & PhysicalMemory.BANK_MASK;
     for (int most = RegionPlan.MOST_BLOCKS; most > 0; most /= 2) {
-      RegionPlan plan = new RegionPlan(decoder, bank, base, first, most);
+      RegionPlan plan = new RegionPlan(decoder, memory, first, page, most);
       if (plan.parts.isEmpty()) {
         return;
       }
@@ -128,6 +106,9 @@ final class Translator {
       throw new IllegalStateException("a region cannot be loaded", e);
     }
     regions++;
+    if (share != null) {
+      share.spend(ops.size());
+    }
     for (RegionPlan.Part p : plan.parts) {
       p.block.addRegion(region);
       if (p.block.heat > 0 && p.call == null) {

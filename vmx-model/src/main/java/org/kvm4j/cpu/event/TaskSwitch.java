@@ -237,7 +237,6 @@ public final class TaskSwitch {
     cpu.updateMode();
     if (paging) {
       cpu.mmu.tlb.movToCr3(cpu.mmu.vpid, cr3, false);
-      cpu.mmu.invalidated();
       if (cpu.pagingMode() == PagingMode.PAE && !cpu.mmu.loadPdptes(cr3)) {
         throw cpu.gp(0);
       }

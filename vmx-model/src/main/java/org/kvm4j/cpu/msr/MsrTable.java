@@ -673,7 +673,6 @@ public final class MsrTable {
     }
     cpu.efer = value & ~ControlBits.EFER_LMA | cpu.efer & ControlBits.EFER_LMA;
     cpu.updateMode();
-    cpu.mmu.invalidated();
     return true;
   }
 

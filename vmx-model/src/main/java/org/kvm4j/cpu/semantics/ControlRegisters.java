@@ -170,7 +170,7 @@ public final class ControlRegisters {
     cpu.cr0 = next;
     cpu.efer = lma ? cpu.efer | EFER_LMA : cpu.efer & ~EFER_LMA;
     cpu.mmu.tlb.movToCr0(cpu.mmu.vpid, old, next);
-    changed(cpu);
+    cpu.updateMode();
   }
 
   /** Writes CR3 as an instruction does, with every check. */
@@ -185,7 +185,7 @@ public final class ControlRegisters {
     }
     cpu.cr3 = next;
     cpu.mmu.tlb.movToCr3(cpu.mmu.vpid, value, pcide);
-    changed(cpu);
+    cpu.updateMode();
   }
 
   /** Bits of CR3 that are reserved, besides bit 63, which is none of the register's. */
@@ -260,7 +260,7 @@ public final class ControlRegisters {
     int pcid = (old & CR4_PCIDE) != 0 ? (int) cpu.cr3 & 0xfff : 0;
     cpu.cr4 = value;
     cpu.mmu.tlb.movToCr4(cpu.mmu.vpid, pcid, old, value);
-    changed(cpu);
+    cpu.updateMode();
   }
 
   /** Writes CR8. */
@@ -274,11 +274,6 @@ public final class ControlRegisters {
     }
     cpu.cr8 = (int) value;
     cpu.platform.taskPriorityChanged((int) value);
-  }
-
-  private static void changed(Cpu cpu) {
-    cpu.updateMode();
-    cpu.mmu.invalidated();
   }
 
   /** A bit of CR4 and the features of which one brings it. SDM Vol. 3, "Control Registers". */

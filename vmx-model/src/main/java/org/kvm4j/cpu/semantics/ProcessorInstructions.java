@@ -253,7 +253,6 @@ final class ProcessorInstructions {
     }
     if (cpu.isCanonicalBase(linear)) {
       cpu.mmu.tlb.invalidateLinear(cpu.mmu.vpid, pcid(cpu), linear);
-      cpu.mmu.invalidated();
     }
   }
 
@@ -275,7 +274,6 @@ final class ProcessorInstructions {
       throw cpu.gp(0);
     }
     cpu.mmu.tlb.invpcid(cpu.mmu.vpid, (int) type, pcid, linear);
-    cpu.mmu.invalidated();
   }
 
   // ---- waiting ----

@@ -166,7 +166,6 @@ public final class VmEntry {
     if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
       // 29.4.3 "Invalidating Cached Translation Information".
       cpu.mmu.tlb.vmTransitionWithoutVpid();
-      cpu.mmu.invalidated();
     }
     loadTranslation(v);
     if (cpu.mmu.context.eptp == 0 && context.guestPae()) {
@@ -236,7 +235,6 @@ public final class VmEntry {
     }
     if (cpu.mmu.vpid == 0) {
       cpu.mmu.tlb.vmTransitionWithoutVpid();
-      cpu.mmu.invalidated();
     }
   }
 

@@ -971,9 +971,6 @@ public final class NonRootOperation implements GuestMode {
     Translation t = fault.translation;
     boolean linearValid = (t.qualification & LINEAR_VALID) != 0;
     cpu.mmu.tlb.eptViolation(cpu.mmu.space, t.gpa, linearValid, fault.linear);
-    if ((t.qualification & 1 << 2) != 0) {
-      cpu.mmu.invalidated();
-    }
   }
 
   // The virtualization-exception information area. SDM 26.5.7.2 "Virtualization-Exception
@@ -1038,10 +1035,9 @@ public final class NonRootOperation implements GuestMode {
     }
     cpu.mmu.context.eptp = eptp;
     if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
-      flushWithoutVpid();
+      cpu.mmu.tlb.vmTransitionWithoutVpid();
     }
     cpu.updateMode();
-    cpu.mmu.invalidated();
   }
 
   /** SDM 29.3.6 "Page-Modification Logging". */
@@ -1233,7 +1229,7 @@ public final class NonRootOperation implements GuestMode {
     resident = vmcs;
     vmcs.defer(deferred);
     if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
-      flushWithoutVpid();
+      cpu.mmu.tlb.vmTransitionWithoutVpid();
     }
     leaveNonRoot();
     return true;
@@ -1275,7 +1271,7 @@ public final class NonRootOperation implements GuestMode {
     Cpu c = cpu;
     leaveNonRoot();
     if ((secondary & Controls.SECONDARY_EXEC_ENABLE_VPID) == 0) {
-      flushWithoutVpid();
+      cpu.mmu.tlb.vmTransitionWithoutVpid();
     }
     if (!HostState.load(c, f)) {
       abort(VmxAbort.HOST_PDPTES);
@@ -1285,11 +1281,6 @@ public final class NonRootOperation implements GuestMode {
     if (loads != 0 && msrLists.load(f[Vmcs.VM_EXIT_MSR_LOAD_ADDR], loads) != 0) {
       abort(VmxAbort.LOADING_HOST_MSRS);
     }
-  }
-
-  private void flushWithoutVpid() {
-    cpu.mmu.tlb.vmTransitionWithoutVpid();
-    cpu.mmu.invalidated();
   }
 
   /** The non-register state after a VM exit. SDM 28.5.6 "Updating Non-Register State". */

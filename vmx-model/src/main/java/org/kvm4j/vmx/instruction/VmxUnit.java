@@ -380,7 +380,6 @@ public final class VmxUnit implements VirtualizationUnit {
       return fail(InstructionError.INVALID_OPERAND);
     }
     cpu.mmu.tlb.invept((int) type, eptp);
-    cpu.mmu.invalidated();
     return InstructionError.SUCCESS;
   }
 
@@ -402,7 +401,6 @@ public final class VmxUnit implements VirtualizationUnit {
       return fail(InstructionError.INVALID_OPERAND);
     }
     cpu.mmu.tlb.invvpid((int) type, (int) vpid, linear);
-    cpu.mmu.invalidated();
     return InstructionError.SUCCESS;
   }
 

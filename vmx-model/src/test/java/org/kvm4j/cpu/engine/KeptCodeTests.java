@@ -1,10 +1,13 @@
 package org.kvm4j.cpu.engine;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.Test;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Platform;
+import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.engine.Interpreter.Stop;
 import org.kvm4j.cpu.testing.SystemMachine;
 
@@ -63,8 +66,11 @@ final class KeptCodeTests {
     Code.put(m, "40 eb fd"); // inc ax
     Interpreter engine = Code.engine(m);
     engine.run(20);
+    m.cpu.rip = 0x1000;
+    engine.run(1); // of zeros
+    m.cpu.rip = 0;
     for (int i = 0; i < 10 * Interpreter.FOREIGN_LIMIT; i++) {
-      m.memory.deviceWriteByte(SystemMachine.CODE + 0x100 + (i & 0xff), (byte) i);
+      m.memory.deviceWriteByte(SystemMachine.CODE + 0x100 + i * 0x1000 % 0x2000, (byte) i);
       assertTrue(engine.foreignWrites() <= Interpreter.FOREIGN_LIMIT);
     }
     m.memory.deviceWriteByte(SystemMachine.CODE, (byte) 0x48); // dec ax
@@ -86,5 +92,65 @@ final class KeptCodeTests {
     engine.run(20);
     assertEquals(0, engine.foreignWrites());
     assertEquals(1, engine.blocksDecoded());
+  }
+
+  @Test
+  void stores_to_one_page_are_kept_as_one() {
+    SystemMachine m = SystemMachine.real();
+    m.cpu.rip = 0x10;
+    Code.put(m, "90".repeat(16) + "40 eb fd");
+    Interpreter engine = Code.engine(m);
+    engine.run(20);
+    for (int i = 0; i < 100; i++) {
+      m.memory.deviceWriteByte(SystemMachine.CODE + 0x7f - i, (byte) 0x90);
+    }
+    assertEquals(1, engine.foreignWrites());
+    m.cpu.r[Cpu.RAX] = 0;
+    engine.run(20);
+    assertEquals(0, m.cpu.r[Cpu.RAX], "all are NOPs now");
+  }
+
+  @Test
+  void stores_to_a_page_whose_code_is_gone_are_plain_ones_again() {
+    SystemMachine m = SystemMachine.real();
+    m.cpu.rip = 0;
+    Code.put(m, "40 eb fd");
+    Interpreter engine = Code.engine(m);
+    assertFalse(m.memory.holdsCode(SystemMachine.CODE));
+    engine.run(20);
+    assertTrue(m.memory.holdsCode(SystemMachine.CODE));
+    m.cpu.rip = 0x800; // elsewhere in the page
+    engine.run(1);
+    m.cpu.mmu.write8(SystemMachine.CODE, 0x48);
+    assertTrue(m.memory.holdsCode(SystemMachine.CODE), "of which one block is left");
+    m.cpu.mmu.write8(SystemMachine.CODE + 0x800, 1);
+    assertFalse(m.memory.holdsCode(SystemMachine.CODE));
+    m.cpu.rip = 0;
+    m.cpu.r[Cpu.RAX] = 0;
+    engine.run(20);
+    assertEquals(0xfff6, m.cpu.r[Cpu.RAX] & 0xffff, "ten times DEC");
+    assertTrue(m.memory.holdsCode(SystemMachine.CODE));
+    engine.dropAll();
+    assertFalse(m.memory.holdsCode(SystemMachine.CODE));
+  }
+
+  @Test
+  void a_processor_that_has_stored_to_a_page_does_so_again_after_another_ran_it() {
+    SystemMachine m = SystemMachine.real();
+    Cpu second = new Cpu(m.cpu.model, m.memory, Platform.NONE);
+    Interpreter engine = Code.engine(m);
+    Interpreter other = new Interpreter(second, new Decoder(m.cpu.model.features()));
+    // The TLB of the other processor lets stores to the page pass.
+    second.mmu.write8(SystemMachine.CODE, 0x40);
+    second.mmu.write16(SystemMachine.CODE + 1, 0xfdeb);
+    m.cpu.rip = 0;
+    m.cpu.r[Cpu.RAX] = 0;
+    engine.run(20);
+    assertEquals(10, m.cpu.r[Cpu.RAX] & 0xffff);
+    second.mmu.write8(SystemMachine.CODE, 0x48);
+    m.cpu.rip = 0;
+    engine.run(20);
+    assertEquals(0, m.cpu.r[Cpu.RAX] & 0xffff, "DEC, not INC");
+    other.close();
   }
 }

@@ -109,7 +109,7 @@ final class TranslatorTests {
   }
 
   private void programsDoTheSame(int after, int vectors) {
-    translator.translate(after, 0);
+    translator.translate(after, null);
     for (int seed = 0; seed < PROGRAMS; seed++) {
       SplittableRandom random = new SplittableRandom(seed * 3L + after);
       RandomProgram program = new RandomProgram(random, 20 + random.nextInt(150), vectors);
@@ -156,7 +156,7 @@ final class TranslatorTests {
   @ParameterizedTest
   @ValueSource(ints = {0, 1, 2, 5})
   void random_calls_do_the_same_translated(int after) {
-    translator.translate(after, 0);
+    translator.translate(after, null);
     for (int seed = 0; seed < PROGRAMS; seed++) {
       SplittableRandom random = new SplittableRandom(seed * 5L + after);
       RandomCalls program = new RandomCalls(random);
@@ -183,7 +183,7 @@ final class TranslatorTests {
     String code = "b9 64 00 00 00 48 89 de f3 ac eb 00 ff c0 ff c0 ff c0 ff c0 eb ea";
     Code.put(plain, code);
     Code.put(translated, code);
-    translator.translate(3, 0);
+    translator.translate(3, null);
     for (int budget = 1000; budget > 0; budget--) {
       start(new SplittableRandom(1), 0);
       for (SystemMachine m : new SystemMachine[] {plain, translated}) {
@@ -201,7 +201,7 @@ final class TranslatorTests {
   void code_is_translated_again_after_a_part_of_it_was_overwritten() {
     // loop: dec ecx; jnz loop; mov edx, 1; hlt
     Code.put(translated, "ff c9 75 fc ba 01 00 00 00 f4");
-    translator.translate(3, 0);
+    translator.translate(3, null);
     for (int rcx : new int[] {1, 1, 100}) {
       runLoop(rcx);
       assertEquals(1, translated.cpu.r[Cpu.RDX]);
@@ -218,5 +218,51 @@ final class TranslatorTests {
     translated.cpu.r[Cpu.RCX] = rcx;
     translator.run(1000);
     assertEquals(0, translated.cpu.r[Cpu.RCX]);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        // here: call there; dec ecx; jnz here; hlt; there: add eax, 1 or 2; ret
+        "e8 fb 0f 00 00 ff c9 75 f7 f4/83 c0 01 c3/83 c0 02 c3",
+        // The same with jumps: to there, and back.
+        "e9 fb 0f 00 00 ff c9 75 f7 f4/83 c0 01 e9 fd ef ff ff/83 c0 02 e9 fd ef ff ff",
+        // With a conditional one (add ecx, 0 sets CF to 0).
+        "83 c1 00 0f 83 f7 0f 00 00 ff c9 75 f3 f4/83 c0 01 e9 01 f0 ff ff/83 c0 02 e9 01 f0 ff ff",
+      })
+  void a_page_that_leads_elsewhere_is_followed_once_that_is_told(String code) {
+    String[] parts = code.split("/");
+    long here = SystemMachine.PAGES + 0x4000;
+    long there = here + 0x1000;
+    long other = here + 0x2000;
+    translator.translate(3, null);
+    for (SystemMachine m : new SystemMachine[] {plain, translated}) {
+      Code.put(m, here, parts[0]);
+      Code.put(m, there, parts[1]);
+      Code.put(m, other, parts[2]);
+    }
+    for (int round = 0; round < 12; round++) {
+      int step = round % 6;
+      if (round == 0) {
+        start(new SplittableRandom(1), 0);
+      }
+      for (SystemMachine m : new SystemMachine[] {plain, translated}) {
+        Cpu c = m.cpu;
+        c.rip = here;
+        c.activity = Cpu.ACTIVE;
+        c.r[Cpu.RAX] = 0;
+        c.r[Cpu.RCX] = 100;
+        m.map(there, step == 1 || step == 2 || step == 4 ? other : there);
+        if (step == 2 || step == 3) {
+          c.mmu.tlb.invalidateLinear(0, 0, there + 0x123);
+        } else if (step == 5) {
+          c.mmu.tlb.movToCr3(0, c.cr3, false);
+        }
+      }
+      assertEquals(interpreter.run(5000), translator.run(5000));
+      compare(code + ", round " + round);
+      assertEquals(step == 2 ? 200 : 100, translated.cpu.r[Cpu.RAX], "round " + round);
+    }
+    assertTrue(translator.regions() > 0);
   }
 }

@@ -143,7 +143,6 @@ class HlatTests {
     enableHlat();
     reads(0x11);
     h.cpu.mmu.tlb.invvpid(Tlb.INVVPID_CONTEXT, 1, 0);
-    h.cpu.mmu.invalidated();
     reads(0x22);
     h.clear(VmcsField.SECONDARY_VM_EXEC_CONTROL, Controls.SECONDARY_EXEC_ENABLE_VPID);
     reads(0x22);
@@ -221,7 +220,6 @@ class HlatTests {
     table(2, PWA, 0);
     reads(0x11); // Cached: as with other rights, INVEPT is due.
     h.cpu.mmu.tlb.invept(Tlb.INVEPT_CONTEXT, EPT);
-    h.cpu.mmu.invalidated();
     h.set(VmcsField.GUEST_RIP, CODE);
     assertEquals(ExitReason.EPT_VIOLATION, h.run());
     assertEquals(DATA + 8, h.get(VmcsField.GUEST_PHYSICAL_ADDRESS));

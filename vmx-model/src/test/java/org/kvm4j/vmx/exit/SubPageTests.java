@@ -260,7 +260,6 @@ class SubPageTests {
     h.memory.writeLong(EPT_PAGES, DATA | 0x35 | SPP);
     assertEquals(ExitReason.VMCALL, writeTo(DATA + 0x80));
     h.cpu.mmu.tlb.invept(Tlb.INVEPT_CONTEXT, EPT);
-    h.cpu.mmu.invalidated();
     assertEquals(ExitReason.EPT_VIOLATION, writeTo(DATA + 0x80));
     assertEquals(ExitReason.VMCALL, writeTo(DATA + 8));
   }

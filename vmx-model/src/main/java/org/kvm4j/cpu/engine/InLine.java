@@ -1,0 +1,51 @@
+package org.kvm4j.cpu.engine;
+
+import static org.kvm4j.cpu.decode.Opcode.*;
+
+import java.util.EnumSet;
+import java.util.Set;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.GuestMode;
+import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.decode.OperandKind;
+
+/**
+ * Where a block ends, and where it goes on although {@link Instruction#endsBlock} has it that
+ * something has to be looked at: after instructions that change neither what is fetched nor how it
+ * is decoded, and that mostly nothing has waited for.
+ */
+final class InLine {
+  private static final Set<Opcode> LOOKS =
+      EnumSet.of(
+          CLI, STI, POPF, CLAC, STAC, SWAPGS, WRFSBASE, WRGSBASE, RDTSC, RDTSCP, RDPID, RDMSR,
+          CPUID, SGDT, SIDT, SLDT, STR, SMSW);
+
+  private InLine() {}
+
+  /** Whether nothing follows the instruction in its block. */
+  static boolean endsBlock(Instruction i) {
+    return i.isBranch || i.endsBlock && !looks(i);
+  }
+
+  /** Whether its block goes on after it only if {@link #isQuiet}. */
+  static boolean looks(Instruction i) {
+    return LOOKS.contains(i.opcode)
+        || i.opcode == Opcode.MOV && i.kind1 == OperandKind.CONTROL
+        || i.opcode == Opcode.MOV && i.kind1 == OperandKind.DEBUG;
+  }
+
+  /** Whether there is nothing to be looked at before the next instruction. */
+  static boolean isQuiet(Cpu c) {
+    GuestMode g = c.guest;
+    return c.attention == 0
+        && (c.flagsRest & (Flags.TF | Flags.RF)) == 0
+        && c.shadow == 0
+        && c.pendingDebug == 0
+        && c.activity == Cpu.ACTIVE
+        && c.requests() == 0
+        && !c.left
+        && (g == null || !g.windowPending());
+  }
+}
