@@ -112,11 +112,21 @@ public final class Translation {
   /** EPT memory type, bits 5:3 of the EPT leaf; 6 (WB) without EPT. */
   public int eptMemoryType;
 
+  private static final int WRITE_BACK = 6;
+
   /** EPT leaf bit 6: the guest's PAT is ignored. */
   public boolean eptIgnorePat;
 
   /** The access that failed was one to a guest paging-structure entry. */
   public boolean pagingStructureAccess;
+
+  /**
+   * Whether guest and EPT make the memory type write-back, as far as paging decides: MTRRs and
+   * CR0.CD apart.
+   */
+  public boolean isWriteBack() {
+    return eptMemoryType == WRITE_BACK && (eptIgnorePat || guestMemoryType == WRITE_BACK);
+  }
 
   /** For messages. */
   @Override

@@ -174,6 +174,22 @@ public interface GuestMode {
     return false;
   }
 
+  /**
+   * The instruction that is being executed, or the event that is being delivered, locks the bus:
+   * told only if {@link Mmu#busLocks}.
+   */
+  default void busLock() {}
+
+  /**
+   * Delivery of exceptions has not got to an instruction boundary and never will: true if a VM exit
+   * is taken.
+   *
+   * @param since when it began, by {@link Platform#tsc}
+   */
+  default boolean instructionTimeout(long since) {
+    return false;
+  }
+
   // ---- a virtual local APIC. SDM ch. 30 "APIC Virtualization and Virtual Interrupts"
 
   /** A virtual interrupt that is to be delivered now, and is in service then; -1 if none is. */
@@ -182,10 +198,10 @@ public interface GuestMode {
   }
 
   /**
-   * A VM exit that follows the last instruction, for what it did to the virtual APIC: before all
-   * other events.
+   * A VM exit that follows the last instruction, for what it did to the virtual APIC or the bus:
+   * before all other events.
    */
-  default boolean afterApicAccess() {
+  default boolean afterInstruction() {
     return false;
   }
 

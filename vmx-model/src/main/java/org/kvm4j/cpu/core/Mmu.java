@@ -543,11 +543,19 @@ public final class Mmu {
 
   /**
    * Whether RAM is behind all of these bytes, so that a locked update can be made of a read and
-   * {@link #compareAndExchange}. With a device behind them it is one read and one write.
+   * {@link #compareAndExchange}. With a device behind them it is one read and one write. To be
+   * asked at the beginning of every locked access.
    *
    * @param linear already probed for writing
    */
   public boolean isRam(long linear, int size) {
+    if (busLocks) {
+      locked(linear, size);
+    }
+    return isOrdinary(linear, size);
+  }
+
+  private boolean isOrdinary(long linear, int size) {
     TlbEntry e = data[(int) (linear >>> 12) & INDEX];
     if ((linear + size - 1 & PAGE) == e.writeTag) {
       return true;
@@ -674,11 +682,12 @@ public final class Mmu {
    * either half, but others may see one half exchanged before the other.
    *
    * @param linear a multiple of 16, already probed for writing
+   * @param lock whether it is a locked access
    * @return whether the exchange happened
    */
   public boolean compareAndExchange16(
-      long linear, long expectedLow, long expectedHigh, long low, long high) {
-    if (!isRam(linear, 16)) {
+      long linear, boolean lock, long expectedLow, long expectedHigh, long low, long high) {
+    if (lock ? !isRam(linear, 16) : !isOrdinary(linear, 16)) {
       foundLow = read64(linear);
       foundHigh = read64(linear + 8);
       boolean equal = foundLow == expectedLow && foundHigh == expectedHigh;
@@ -702,6 +711,41 @@ public final class Mmu {
         compareAndExchange(linear, 8, low, expectedLow);
       }
       return false;
+    }
+  }
+
+  // ---- bus locks ----
+
+  /** Bytes of a cache line. */
+  private static final int LINE = 64;
+
+  /** Whether {@link GuestMode#busLock} is to be told of bus locks. */
+  public boolean busLocks;
+
+  /** A locked access that is about to be made, and does not fault. */
+  private void locked(long pointer, int size) {
+    long linear = cpu.masked(pointer);
+    if (((int) linear & LINE - 1) + size <= LINE) {
+      translate(wrap(linear), Access.of(dataAccess | Access.WRITE, size));
+      if (!isUncached()) {
+        return;
+      }
+    }
+    busLock();
+  }
+
+  /** Whether a locked access to what was translated last locks the bus. */
+  private boolean isUncached() {
+    return (translation.hpa & PAGE) != context.apicPage
+        && (!translation.isWriteBack() || (cpu.cr0 & ControlBits.CR0_CD) != 0);
+  }
+
+  private void busLock() {
+    GuestMode g = cpu.guest;
+    if (g != null) {
+      requireAlone();
+      cpu.attention = 1;
+      g.busLock();
     }
   }
 
@@ -917,6 +961,9 @@ public final class Mmu {
    */
   public void updateSystem(long linear, int set, int clear) {
     translate(wrap(linear), Access.IMPLICIT | Access.WRITE);
+    if (busLocks && isUncached()) {
+      busLock();
+    }
     long hpa = translation.hpa;
     ByteBuffer bank = memory.bank(hpa);
     if (bank == null) {

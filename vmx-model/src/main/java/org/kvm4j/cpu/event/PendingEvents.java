@@ -19,7 +19,7 @@ public final class PendingEvents {
    */
   public static void serve(Cpu c) {
     int requests = c.requests();
-    if (c.guest != null && c.guest.afterApicAccess()) {
+    if (c.guest != null && c.guest.afterInstruction()) {
       return;
     }
     if ((requests & (Cpu.REQUEST_INIT | Cpu.REQUEST_SIPI)) != 0) {
@@ -30,7 +30,7 @@ public final class PendingEvents {
     }
     if (!c.left && c.guest != null) {
       // What was delivered may have pushed its frame there.
-      c.guest.afterApicAccess();
+      c.guest.afterInstruction();
     }
   }
 

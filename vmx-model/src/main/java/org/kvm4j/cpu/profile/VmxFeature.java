@@ -81,7 +81,7 @@ public enum VmxFeature {
   TSC_SCALING(Word.SECONDARY, 25),
   ENABLE_USER_WAIT_PAUSE(Word.SECONDARY, 26),
 
-  /** Nothing here keeps the processor from an instruction boundary, so that it never exits. */
+  BUS_LOCK_DETECTION(Word.SECONDARY, 30),
   INSTRUCTION_TIMEOUT(Word.SECONDARY, 31),
 
   HLAT(Word.TERTIARY, 1),

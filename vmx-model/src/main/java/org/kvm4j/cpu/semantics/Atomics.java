@@ -124,7 +124,7 @@ public final class Atomics {
     }
     mmu.probeWrite(linear, 16);
     boolean equal =
-        mmu.compareAndExchange16(linear, cpu.r[RAX], cpu.r[RDX], cpu.r[RBX], cpu.r[RCX]);
+        mmu.compareAndExchange16(linear, i.lock, cpu.r[RAX], cpu.r[RDX], cpu.r[RBX], cpu.r[RCX]);
     setZf(cpu, equal);
     if (!equal) {
       cpu.r[RAX] = mmu.foundLow;

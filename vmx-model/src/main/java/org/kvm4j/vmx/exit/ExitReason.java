@@ -112,6 +112,9 @@ public enum ExitReason {
   /** Bit 31 of the exit-reason field: a VM-entry failure. */
   public static final int ENTRY_FAILURE = 1 << 31;
 
+  /** Bit 26 of the exit-reason field: a bus lock was asserted. */
+  public static final int BUS_LOCK_ASSERTED = 1 << 26;
+
   /** Bits 15:0 of the exit-reason field. */
   public static final int BASIC_MASK = 0xffff;
 

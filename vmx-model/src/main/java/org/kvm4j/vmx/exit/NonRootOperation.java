@@ -111,6 +111,9 @@ public final class NonRootOperation implements GuestMode {
   private boolean plainTsc;
   private boolean virtualSpecCtrl;
 
+  /** A bus lock was asserted, and no VM exit has told of it. */
+  private boolean busLocked;
+
   private int watch;
   private long timerEnd;
 
@@ -188,6 +191,8 @@ public final class NonRootOperation implements GuestMode {
     }
     virtualApic.enter(v, primary, secondary, tertiary(v));
     cpu.mmu.context.apicPage = virtualApic.accessPage();
+    cpu.mmu.busLocks = (secondary & Controls.SECONDARY_EXEC_BUS_LOCK_DETECTION) != 0;
+    busLocked = false;
     watch = w;
     pauseFirst = 0;
     pauseLast = 0;
@@ -720,12 +725,32 @@ public final class NonRootOperation implements GuestMode {
   }
 
   @Override
-  public boolean afterApicAccess() {
+  public boolean afterInstruction() {
     virtualApic.emulateWrite();
     if (!virtualApic.exits()) {
-      return false;
+      // SDM 26.2 "Other Causes of VM Exits", bus-lock detection.
+      return busLocked && boundaryExit(74);
     }
     leave(virtualApic.exitReason(), virtualApic.exitQualification(), cpu.rip, RF_KEEP, 0);
+    return true;
+  }
+
+  @Override
+  public void busLock() {
+    busLocked = true;
+  }
+
+  /**
+   * SDM 26.2 "Other Causes of VM Exits", instruction timeout. There is no internal threshold, and
+   * the crystal clock is the time-stamp counter's.
+   */
+  @Override
+  public boolean instructionTimeout(long since) {
+    if ((secondary & Controls.SECONDARY_EXEC_NOTIFY_VM_EXITING) == 0
+        || cpu.platform.tsc() - since < v[Vmcs.NOTIFY_WINDOW]) {
+      return false;
+    }
+    leave(75, 0, cpu.rip, 1, 0);
     return true;
   }
 
@@ -856,7 +881,7 @@ public final class NonRootOperation implements GuestMode {
       return false;
     }
     virtualApic.emulateWrite();
-    if (virtualApic.exits() || !steps() && (watch & WATCH_MONITOR_TRAP) == 0) {
+    if (virtualApic.exits() || busLocked || !steps() && (watch & WATCH_MONITOR_TRAP) == 0) {
       return false;
     }
     return boundaryExit(37);
@@ -1141,7 +1166,8 @@ public final class NonRootOperation implements GuestMode {
     boolean host64 = (exitControls & Controls.VM_EXIT_HOST_ADDR_SPACE_SIZE) != 0;
 
     // 28.2 "Recording VM-Exit Information and Updating VM-Entry Control Fields".
-    f[Vmcs.VM_EXIT_REASON] = reason;
+    f[Vmcs.VM_EXIT_REASON] = busLocked ? reason | ExitReason.BUS_LOCK_ASSERTED : reason;
+    busLocked = false;
     f[Vmcs.EXIT_QUALIFICATION] = qualification;
     f[Vmcs.VM_EXIT_INTR_INFO] = intrInfo & 0xffffffffL;
     if (deliveryType >= 0) {
@@ -1251,7 +1277,7 @@ public final class NonRootOperation implements GuestMode {
     boolean movSs =
         c.shadow == Cpu.SHADOW_MOV_SS
             && !(reason == 0 && InterruptionInfo.vector(intrInfo) == Vector.DB);
-    boolean trap = reason == 37 || reason == 43 || reason == 45 || reason == 56;
+    boolean trap = reason == 37 || reason == 43 || reason == 45 || reason == 56 || reason == 74;
     if (movSs || trap || reason == 3) {
       pending = c.pendingDebug;
       if (movSs && (c.flagsRest & Flags.TF) != 0 && (c.msr.debugCtl & 2) == 0) {
@@ -1289,6 +1315,7 @@ public final class NonRootOperation implements GuestMode {
     c.guest = null;
     c.left = true;
     c.mmu.context.apicPage = -1;
+    c.mmu.busLocks = false;
     c.shadow = 0;
     c.activity = Cpu.ACTIVE;
     c.pendingDebug = 0;
