@@ -66,7 +66,7 @@ class TwoDimensionalWalkProperties {
     }
   }
 
-  private static void compare(long seed, TreeMap<String, Integer> seen) {
+  static void compare(long seed, TreeMap<String, Integer> seen) {
     RandomTables tables = new RandomTables(seed);
     GuestPhysicalCache cache = (seed & 1) == 0 ? null : new GuestPhysicalCache();
     TwoDimensionalWalk walk = new TwoDimensionalWalk(tables.memory, cache);
