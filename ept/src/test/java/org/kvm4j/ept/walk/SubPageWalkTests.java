@@ -136,7 +136,8 @@ class SubPageWalkTests {
   void pagingStructures() {
     guest.memory.writeLong(tables[3] + 8 * (Guest.TABLES[3] >> 12), -1L >>> 1);
     guest.eptRights(Guest.TABLES[3], 5);
-    guest.eptEntry(1, Guest.TABLES[3], guest.eptEntry(1, Guest.TABLES[3]) | EptEntry.SUB_PAGE_WRITE);
+    guest.eptEntry(
+        1, Guest.TABLES[3], guest.eptEntry(1, Guest.TABLES[3]) | EptEntry.SUB_PAGE_WRITE);
     guest.expectViolation(WRITE, guest.guestEntryGpa(1), 0xab);
   }
 

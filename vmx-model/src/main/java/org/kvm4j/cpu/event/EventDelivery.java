@@ -221,6 +221,8 @@ public final class EventDelivery {
       int during,
       int flags) {
     GuestMode guest = cpu.guest;
+    boolean endless = false;
+    long since = 0;
     while (true) {
       boolean hasCode = hasErrorCode && (cpu.cr0 & ControlBits.CR0_PE) != 0;
       if (guest != null && guest.exception(vector, hasCode, errorCode, payload, false)) {
@@ -258,6 +260,17 @@ public final class EventDelivery {
         finish(cpu);
         return;
       } catch (CpuException e) {
+        if (e.vector == vector && isBenign(vector)) {
+          // An alignment check in the delivery of one, which changes nothing: it goes on so without
+          // end.
+          if (!endless) {
+            endless = true;
+            since = cpu.platform.tsc();
+          }
+          if (guest != null && guest.instructionTimeout(since) || pauses(cpu)) {
+            return;
+          }
+        }
         during = vector;
         vector = e.vector;
         hasErrorCode = e.hasErrorCode;
@@ -266,6 +279,23 @@ public final class EventDelivery {
         flags = (int) cpu.rflags() | Flags.RF;
       }
     }
+  }
+
+  /**
+   * Whether an endless delivery is left for a while, as nothing else of the host's would go on: the
+   * instruction is executed again then, and leads there again.
+   */
+  private static boolean pauses(Cpu cpu) {
+    cpu.charge(1);
+    if (cpu.countdown > 0 && (cpu.requests() & Cpu.REQUEST_KICK) == 0) {
+      return false;
+    }
+    GuestMode guest = cpu.guest;
+    if (guest != null) {
+      guest.deliveryInProgress(-1, 0, false, 0, 0);
+    }
+    cpu.trail.close();
+    return true;
   }
 
   private static boolean isContributory(int vector) {
