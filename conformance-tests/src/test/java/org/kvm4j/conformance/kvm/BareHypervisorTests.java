@@ -20,7 +20,6 @@ import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.GuestMemory;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.Kvm;
-import org.kvm4j.kvm.Segment;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
 import org.kvm4j.kvm.syscall.Kernel;
@@ -151,12 +150,7 @@ class BareHypervisorTests {
     vcpu = vm.createVcpu(0);
     vcpu.setCpuid2(kvm.getSupportedCpuid());
     var sregs = vcpu.getSregs();
-    flat(sregs.cs, 8, 11);
-    sregs.cs.db = 0;
-    sregs.cs.l = 1;
-    for (Segment segment : new Segment[] {sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss}) {
-      flat(segment, 16, 3);
-    }
+    FlatSegments.longMode(sregs);
     sregs.cr3 = PML4;
     sregs.cr4 |= 0x20; // PAE
     sregs.efer |= 0x500; // LME, LMA
@@ -167,20 +161,6 @@ class BareHypervisorTests {
     regs.rsp = STACK;
     regs.rflags = 2;
     vcpu.setRegs(regs);
-  }
-
-  private static void flat(Segment segment, int selector, int type) {
-    segment.base = 0;
-    segment.limit = 0xffff_ffff;
-    segment.selector = selector;
-    segment.type = type;
-    segment.present = 1;
-    segment.dpl = 0;
-    segment.db = 1;
-    segment.s = 1;
-    segment.l = 0;
-    segment.g = 1;
-    segment.unusable = 0;
   }
 
   private static int[] hypervisor() {
@@ -354,13 +334,10 @@ class BareHypervisorTests {
   }
 
   private static Exit aside(Vcpu vcpu, Runnable meanwhile) throws Exception {
-    CompletableFuture<Exit> result = new CompletableFuture<>();
-    Thread thread = new Thread(() -> result.complete(vcpu.run()));
-    thread.setDaemon(true);
-    thread.start();
+    CompletableFuture<Exit> running = Aside.run(vcpu);
     Thread.sleep(50);
     meanwhile.run();
-    return result.get(20, TimeUnit.SECONDS);
+    return Aside.await(running);
   }
 
   @Test

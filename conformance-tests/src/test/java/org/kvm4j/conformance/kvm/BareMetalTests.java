@@ -9,7 +9,6 @@ import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
 import static org.kvm4j.conformance.kvm.RealModeGuest.HOLE;
 
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -78,26 +77,6 @@ class BareMetalTests {
         },
         0,
         code);
-  }
-
-  private static CompletableFuture<Exit> runAside(Vcpu vcpu) {
-    CompletableFuture<Exit> result = new CompletableFuture<>();
-    Thread thread =
-        new Thread(
-            () -> {
-              try {
-                result.complete(vcpu.run());
-              } catch (Throwable e) {
-                result.completeExceptionally(e);
-              }
-            });
-    thread.setDaemon(true);
-    thread.start();
-    return result;
-  }
-
-  private static Exit await(CompletableFuture<Exit> running) throws Exception {
-    return running.get(20, TimeUnit.SECONDS);
   }
 
   private static void out(int value, Exit exit) {
@@ -348,8 +327,8 @@ class BareMetalTests {
   private void timerEndsHalt() throws Exception {
     RealModeGuest guest = guestWithChips(join(INIT_PICS, PIT_10_MS));
     picHandler(guest, 0x20);
-    out(0x20, await(runAside(guest.vcpu)));
-    out(0x20, await(runAside(guest.vcpu)));
+    out(0x20, Aside.await(Aside.run(guest.vcpu)));
+    out(0x20, Aside.await(Aside.run(guest.vcpu)));
   }
 
   @Test
@@ -368,12 +347,12 @@ class BareMetalTests {
   void anInterruptLineEndsHltAndALevelIsSeenOnce() throws Exception {
     RealModeGuest guest = guestWithChips(join(INIT_PICS, new int[] {0xfb, 0xf4, 0xe6, PORT, 0xf4}));
     picHandler(guest, 0x25);
-    CompletableFuture<Exit> running = runAside(guest.vcpu);
+    CompletableFuture<Exit> running = Aside.run(guest.vcpu);
     Thread.sleep(50);
     guest.vm.irqLine(5, 1);
     guest.vm.irqLine(5, 0);
-    out(0x25, await(running));
-    out(0x20, await(runAside(guest.vcpu)));
+    out(0x25, Aside.await(running));
+    out(0x20, Aside.await(Aside.run(guest.vcpu)));
   }
 
   @Test
@@ -381,20 +360,20 @@ class BareMetalTests {
     RealModeGuest guest = guestWithChips(0xf4, 0xe6, PORT, 0xf4); // hlt; out PORT, al
     guest.memory.putInt(4L * 2, HANDLER);
     guest.load(HANDLER, 0xb0, 2, 0xe6, PORT, 0xb0, 3, 0xcf); // out; mov al, 3; iret
-    CompletableFuture<Exit> running = runAside(guest.vcpu);
+    CompletableFuture<Exit> running = Aside.run(guest.vcpu);
     Thread.sleep(50);
     guest.vm.signalMsi(0xfee00000L, 0x400);
-    out(2, await(running));
+    out(2, Aside.await(running));
     out(3, guest.run());
   }
 
   @Test
   void aKickEndsHlt() throws Exception {
     RealModeGuest guest = guestWithChips(0xf4);
-    CompletableFuture<Exit> running = runAside(guest.vcpu);
+    CompletableFuture<Exit> running = Aside.run(guest.vcpu);
     Thread.sleep(50);
     guest.vcpu.kick();
-    assertInstanceOf(Exit.Interrupted.class, await(running));
+    assertInstanceOf(Exit.Interrupted.class, Aside.await(running));
     assertEquals(MpState.HALTED, guest.vcpu.getMpState());
   }
 
@@ -429,12 +408,12 @@ class BareMetalTests {
     Vcpu other = guest.vm.createVcpu(1);
     assertEquals(MpState.UNINITIALIZED, other.getMpState());
     guest.load(0x2000, 0xb0, 0x77, 0xe6, PORT, 0xf4);
-    CompletableFuture<Exit> running = runAside(other);
-    CompletableFuture<Exit> first = runAside(guest.vcpu);
-    out(0x77, await(running));
+    CompletableFuture<Exit> running = Aside.run(other);
+    CompletableFuture<Exit> first = Aside.run(guest.vcpu);
+    out(0x77, Aside.await(running));
     assertEquals(0x200, other.getSregs().cs.selector);
     guest.vm.signalMsi(0xfee00000L, 0x41);
-    out(0x41, await(first));
+    out(0x41, Aside.await(first));
   }
 
   @Test

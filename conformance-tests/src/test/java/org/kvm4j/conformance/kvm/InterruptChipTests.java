@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 import org.kvm4j.kvm.EventFd;
 import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.IoapicState;
@@ -141,26 +140,6 @@ class InterruptChipTests extends KvmContract {
     return (int) ((Exit.IoOut) exit).value();
   }
 
-  private static CompletableFuture<Exit> runAside(Vcpu vcpu) {
-    CompletableFuture<Exit> result = new CompletableFuture<>();
-    Thread t =
-        new Thread(
-            () -> {
-              try {
-                result.complete(vcpu.run());
-              } catch (RuntimeException e) {
-                result.completeExceptionally(e);
-              }
-            });
-    t.setDaemon(true);
-    t.start();
-    return result;
-  }
-
-  private static Exit await(CompletableFuture<Exit> running) throws Exception {
-    return running.get(20, TimeUnit.SECONDS);
-  }
-
   private static void awaitHalt(Vcpu vcpu, CompletableFuture<Exit> running) throws Exception {
     // Its state cannot be asked for while it is in KVM_RUN: long enough to get to its HLT.
     Thread.sleep(50);
@@ -278,13 +257,13 @@ class InterruptChipTests extends KvmContract {
   void anInterruptOfThePicEndsHlt() throws Exception {
     RealModeGuest guest = guest(initPics(0xfb, 0xf4, 0xe6, DONE_PORT)); // sti; hlt; out
     picHandler(guest, 0x2c);
-    CompletableFuture<Exit> running = runAside(guest.vcpu);
+    CompletableFuture<Exit> running = Aside.run(guest.vcpu);
     awaitHalt(guest.vcpu, running);
     guest.vm.irqLine(12, 1);
-    assertEquals(0x2c, out(await(running), HANDLER_PORT));
+    assertEquals(0x2c, out(Aside.await(running), HANDLER_PORT));
     assertEquals(4, guest.vm.getIrqchip(Uapi.KVM_IRQCHIP_PIC_MASTER).pic().isr);
     assertEquals(0x10, guest.vm.getIrqchip(Uapi.KVM_IRQCHIP_PIC_SLAVE).pic().isr);
-    out(await(runAside(guest.vcpu)), DONE_PORT);
+    out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
     assertEquals(0, guest.vm.getIrqchip(Uapi.KVM_IRQCHIP_PIC_MASTER).pic().isr);
     assertEquals(0, guest.vm.getIrqchip(Uapi.KVM_IRQCHIP_PIC_SLAVE).pic().isr);
   }
@@ -310,10 +289,10 @@ class InterruptChipTests extends KvmContract {
   @EachBackend
   void hltBlocksInKvmRunUntilItIsKicked() throws Exception {
     RealModeGuest guest = guest(0xfa, 0xf4, 0xe6, DONE_PORT); // cli; hlt; out
-    CompletableFuture<Exit> running = runAside(guest.vcpu);
+    CompletableFuture<Exit> running = Aside.run(guest.vcpu);
     awaitHalt(guest.vcpu, running);
     guest.vcpu.kick();
-    assertTrue(await(running) instanceof Exit.Interrupted);
+    assertTrue(Aside.await(running) instanceof Exit.Interrupted);
     assertEquals(MpState.HALTED, guest.vcpu.getMpState());
     guest.vcpu.setMpState(MpState.RUNNABLE);
     out(guest.run(), DONE_PORT);
@@ -325,14 +304,14 @@ class InterruptChipTests extends KvmContract {
     guest.memory.putInt(8, HANDLERS);
     guest.load(HANDLERS, 0xb0, 0x02, 0xe6, HANDLER_PORT, 0xcf);
     guest.vcpu.nmi();
-    assertEquals(2, out(await(runAside(guest.vcpu)), HANDLER_PORT));
-    CompletableFuture<Exit> running = runAside(guest.vcpu);
+    assertEquals(2, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
+    CompletableFuture<Exit> running = Aside.run(guest.vcpu);
     awaitHalt(guest.vcpu, running);
     guest.vcpu.kick();
-    await(running);
+    Aside.await(running);
     guest.vcpu.nmi();
-    assertEquals(2, out(await(runAside(guest.vcpu)), HANDLER_PORT));
-    out(await(runAside(guest.vcpu)), DONE_PORT);
+    assertEquals(2, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
+    out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
   }
 
   // --- The I/O APIC
@@ -457,8 +436,8 @@ class InterruptChipTests extends KvmContract {
     RealModeGuest guest = guest(concat(start, new int[] {0xe6, DONE_PORT}));
     apicHandler(guest, 0x46);
     apicPage(guest);
-    assertEquals(0x46, out(await(runAside(guest.vcpu)), HANDLER_PORT));
-    out(await(runAside(guest.vcpu)), DONE_PORT);
+    assertEquals(0x46, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
+    out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
     assertEquals(0, guest.vcpu.getLapic().register(0x390), "current count");
     assertEquals(1_000_000, guest.vcpu.getLapic().register(0x380), "initial count");
   }
@@ -548,12 +527,12 @@ class InterruptChipTests extends KvmContract {
     apicPage(guest);
     Vcpu other = guest.vm.createVcpu(1);
     guest.load(0x2000, 0xb0, 0x77, 0xe6, DONE_PORT);
-    CompletableFuture<Exit> running = runAside(other);
+    CompletableFuture<Exit> running = Aside.run(other);
     awaitHalt(other, running);
     out(guest.run(), 0x12);
-    Exit exit = await(running);
+    Exit exit = Aside.await(running);
     for (int i = 0; exit instanceof Exit.Again && i < 3; i++) {
-      exit = await(runAside(other));
+      exit = Aside.await(Aside.run(other));
     }
     assertEquals(0x77, out(exit, DONE_PORT));
     assertEquals(0x200, other.getSregs().cs.selector);
@@ -566,10 +545,10 @@ class InterruptChipTests extends KvmContract {
     Vm vm = vm();
     vm.createVcpu(0);
     Vcpu other = vm.createVcpu(1);
-    CompletableFuture<Exit> running = runAside(other);
+    CompletableFuture<Exit> running = Aside.run(other);
     awaitHalt(other, running);
     other.kick();
-    assertTrue(await(running) instanceof Exit.Interrupted);
+    assertTrue(Aside.await(running) instanceof Exit.Interrupted);
     other.setMpState(MpState.SIPI_RECEIVED);
     assertEquals(MpState.RUNNABLE, other.getMpState(), "started by what was pending");
   }
@@ -585,8 +564,8 @@ class InterruptChipTests extends KvmContract {
                 0xb0, 0x9c, 0xe6, 0x40, 0xb0, 0x2e, 0xe6, 0x40, // 11,932: 10 ms
                 0xfb, 0xf4, 0xe6, DONE_PORT));
     picHandler(guest, 0x20);
-    assertEquals(0x20, out(await(runAside(guest.vcpu)), HANDLER_PORT));
-    out(await(runAside(guest.vcpu)), DONE_PORT);
+    assertEquals(0x20, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
+    out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
     PitState pit = guest.vm.getPit2();
     assertEquals(11_932, pit.channels.get(0).count);
     assertEquals(0, pit.channels.get(0).mode);
@@ -682,11 +661,11 @@ class InterruptChipTests extends KvmContract {
     try (EventFd event = EventFd.create(kernel)) {
       guest.vm.irqfd(event, 5, 0, null);
       refused(Errno.EBUSY, () -> guest.vm.irqfd(event, 6, 0, null));
-      CompletableFuture<Exit> running = runAside(guest.vcpu);
+      CompletableFuture<Exit> running = Aside.run(guest.vcpu);
       awaitHalt(guest.vcpu, running);
       event.write(1);
-      assertEquals(0x25, out(await(running), HANDLER_PORT));
-      out(await(runAside(guest.vcpu)), DONE_PORT);
+      assertEquals(0x25, out(Aside.await(running), HANDLER_PORT));
+      out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
       guest.vm.irqfd(event, 5, Uapi.KVM_IRQFD_FLAG_DEASSIGN, null);
       event.write(1);
       assertEquals(1, event.read(), "nobody takes it any more");
@@ -719,9 +698,9 @@ class InterruptChipTests extends KvmContract {
         EventFd over = EventFd.create(kernel)) {
       guest.vm.irqfd(event, 20, Uapi.KVM_IRQFD_FLAG_RESAMPLE, over);
       event.write(1);
-      assertEquals(0x44, out(await(runAside(guest.vcpu)), HANDLER_PORT));
+      assertEquals(0x44, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
       assertFalse(over.await(0));
-      out(await(runAside(guest.vcpu)), DONE_PORT);
+      out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
       assertTrue(over.await(5000));
       assertEquals(1, over.read());
       guest.vm.irqfd(event, 20, Uapi.KVM_IRQFD_FLAG_DEASSIGN, null);
@@ -749,17 +728,17 @@ class InterruptChipTests extends KvmContract {
         for (EventFd event : raised) {
           event.write(1);
         }
-        assertEquals(0x44, out(await(runAside(guest.vcpu)), HANDLER_PORT));
+        assertEquals(0x44, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
         assertFalse(firstOver.await(0));
         assertFalse(secondOver.await(0));
-        out(await(runAside(guest.vcpu)), DONE_PORT);
+        out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
         assertEquals(1, once(firstOver));
         assertEquals(1, once(secondOver));
       }
       second.write(1);
       guest.vm.irqfd(second, 20, Uapi.KVM_IRQFD_FLAG_DEASSIGN, null);
-      assertEquals(0x44, out(await(runAside(guest.vcpu)), HANDLER_PORT));
-      out(await(runAside(guest.vcpu)), DONE_PORT);
+      assertEquals(0x44, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
+      out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
       assertEquals(1, once(firstOver));
       assertFalse(secondOver.await(0));
       first.write(1);
@@ -800,8 +779,8 @@ class InterruptChipTests extends KvmContract {
     guest.run(Exit.IoOut.class);
     guest.vcpu.interrupt(0x33);
     refused(Errno.EEXIST, () -> guest.vcpu.interrupt(0x34));
-    assertEquals(0x33, out(await(runAside(guest.vcpu)), HANDLER_PORT));
-    out(await(runAside(guest.vcpu)), DONE_PORT);
+    assertEquals(0x33, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
+    out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
   }
 
   @EachBackend
@@ -812,10 +791,10 @@ class InterruptChipTests extends KvmContract {
     enable(guest.vcpu);
     guest.vm.setGsiRouting(List.of(IrqRoute.msi(3, 0xfee00000L, 0x8044)));
     assertEquals(1, guest.vm.irqLineStatus(3, 1));
-    assertEquals(0x44, out(await(runAside(guest.vcpu)), HANDLER_PORT));
-    Exit end = await(runAside(guest.vcpu));
+    assertEquals(0x44, out(Aside.await(Aside.run(guest.vcpu)), HANDLER_PORT));
+    Exit end = Aside.await(Aside.run(guest.vcpu));
     assertEquals(new Exit.IoapicEoi(0x44), end);
-    out(await(runAside(guest.vcpu)), DONE_PORT);
+    out(Aside.await(Aside.run(guest.vcpu)), DONE_PORT);
   }
 
   @EachBackend

@@ -8,7 +8,6 @@ import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
 
 import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.GuestMemory;
-import org.kvm4j.kvm.Segment;
 import org.kvm4j.kvm.Translation;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
@@ -35,26 +34,9 @@ class ModeTests extends KvmContract {
     vcpu = vm.createVcpu(0);
   }
 
-  private static void flat(Segment segment, int selector, int type) {
-    segment.base = 0;
-    segment.limit = 0xffff_ffff;
-    segment.selector = selector;
-    segment.type = type;
-    segment.present = 1;
-    segment.dpl = 0;
-    segment.db = 1;
-    segment.s = 1;
-    segment.l = 0;
-    segment.g = 1;
-    segment.unusable = 0;
-  }
-
   private void protectedMode() {
     var sregs = vcpu.getSregs();
-    flat(sregs.cs, 8, 11);
-    for (Segment segment : new Segment[] {sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss}) {
-      flat(segment, 16, 3);
-    }
+    FlatSegments.protectedMode(sregs);
     sregs.cr0 |= 1;
     vcpu.setSregs(sregs);
     start();
@@ -71,12 +53,7 @@ class ModeTests extends KvmContract {
     }
     vcpu.setCpuid2(kvm.getSupportedCpuid());
     var sregs = vcpu.getSregs();
-    flat(sregs.cs, 8, 11);
-    sregs.cs.db = 0;
-    sregs.cs.l = 1;
-    for (Segment segment : new Segment[] {sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss}) {
-      flat(segment, 16, 3);
-    }
+    FlatSegments.longMode(sregs);
     sregs.cr3 = PML4;
     sregs.cr4 |= 0x20; // PAE
     sregs.efer |= 0x500; // LME, LMA

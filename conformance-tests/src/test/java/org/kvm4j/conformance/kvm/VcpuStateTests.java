@@ -123,28 +123,10 @@ class VcpuStateTests extends KvmContract {
     }
   }
 
-  private static void flat(Segment segment, int selector, int type) {
-    segment.base = 0;
-    segment.limit = 0xffff_ffff;
-    segment.selector = selector;
-    segment.type = type;
-    segment.present = 1;
-    segment.dpl = 0;
-    segment.db = 1;
-    segment.s = 1;
-    segment.g = 1;
-    segment.unusable = 0;
-  }
-
   private Sregs longMode() {
     vcpu.setCpuid2(kvm.getSupportedCpuid());
     Sregs sregs = vcpu.getSregs();
-    flat(sregs.cs, 8, 11);
-    sregs.cs.db = 0;
-    sregs.cs.l = 1;
-    for (Segment segment : new Segment[] {sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss}) {
-      flat(segment, 16, 3);
-    }
+    FlatSegments.longMode(sregs);
     sregs.cr3 = 0x12000;
     sregs.cr4 = 0x620;
     sregs.efer = 0x501;
