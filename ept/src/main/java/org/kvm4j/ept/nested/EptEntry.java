@@ -55,6 +55,9 @@ public final class EptEntry {
    */
   public static final long PAGING_WRITE = 1L << 58;
 
+  /** In a leaf: a supervisor shadow-stack page, if the EPTP enables the control. */
+  public static final long SUPERVISOR_SHADOW_STACK = 1L << 60;
+
   /**
    * In an entry that maps a 4-KByte page, with sub-page write permissions: a write that is not
    * allowed is looked up in the sub-page permission table.

@@ -160,12 +160,14 @@ public final class EptWalker {
   /**
    * As {@link #walk}, for the translation of a linear address some of whose guest paging structures
    * are in no page with paging-write access: it fails where guest paging is to be verified.
+   *
+   * @param shadowStack as {@link #walkSupervisorShadowStack} instead
    */
-  public long walkUnverified(long gpa, long need) {
+  public long walkUnverified(long gpa, long need, boolean shadowStack) {
     failedVerification = false;
     refused = EptEntry.VERIFY_GUEST_PAGING;
     unusual |= EptEntry.VERIFY_GUEST_PAGING;
-    long hpa = walk(gpa, need);
+    long hpa = shadowStack ? walkSupervisorShadowStack(gpa, need) : walk(gpa, need);
     refused = 0;
     unusual &= ~EptEntry.VERIFY_GUEST_PAGING;
     if (failedVerification && cache != null) {
@@ -214,11 +216,23 @@ public final class EptWalker {
         at -= 9;
       }
     }
-    return walkOn(gpa, need, at, table, all);
+    return walkOn(gpa, need, false, at, table, all);
+  }
+
+  /**
+   * As {@link #walk}, for a supervisor shadow-stack access under supervisor shadow-stack control:
+   * reads and writes are allowed to a page whose leaf says so, where no entry denies reads and none
+   * but the leaf denies writes.
+   *
+   * <p>Source: SDM 29.3.3.2 "EPT Violations".
+   */
+  public long walkSupervisorShadowStack(long gpa, long need) {
+    return walkOn(gpa, need, true, top, root, -1);
   }
 
   /** Goes on with a walk at an entry that is a larger page, or not in order, or not marked. */
-  private long walkOn(long gpa, long need, int from, long fromTable, long fromAll) {
+  private long walkOn(
+      long gpa, long need, boolean shadowStack, int from, long fromTable, long fromAll) {
     long present = context.modeBasedExecute ? EptEntry.ALL | EptEntry.EXECUTE_USER : EptEntry.ALL;
     int at = from;
     if (gpa >>> top + 9 != 0) {
@@ -248,12 +262,19 @@ public final class EptWalker {
         rights = allowed;
         entry = value;
         shift = at;
-        if (toEntry && (value & EptEntry.PAGING_WRITE) != 0) {
-          // The entries that reference other structures have to allow writes all the same.
-          allowed |= all & EptEntry.WRITE;
-        }
-        if ((need & ~allowed) != 0 && !mayWriteSubPages(gpa)) {
-          return FAILED;
+        if (shadowStack) {
+          if (!isSupervisorShadowStack(all, value)) {
+            outcome = Translation.EPT_VIOLATION;
+            return FAILED;
+          }
+        } else {
+          if (toEntry && (value & EptEntry.PAGING_WRITE) != 0) {
+            // The entries that reference other structures have to allow writes all the same.
+            allowed |= all & EptEntry.WRITE;
+          }
+          if ((need & ~allowed) != 0 && !mayWriteSubPages(gpa)) {
+            return FAILED;
+          }
         }
         if ((value & refused) != 0) {
           failedVerification = true;
@@ -307,6 +328,15 @@ public final class EptWalker {
     return found == SubPages.Outcome.ALLOWED;
   }
 
+  /**
+   * @param above the logical AND of the entries above the leaf
+   */
+  private static boolean isSupervisorShadowStack(long above, long leaf) {
+    return (above & leaf & EptEntry.READ) != 0
+        && (above & EptEntry.WRITE) != 0
+        && (leaf & EptEntry.SUPERVISOR_SHADOW_STACK) != 0;
+  }
+
   private boolean isBadLeaf(long value, int at) {
     int type = (int) (value >>> EptEntry.MEMORY_TYPE_SHIFT) & 7;
     if ((value & beyond) != 0 || (EptEntry.VALID_MEMORY_TYPES >>> type & 1) == 0) {
@@ -333,9 +363,18 @@ public final class EptWalker {
     return FAILED;
   }
 
-  /** Bits 6:3 of the exit qualification of a violation: the rights of the last address. */
+  /**
+   * Bits 6:3 and 14 of the exit qualification of a violation: the rights of the last address, and
+   * what its leaf says of shadow stacks.
+   */
   public long qualificationRights() {
     long bits = (rights & EptEntry.ALL) << 3;
+    if ((context.eptp & EptPointer.SUPERVISOR_SHADOW_STACK) != 0
+        && (entry & EptEntry.SUPERVISOR_SHADOW_STACK) != 0
+        && EptEntry.isPresent(entry, context.modeBasedExecute)
+        && EptEntry.isLeaf(entry, shift)) {
+      bits |= EptViolation.SUPERVISOR_SHADOW_STACK_PAGE;
+    }
     if (context.modeBasedExecute && (rights & EptEntry.EXECUTE_USER) != 0) {
       bits |= EptViolation.EXECUTABLE_USER;
     }
@@ -346,7 +385,11 @@ public final class EptWalker {
    * Whether the page of the last address may be written without a walk that sets its dirty flag.
    */
   public boolean mayWrite() {
-    return (rights & EptEntry.WRITE) != 0
-        && ((context.eptp & EptPointer.ACCESSED_DIRTY) == 0 || (entry & EptEntry.DIRTY) != 0);
+    return (rights & EptEntry.WRITE) != 0 && isDirty();
+  }
+
+  /** Whether a write to the page of the last address leaves its dirty flag as it is. */
+  public boolean isDirty() {
+    return (context.eptp & EptPointer.ACCESSED_DIRTY) == 0 || (entry & EptEntry.DIRTY) != 0;
   }
 }

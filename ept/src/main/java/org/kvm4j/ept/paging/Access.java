@@ -19,7 +19,10 @@ public final class Access {
   /** An instruction fetch. */
   public static final int FETCH = 1 << 4;
 
-  /** A shadow-stack access (CET). Reserved: reported in the error code, not checked yet. */
+  /**
+   * A shadow-stack access: of the user's shadow stack with {@link #USER}, else of a supervisor's.
+   * {@link #AC} plays no part.
+   */
   public static final int SHADOW_STACK = 1 << 6;
 
   /**

@@ -1,5 +1,8 @@
 package org.kvm4j.ept.tlb;
 
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
 /**
  * The translations of one address-space context: one combination of VPID, EPT root and PCID. An
  * address has one slot in each array, at {@link #index}; the arrays differ in the privilege that
@@ -29,10 +32,18 @@ public final class TlbSpace {
   long lastUse;
 
   /** Slots in use, for each array: entries between flushes are few against SIZE. */
-  final Slots supervisorSlots = new Slots(supervisor);
+  private final Slots supervisorSlots = new Slots(supervisor);
 
-  final Slots supervisorAcSlots = new Slots(supervisorAc);
-  final Slots userSlots = new Slots(user);
+  private final Slots supervisorAcSlots = new Slots(supervisorAc);
+  private final Slots userSlots = new Slots(user);
+
+  /** Those of a supervisor's and of the user's shadow-stack accesses; null until there are any. */
+  private @Nullable Slots supervisorShadowStack;
+
+  private @Nullable Slots userShadowStack;
+
+  /** All slots that there are. */
+  private volatile Slots[] all = {supervisorSlots, supervisorAcSlots, userSlots};
 
   /** Guest pages larger than 4 KBytes that entries are parts of. */
   final LargePages largePages = new LargePages();
@@ -65,6 +76,27 @@ public final class TlbSpace {
    */
   public long table(TlbEntry[] which) {
     return which == EMPTY ? TagTable.EMPTY.address : slots(which).table();
+  }
+
+  /**
+   * The entries of shadow-stack accesses.
+   *
+   * @param ofUser whether of the user's shadow stack, else of a supervisor's
+   */
+  public TlbEntry[] shadowStack(boolean ofUser) {
+    Slots s = ofUser ? userShadowStack : supervisorShadowStack;
+    if (s == null) {
+      s = new Slots(Slots.newArray());
+      if (ofUser) {
+        userShadowStack = s;
+      } else {
+        supervisorShadowStack = s;
+      }
+      Slots[] more = Arrays.copyOf(all, all.length + 1);
+      more[more.length - 1] = s;
+      all = more;
+    }
+    return s.entries;
   }
 
   /** The slot of a linear address. */
@@ -118,35 +150,39 @@ public final class TlbSpace {
     if (which == user) {
       return userSlots;
     }
-    if (which == supervisorAc) {
-      return supervisorAcSlots;
+    for (Slots s : all) {
+      if (which == s.entries) {
+        return s;
+      }
     }
     throw new IllegalArgumentException("the array is not one of this space");
   }
 
   void clear() {
     dropFetched();
-    supervisorSlots.clear();
-    supervisorAcSlots.clear();
-    userSlots.clear();
+    for (Slots s : all) {
+      s.clear();
+    }
     largePages.clear();
   }
 
   void clearNonGlobal() {
     generation++;
-    supervisorSlots.clearNonGlobal();
-    supervisorAcSlots.clearNonGlobal();
-    userSlots.clearNonGlobal();
-    if (supervisorSlots.isEmpty() && supervisorAcSlots.isEmpty() && userSlots.isEmpty()) {
+    boolean empty = true;
+    for (Slots s : all) {
+      s.clearNonGlobal();
+      empty &= s.isEmpty();
+    }
+    if (empty) {
       largePages.clear();
     }
   }
 
   /** As {@link Slots#clearKeys}. */
   void clearKeys(long changed) {
-    supervisorSlots.clearKeys(changed);
-    supervisorAcSlots.clearKeys(changed);
-    userSlots.clearKeys(changed);
+    for (Slots s : all) {
+      s.clearKeys(changed);
+    }
   }
 
   /**
@@ -158,17 +194,17 @@ public final class TlbSpace {
    */
   void clearLinear(long linear, boolean globals, boolean others) {
     long page = linear & -0x1000L;
-    supervisorSlots.clearPage(page, globals, others);
-    supervisorAcSlots.clearPage(page, globals, others);
-    userSlots.clearPage(page, globals, others);
+    for (Slots s : all) {
+      s.clearPage(page, globals, others);
+    }
     int shifts = largePages.shifts();
     while (shifts != 0) {
       int shift = Integer.numberOfTrailingZeros(shifts);
       shifts &= shifts - 1;
       if (largePages.contains(linear, shift)) {
-        supervisorSlots.clearLargePage(linear, shift, globals, others);
-        supervisorAcSlots.clearLargePage(linear, shift, globals, others);
-        userSlots.clearLargePage(linear, shift, globals, others);
+        for (Slots s : all) {
+          s.clearLargePage(linear, shift, globals, others);
+        }
       }
     }
     if (fetched.contains(linear)) {
@@ -177,13 +213,17 @@ public final class TlbSpace {
   }
 
   void clearWriteTags(long hpaPage) {
-    supervisorSlots.clearWriteTags(hpaPage);
-    supervisorAcSlots.clearWriteTags(hpaPage);
-    userSlots.clearWriteTags(hpaPage);
+    for (Slots s : all) {
+      s.clearWriteTags(hpaPage);
+    }
   }
 
   int live() {
-    return supervisorSlots.live() + supervisorAcSlots.live() + userSlots.live();
+    int live = 0;
+    for (Slots s : all) {
+      live += s.live();
+    }
+    return live;
   }
 
   @Override

@@ -64,6 +64,9 @@ public final class TwoDimensionalWalk {
   /** Whether sub-page write permissions apply to the walk. */
   private boolean subPages;
 
+  /** Whether supervisor shadow-stack control is enabled. */
+  private boolean supervisorShadowStack;
+
   /**
    * The logical AND of {@link EptWalker#rights} of all guest paging-structure entries of the walk.
    */
@@ -242,7 +245,10 @@ public final class TwoDimensionalWalk {
       boolean user = (gathered & GuestEntry.USER) == 0;
       int key = top == 21 ? -1 : (int) (entry >>> GuestEntry.PROTECTION_KEY_SHIFT) & 15;
       int rights =
-          rights(context, access, user, (gathered & GuestEntry.WRITABLE) == 0, gathered < 0, key);
+          (access & Access.SHADOW_STACK) != 0
+              ? shadowStackRights(context, access, user, isShadowStack(denied, entry), key)
+              : rights(
+                  context, access, user, (gathered & GuestEntry.WRITABLE) == 0, gathered < 0, key);
       if ((rights & needed(access)) == 0) {
         return rightsFault(context, access, rights, out);
       }
@@ -339,7 +345,10 @@ public final class TwoDimensionalWalk {
 
       boolean user = (gathered & GuestEntry.USER) == 0;
       boolean writable = (gathered & GuestEntry.WRITABLE) == 0;
-      int rights = rights(context, access, user, writable, false, -1);
+      int rights =
+          (access & Access.SHADOW_STACK) != 0
+              ? shadowStackRights(context, access, user, isShadowStack(denied, entry), -1)
+              : rights(context, access, user, writable, false, -1);
       if ((rights & needed(access)) == 0) {
         return rightsFault(context, access, rights, out);
       }
@@ -416,6 +425,7 @@ public final class TwoDimensionalWalk {
     verifies = context.guestPagingVerification && context.eptPagingWrite;
     subPages = context.subPageWrite;
     noted = -1;
+    supervisorShadowStack = (context.eptp & EptPointer.SUPERVISOR_SHADOW_STACK) != 0;
     boolean asWrite = (context.eptp & EptPointer.ACCESSED_DIRTY) != 0;
     entryRights = asWrite ? EptEntry.READ | EptEntry.WRITE : EptEntry.READ;
     entryAccess = asWrite ? READ_WRITE : EptViolation.READ;
@@ -482,13 +492,44 @@ public final class TwoDimensionalWalk {
         rights |= MAY_FETCH;
       }
     }
-    if (key >= 0 && (user ? context.pke : context.pks)) {
-      int key2 = (user ? context.pkru : context.pkrs) >>> 2 * key;
-      if ((key2 & 1) != 0) {
-        rights = rights & ~(MAY_READ | MAY_WRITE) | KEY_DENIES_READ | KEY_DENIES_WRITE;
-      } else if ((key2 & 2) != 0 && (userAccess || context.wp)) {
-        rights = rights & ~MAY_WRITE | KEY_DENIES_WRITE;
-      }
+    return key >= 0 && (user ? context.pke : context.pks)
+        ? keyRights(context, userAccess, user, key, rights)
+        : rights;
+  }
+
+  /**
+   * Whether a leaf maps a shadow-stack page: it has R/W clear and D set, where all entries above
+   * have R/W set.
+   *
+   * @param denied what the entries above deny
+   */
+  private static boolean isShadowStack(long denied, long leaf) {
+    return ((denied | leaf) & GuestEntry.WRITABLE) == 0 && (leaf & GuestEntry.DIRTY) != 0;
+  }
+
+  /**
+   * What a shadow-stack access may do with a page: all, with a shadow-stack page of its own
+   * privilege that its protection key does not deny.
+   *
+   * <p>Source: SDM 4.6.1 "Determination of Access Rights", SDM 4.6.2 "Protection Keys".
+   */
+  private static int shadowStackRights(
+      PagingContext context, int access, boolean user, boolean shadowStack, int key) {
+    boolean userAccess = (access & (Access.USER | Access.IMPLICIT)) == Access.USER;
+    int rights = shadowStack && user == userAccess ? MAY_READ | MAY_WRITE : 0;
+    return key >= 0 && (user ? context.pke : context.pks)
+        ? keyRights(context, userAccess, user, key, rights)
+        : rights;
+  }
+
+  private static int keyRights(
+      PagingContext context, boolean userAccess, boolean user, int key, int rights) {
+    int key2 = (user ? context.pkru : context.pkrs) >>> 2 * key;
+    if ((key2 & 1) != 0) {
+      return rights & ~(MAY_READ | MAY_WRITE) | KEY_DENIES_READ | KEY_DENIES_WRITE;
+    }
+    if ((key2 & 2) != 0 && (userAccess || context.wp)) {
+      return rights & ~MAY_WRITE | KEY_DENIES_WRITE;
     }
     return rights;
   }
@@ -619,8 +660,14 @@ public final class TwoDimensionalWalk {
       need = EptEntry.READ;
       kind = EptViolation.READ;
     }
+    boolean shadowStack =
+        (access & (Access.SHADOW_STACK | Access.USER)) == Access.SHADOW_STACK
+            && supervisorShadowStack;
     boolean unverified = verifies && (noted & EptEntry.PAGING_WRITE) == 0;
-    long hpa = unverified ? ept.walkUnverified(gpa, need) : ept.walk(gpa, need);
+    long hpa =
+        unverified
+            ? ept.walkUnverified(gpa, need, shadowStack)
+            : shadowStack ? ept.walkSupervisorShadowStack(gpa, need) : ept.walk(gpa, need);
     if (hpa == EptWalker.FAILED) {
       out.outcome = ept.outcome;
       if (out.outcome == Translation.SPP_EVENT) {
@@ -628,6 +675,9 @@ public final class TwoDimensionalWalk {
         return false;
       }
       out.qualification = kind | ept.qualificationRights();
+      if ((access & Access.SHADOW_STACK) != 0) {
+        out.qualification |= EptViolation.SHADOW_STACK;
+      }
       if (unverified && ept.failedVerification) {
         out.qualification |= EptViolation.GUEST_PAGING_VERIFICATION;
       }
@@ -640,7 +690,7 @@ public final class TwoDimensionalWalk {
     out.hpa = hpa;
     out.pageShift = ept.shift;
     out.mayRead = (rights & EptEntry.READ) != 0;
-    out.mayWrite = ept.mayWrite();
+    out.mayWrite = shadowStack ? ept.isDirty() : ept.mayWrite();
     out.mayFetch = (rights & execute) != 0;
     out.eptMemoryType = (int) (entry >>> EptEntry.MEMORY_TYPE_SHIFT) & 7;
     out.eptIgnorePat = (entry & EptEntry.IGNORE_PAT) != 0;

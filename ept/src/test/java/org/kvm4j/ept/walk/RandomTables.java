@@ -89,6 +89,9 @@ final class RandomTables {
     if (chance(70)) {
       int levels = chance(70) ? 4 : 5;
       context.eptp = EptPointer.of(tableAt(EPT_FIRST, levels), levels, 6, random.nextBoolean());
+      if (random.nextBoolean()) {
+        context.eptp |= EptPointer.SUPERVISOR_SHADOW_STACK;
+      }
     }
   }
 
@@ -152,6 +155,9 @@ final class RandomTables {
     }
     if (context.nxe && chance(12)) {
       entry |= 1L << 63;
+    }
+    if (leaf && chance(20)) {
+      entry = entry & ~2L | 0x40;
     }
     return spoil(entry, 64);
   }

@@ -76,6 +76,7 @@ final class ReferenceWalker {
       boolean xu,
       boolean updatable,
       boolean pagingWrite,
+      boolean shadowStack,
       int memoryType) {}
 
   private record Level(int low, int width, int entryBytes) {}
@@ -83,6 +84,8 @@ final class ReferenceWalker {
   private final byte[] ram;
   private final PagingContext c;
   private boolean dry;
+  private boolean shadowStack;
+  private boolean supervisorShadowStack;
   private boolean wouldStore;
   private String by = "";
 
@@ -209,6 +212,8 @@ final class ReferenceWalker {
     boolean update = (access & Access.NO_SIDE_EFFECTS) == 0;
     verified = true;
 
+    shadowStack = (access & Access.SHADOW_STACK) != 0;
+    supervisorShadowStack = shadowStack && (access & Access.USER) == 0 && bit(c.eptp, 7);
     if (c.mode == PagingMode.NONE) {
       return last(linear, kind, update, true, true, false, 12, false, 6);
     }
@@ -247,6 +252,7 @@ final class ReferenceWalker {
     }
 
     boolean allWritable = true;
+    boolean writableAbove = true;
     boolean allUser = true;
     boolean anyNoExecute = false;
     for (int depth = 0; depth < levels.size(); depth++) {
@@ -281,6 +287,7 @@ final class ReferenceWalker {
         depth = -1;
         continue;
       }
+      writableAbove = allWritable;
       allWritable &= bit(entry, 1);
       allUser &= bit(entry, 2);
       anyNoExecute |= level.entryBytes == 8 && bit(entry, 63);
@@ -295,8 +302,12 @@ final class ReferenceWalker {
       }
 
       boolean keyViolation = keyDenies(entry, allUser, kind, userMode);
-      if (keyViolation
-          || !rightsAllow(kind, userMode, implicit, access, allWritable, allUser, anyNoExecute)) {
+      boolean shadowStackPage = writableAbove && !bit(entry, 1) && bit(entry, 6);
+      boolean allowed =
+          shadowStack
+              ? shadowStackPage && allUser == userMode
+              : rightsAllow(kind, userMode, implicit, access, allWritable, allUser, anyNoExecute);
+      if (keyViolation || !allowed) {
         throw fault(kind, userMode, true, false, keyViolation, false);
       }
       long updated = entry;
@@ -431,6 +442,7 @@ final class ReferenceWalker {
     code += kind == Kind.FETCH && (c.smep || pae && c.nxe) ? 16 : 0;
     code += key ? 32 : 0;
     code += hlat ? 128 : 0;
+    code += shadowStack ? 64 : 0;
     return new Stop(Result.pageFault(code));
   }
 
@@ -442,7 +454,7 @@ final class ReferenceWalker {
 
   private Nested entryAddress(long gpa, boolean update) {
     if (c.eptp == 0) {
-      return new Nested(gpa, 52, true, true, true, true, true, true, 6);
+      return new Nested(gpa, 52, true, true, true, true, true, true, false, 6);
     }
     boolean asWrite = eptFlags();
     return nested(gpa, true, asWrite, false, false, update, asWrite ? 3 : 1, true, 0x80);
@@ -450,7 +462,8 @@ final class ReferenceWalker {
 
   private void checkUpdate(long gpa, Nested where) {
     if (!where.updatable) {
-      throw new Stop(Result.violation(gpa, 3 + rightsBits(where) + 0x80, true));
+      long page = where.shadowStack ? 0x4000 : 0;
+      throw new Stop(Result.violation(gpa, 3 + rightsBits(where) + 0x80 + page, true));
     }
   }
 
@@ -477,6 +490,7 @@ final class ReferenceWalker {
       extra += readWrite ? 0x400 : 0;
       extra += noExecute ? 0x800 : 0;
     }
+    extra += shadowStack ? 0x2000 : 0;
     boolean userFetch = kind == Kind.FETCH && c.modeBasedExecute && userAddress;
     Nested n =
         nested(
@@ -550,7 +564,8 @@ final class ReferenceWalker {
     boolean w = true;
     boolean x = true;
     boolean xu = true;
-    boolean tablesWritable = true;
+    boolean readableAbove = true;
+    boolean writableAbove = true;
     for (int level = length; level >= 1; level--) {
       int low = 12 + 9 * (level - 1);
       long at = table + (field(gpa, low + 8, low) >> low) * 8;
@@ -581,7 +596,8 @@ final class ReferenceWalker {
       if (bad) {
         throw new Stop(Result.misconfiguration(gpa, structure));
       }
-      tablesWritable = w;
+      readableAbove = r;
+      writableAbove = w;
       r &= er;
       w &= ew;
       x &= ex;
@@ -590,13 +606,16 @@ final class ReferenceWalker {
         int type = (int) (field(entry, 5, 3) >> 3);
         long hpa = field(entry, 51, low) + field(gpa, low - 1, 0);
         boolean pagingWrite = bit(entry, 58);
-        boolean updatable = w || c.eptPagingWrite && pagingWrite && tablesWritable;
-        Nested result = new Nested(hpa, low, r, w, x, xu, updatable, pagingWrite, type);
+        boolean updatable = w || c.eptPagingWrite && pagingWrite && writableAbove;
+        boolean stackPage = bit(c.eptp, 7) && bit(entry, 60);
+        Nested result = new Nested(hpa, low, r, w, x, xu, updatable, pagingWrite, stackPage, type);
         boolean mayWrite = structure ? updatable : w;
+        boolean byShadowStack = supervisorShadowStack && !structure;
         boolean looksUp =
             write
                 && !mayWrite
                 && !structure
+                && !byShadowStack
                 && level == 1
                 && c.subPageWrite
                 && c.eptp != 0
@@ -605,8 +624,14 @@ final class ReferenceWalker {
           bySubPages = subPagesAllow(gpa);
           mayWrite = bySubPages;
         }
-        if (read && !r || write && !mayWrite || fetch && !x || userFetch && !xu) {
-          throw new Stop(Result.violation(gpa, kindBits + rightsBits(result) + extra, structure));
+        long page = stackPage ? 0x4000 : 0;
+        boolean denied =
+            byShadowStack
+                ? !(readableAbove && er && writableAbove && stackPage)
+                : read && !r || write && !mayWrite || fetch && !x || userFetch && !xu;
+        if (denied) {
+          throw new Stop(
+              Result.violation(gpa, kindBits + rightsBits(result) + extra + page, structure));
         }
         if (!structure
             && c.guestPagingVerification
@@ -614,7 +639,7 @@ final class ReferenceWalker {
             && bit(entry, 57)
             && !verified) {
           throw new Stop(
-              Result.violation(gpa, kindBits + rightsBits(result) + extra + 0x8000, false));
+              Result.violation(gpa, kindBits + rightsBits(result) + extra + page + 0x8000, false));
         }
         if (eptFlags() && update) {
           long flags = entry;

@@ -48,6 +48,9 @@ class TwoDimensionalWalkProperties {
           }) {
         assertTrue(seen.getOrDefault(mode + " " + kind, 0) > 2, mode + " " + kind + ": " + seen);
       }
+      for (String kind : new String[] {"OK", "OK ept", "PAGE_FAULT", "PAGE_FAULT ept"}) {
+        assertTrue(seen.getOrDefault(mode + " shadow " + kind, 0) > 0, mode + kind + ": " + seen);
+      }
     }
     for (String mode : new String[] {"LEVEL4", "LEVEL5"}) {
       for (String kind :
@@ -83,6 +86,10 @@ class TwoDimensionalWalkProperties {
       if (tables.chance(10)) {
         access |= Access.NO_SIDE_EFFECTS;
       }
+      boolean shadowStack = tables.chance(20);
+      if (shadowStack) {
+        access = access & ~(Access.FETCH | Access.IMPLICIT) | Access.SHADOW_STACK;
+      }
       access = Access.of(access, 1 << tables.random.nextInt(9));
       byte[] ram = tables.snapshot();
       ReferenceWalker reference = new ReferenceWalker(ram, tables.context, eptEntries);
@@ -108,12 +115,14 @@ class TwoDimensionalWalkProperties {
         assertEquals(reference.isFree(linear, privilege), found.mayRead, what + " read");
         assertEquals(
             reference.isFree(linear, privilege | Access.WRITE), found.mayWrite, what + " write");
-        assertEquals(
-            reference.isFree(linear, privilege | Access.FETCH), found.mayFetch, what + " fetch");
+        if (!shadowStack) {
+          assertEquals(
+              reference.isFree(linear, privilege | Access.FETCH), found.mayFetch, what + " fetch");
+        }
       }
       String key =
           tables.context.mode
-              + " "
+              + (shadowStack ? " shadow " : " ")
               + expected.outcome()
               + ((expected.errorCode() & 0x80) != 0 ? " hlat" : "")
               + ((expected.qualification() & 0x8000) != 0 ? " verification" : "")
