@@ -5,6 +5,7 @@ module org.kvm4j.cpu {
   requires static org.jspecify;
 
   exports org.kvm4j.cpu;
+  exports org.kvm4j.cpu.cet;
   exports org.kvm4j.cpu.core;
   exports org.kvm4j.cpu.decode;
   exports org.kvm4j.cpu.engine;

@@ -96,6 +96,9 @@ public final class Cpu {
   public long cr3;
   public long cr4;
 
+  /** The shadow-stack pointer. */
+  public long ssp;
+
   /** Task priority, bits 3:0 (MOV CR8). The local APIC, where there is one, follows it. */
   public int cr8;
 
@@ -157,6 +160,12 @@ public final class Cpu {
   /** EFLAGS.VM with CR0.PE. */
   public boolean v86;
 
+  /** CET: calls and returns use a shadow stack at the current privilege level. */
+  public boolean shadowStack;
+
+  /** CET: indirect branches are tracked at the current privilege level. */
+  public boolean branchTracking;
+
   /**
    * DS, ES and SS (and CS for reads) need no check and have base 0: true in 64-bit mode, and with
    * flat 4 GiB segments in 32-bit protected mode.
@@ -165,9 +174,16 @@ public final class Cpu {
 
   /**
    * What decoded code depends on besides its bytes: code size (bits 0..3), {@link #flat} (bit 4),
-   * 32-bit or 64-bit stack (bits 5..6).
+   * 32-bit or 64-bit stack (bits 5..6), real-address or virtual-8086 mode (bit 7), {@link
+   * #shadowStack} (bit 8), {@link #branchTracking} (bit 9).
    */
   public int modeKey;
+
+  /** Of {@link #modeKey}: {@link #shadowStack}. */
+  public static final int KEY_SHADOW_STACK = 1 << 8;
+
+  /** Of {@link #modeKey}: {@link #branchTracking}. */
+  public static final int KEY_BRANCH_TRACKING = 1 << 9;
 
   /** Upper bits of a pointer that are copies of the next below, but for bit 63: LAM57, LAM48. */
   private static final int LAM57 = 7;
@@ -318,6 +334,7 @@ public final class Cpu {
     pkrs = 0;
     resetFloatingPoint();
     msr.reset();
+    ssp = 0;
     activity = ACTIVE;
     updateMode();
     mmu.flushAll();
@@ -325,11 +342,13 @@ public final class Cpu {
 
   /**
    * INIT outside of VMX operation: caching, the states that XSAVE manages, the time-stamp counter
-   * and MSRs stay. The bootstrap processor goes to the reset vector, others wait for a start-up
-   * IPI. SDM Vol. 3, table 10-1 and "MP Initialization".
+   * and MSRs stay, but for those of CET. The bootstrap processor goes to the reset vector, others
+   * wait for a start-up IPI. SDM Vol. 3, table 10-1 and "MP Initialization".
    */
   public void init() {
     resetCommon(cr0 & (ControlBits.CR0_CD | ControlBits.CR0_NW) | ControlBits.CR0_ET);
+    msr.resetCet();
+    ssp = 0;
     activity = (msr.apicBase & Msrs.APIC_BASE_BSP) != 0 ? ACTIVE : WAIT_FOR_SIPI;
     updateMode();
     mmu.flushAll();
@@ -421,10 +440,24 @@ public final class Cpu {
             | (flat ? 16 : 0)
             | (stackSize == 8 ? 64 : stackSize == 4 ? 32 : 0)
             | (protectedMode ? 0 : 128);
+    updateCet();
     r[FS_BASE] = seg[FS].base;
     r[GS_BASE] = seg[GS].base;
     updateMasking();
     mmu.updateContext();
+  }
+
+  /** Follows CR4.CET, IA32_U_CET and IA32_S_CET in what CET does at this privilege level. */
+  private void updateCet() {
+    if ((cr4 & ControlBits.CR4_CET) == 0 || !protectedMode) {
+      shadowStack = false;
+      branchTracking = false;
+      return;
+    }
+    long control = cpl == 3 ? msr.uCet : msr.sCet;
+    shadowStack = (control & CetControl.SH_STK_EN) != 0;
+    branchTracking = (control & CetControl.ENDBR_EN) != 0;
+    modeKey |= (shadowStack ? KEY_SHADOW_STACK : 0) | (branchTracking ? KEY_BRANCH_TRACKING : 0);
   }
 
   /** Follows CR3 and CR4 in what they say of metadata in pointers. */

@@ -1023,6 +1023,77 @@ public final class Mmu {
     }
   }
 
+  // ---- shadow stacks ----
+
+  private static int shadowStackAccess(boolean user) {
+    return user ? Access.SHADOW_STACK | Access.USER : Access.SHADOW_STACK;
+  }
+
+  /**
+   * A load from a shadow stack: the user's, whatever CPL is, or a supervisor's.
+   *
+   * @param size 4 or 8
+   * @return zero-extended
+   */
+  public long readShadowStack(boolean user, long linear, int size) {
+    TlbEntry[] which = space.shadowStack(user);
+    TlbEntry e = which[(int) (linear >>> 12) & INDEX];
+    long value;
+    if ((linear + size - 1 & PAGE) == e.readTag) {
+      value = Ordered.load(e.bank, e.offset + ((int) linear & 0xfff), size);
+    } else {
+      value = readSlow(linear, size, which, shadowStackAccess(user));
+    }
+    return size == 8 ? value : value & 0xffffffffL;
+  }
+
+  /** A store to a shadow stack; as {@link #readShadowStack}. */
+  public void writeShadowStack(boolean user, long linear, int size, long value) {
+    TlbEntry[] which = space.shadowStack(user);
+    TlbEntry e = which[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) == e.writeTag) {
+      Ordered.store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
+    } else {
+      writeSlow(linear, size, value, which, shadowStackAccess(user));
+    }
+  }
+
+  /** Makes sure that a store to a shadow stack cannot fault. */
+  public void probeShadowStack(boolean user, long linear, int size) {
+    TlbEntry e = space.shadowStack(user)[(int) (linear >>> 12) & INDEX];
+    if ((linear + size - 1 & PAGE) != e.writeTag) {
+      probe(linear, size, shadowStackAccess(user) | Access.WRITE);
+    }
+  }
+
+  /**
+   * Atomic compare-and-exchange of 8 bytes of a shadow stack.
+   *
+   * @param linear a multiple of 8
+   * @return the value found; it equals {@code expected} if the exchange happened
+   */
+  public long exchangeShadowStack(boolean user, long linear, long expected, long value) {
+    int access = Access.of(shadowStackAccess(user) | Access.WRITE, 8);
+    if (!translate(wrap(linear), access)) {
+      // Devices stand for it.
+      long found = devices().read(translation.gpa, 8);
+      devices().write(translation.gpa, 8, found == expected ? value : found);
+      return found;
+    }
+    long hpa = translation.hpa;
+    ByteBuffer bank = memory.bank(hpa);
+    if (bank == null || (hpa & PAGE) == context.apicPage) {
+      long found = readShadowStack(user, linear, 8);
+      writeShadowStack(user, linear, 8, found == expected ? value : found);
+      return found;
+    }
+    long found = compareAndExchange(bank, (int) hpa & PhysicalMemory.BANK_MASK, 8, expected, value);
+    if (memory.holdsCode(hpa)) {
+      codeWrites.codeWritten(hpa, 8);
+    }
+    return found;
+  }
+
   // ---- fetch ----
 
   /**
@@ -1117,9 +1188,9 @@ public final class Mmu {
     return cpu.longMode ? linear : linear & 0xffffffffL;
   }
 
-  /** What a data access, but no implicit one, makes of a pointer. */
+  /** What a data access, but no implicit one and none to a shadow stack, makes of a pointer. */
   private long masked(long pointer, int access) {
-    return (access & Access.IMPLICIT) == 0 ? cpu.masked(pointer) : pointer;
+    return (access & (Access.IMPLICIT | Access.SHADOW_STACK)) == 0 ? cpu.masked(pointer) : pointer;
   }
 
   private void probe(long pointer, int size, int access) {

@@ -20,6 +20,17 @@ public final class Msrs {
   /** IA32_UMWAIT_CONTROL. */
   public long umwaitControl;
 
+  /** IA32_U_CET and IA32_S_CET: {@link CetControl}. Whoever changes them updates the mode. */
+  public long uCet;
+
+  public long sCet;
+
+  /** IA32_PL0_SSP to IA32_PL3_SSP. */
+  public final long[] plSsp = new long[4];
+
+  /** IA32_INTERRUPT_SSP_TABLE_ADDR. */
+  public long interruptSspTable;
+
   public long pat;
   public long apicBase;
   public long debugCtl;
@@ -54,6 +65,7 @@ public final class Msrs {
     sysenterEip = 0;
     tscAux = 0;
     umwaitControl = 0;
+    resetCet();
     pat = 0x0007040600070406L;
     apicBase = 0xfee00900L;
     debugCtl = 0;
@@ -71,5 +83,13 @@ public final class Msrs {
     mcgStatus = 0;
     mcgCtl = 0;
     java.util.Arrays.fill(mcBanks, 0);
+  }
+
+  /** The registers of CET, by reset and by INIT. */
+  public void resetCet() {
+    uCet = 0;
+    sCet = 0;
+    java.util.Arrays.fill(plSsp, 0);
+    interruptSspTable = 0;
   }
 }

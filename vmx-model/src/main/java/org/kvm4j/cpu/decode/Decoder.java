@@ -242,6 +242,7 @@ public final class Decoder {
     f.operandSizePrefix = false;
     f.addressSizePrefix = false;
     f.segmentOverride = -1;
+    f.noTrack = false;
     f.rex = 0;
     f.modrm = -1;
     f.opcodeMap = 0;
@@ -308,6 +309,7 @@ public final class Decoder {
           if (!mode64 || segment >= 4) {
             f.segmentOverride = segment;
           }
+          f.noTrack = b == 0x3e;
           rex = 0;
           continue;
         case OPERAND_SIZE:

@@ -48,6 +48,9 @@ public final class Disassembler {
         out.append(i.repne ? "repnz " : compares ? "repz " : "rep ");
       }
     }
+    if (i.noTrack && isNearIndirect(i)) {
+      out.append("notrack ");
+    }
     out.append(mnemonic(i));
     boolean bare = !i.isValid() || i.opcode == Opcode.NOP && out.length() > 3;
     for (int n = 0; !bare && n < 4 && kind(i, n) != OperandKind.NONE; n++) {
@@ -55,6 +58,11 @@ public final class Disassembler {
       operand(out, i, n, address, absolute);
     }
     return out.toString();
+  }
+
+  private static boolean isNearIndirect(Instruction i) {
+    return (i.opcode == Opcode.CALL_NEAR || i.opcode == Opcode.JMP_NEAR)
+        && i.kind0 != OperandKind.RELATIVE;
   }
 
   private static int kind(Instruction i, int n) {
@@ -116,6 +124,11 @@ public final class Disassembler {
           return i.modrm == 0xfa ? "endbr64" : i.modrm == 0xfb ? "endbr32" : "nop";
         }
         return "nop";
+      case INCSSP:
+      case RDSSP:
+      case WRSS:
+      case WRUSS:
+        return i.opcode.name().toLowerCase(Locale.ROOT) + (i.size0 == 8 ? "q" : "d");
       case FXSAVE:
       case FXRSTOR:
       case XSAVE:

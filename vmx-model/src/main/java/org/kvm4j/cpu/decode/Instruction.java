@@ -110,6 +110,9 @@ public final class Instruction {
   /** The segment of the last override prefix, 0 to 5, or -1. */
   public byte segmentOverride;
 
+  /** Whether the last segment prefix was 3EH, in 64-bit mode too: NOTRACK of indirect branches. */
+  public boolean noTrack;
+
   /** The REX prefix (40 to 4F), or 0. */
   public byte rex;
 
@@ -206,6 +209,7 @@ public final class Instruction {
     operandSizePrefix = from.operandSizePrefix;
     addressSizePrefix = from.addressSizePrefix;
     segmentOverride = (byte) from.segmentOverride;
+    noTrack = from.noTrack;
     rex = (byte) from.rex;
     modrm = (short) from.modrm;
     opcodeMap = (byte) from.opcodeMap;
@@ -262,6 +266,7 @@ public final class Instruction {
     operandSizePrefix = from.operandSizePrefix;
     addressSizePrefix = from.addressSizePrefix;
     segmentOverride = from.segmentOverride;
+    noTrack = from.noTrack;
     rex = from.rex;
     modrm = from.modrm;
     opcodeMap = from.opcodeMap;
@@ -312,6 +317,7 @@ public final class Instruction {
     boolean operandSizePrefix;
     boolean addressSizePrefix;
     int segmentOverride = -1;
+    boolean noTrack;
     int rex;
     int modrm = -1;
     int opcodeMap;

@@ -219,6 +219,9 @@ final class IntegerMaps {
       01 =DE SKINIT
       01 =DF INVLPGA
       01 =E8 NP SERIALIZE
+      01 =E8 F3 SETSSBSY
+      01 =EA F3 SAVEPREVSSP
+      01 F3 m /5 RSTORSSP Mq
       01 =EE NP RDPKRU
       01 =EF NP WRPKRU
       01 =F8 o64 SWAPGS
@@ -252,6 +255,9 @@ final class IntegerMaps {
       1C NP m /0 CLDEMOTE Mb
       1D NOP Ev
       1E NOP Ev
+      1E F3 r /1 RDSSP Ry
+      1E F3 =FA ENDBR64
+      1E F3 =FB ENDBR32
       1F NOP Ev
       20 f64 modrm=r MOV Rn,Cn
       21 f64 modrm=r MOV Rn,Dn
@@ -298,6 +304,8 @@ final class IntegerMaps {
       AE F3 r /1 o64 RDGSBASE Ry
       AE F3 r /2 o64 WRFSBASE Ry
       AE F3 r /3 o64 WRGSBASE Ry
+      AE F3 r /5 INCSSP Ry
+      AE F3 m /6 CLRSSBSY Mq
       AE 66 r /6 TPAUSE Rd
       AE F3 r /6 UMONITOR Rj
       AE F2 r /6 UMWAIT Rd
@@ -353,6 +361,8 @@ final class IntegerMaps {
       F1 66 MOVBE Mv,Gv
       F0 F2 CRC32 Gy,Eb
       F1 F2 CRC32 Gy,Ev
+      F5 66 WRUSS My,Gy
+      F6 NP WRSS My,Gy
       F6 66 ADCX Gy,Ey
       F6 F3 ADOX Gy,Ey
       F8 66 MOVDIR64B Gj,Mzz

@@ -434,7 +434,8 @@ final class BranchOps {
   }
 
   /** The block that an indirect call has called last; null if it has not, or has another form. */
-  static @Nullable Block lastCalled(Op call) {
+  static @Nullable Block lastCalled(Op op) {
+    Op call = op instanceof TrackedOps.Branch b ? b.plain : op;
     return call instanceof CallReg64 r ? r.last : call instanceof CallMem64 m ? m.last : null;
   }
 

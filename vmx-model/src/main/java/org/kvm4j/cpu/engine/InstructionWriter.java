@@ -52,6 +52,10 @@ final class InstructionWriter {
       case NOP, PREFETCH, PREFETCHW, PREFETCHNTA, PREFETCHT0, PREFETCHT1, PREFETCHT2 -> {
         // Whatever their operand is, it is not accessed.
       }
+      case ENDBR32, ENDBR64 -> w.endbranch(i);
+      case RDSSP -> {
+        // There is no shadow stack where code is translated.
+      }
       case MOV -> move(false);
       case MOVZX -> move(false);
       case MOVSX, MOVSXD -> move(true);

@@ -5,6 +5,7 @@ import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.HashMap;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.cet.BranchTracking;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
 import org.kvm4j.cpu.core.DeviceAccess;
@@ -263,8 +264,9 @@ public final class Interpreter {
       if (op == null) {
         return;
       }
-      if (op instanceof Block b && b.count > c.countdown) {
-        // The budget ends inside the block: the rest goes one by one, so that it ends exactly.
+      if (op instanceof Block b && (b.count > c.countdown || TrackedOps.stops(c, b))) {
+        // The budget ends inside the block: the rest goes one by one, so that it ends exactly. Or
+        // the tracker waits for an instruction that is not there.
         stepOne();
         return;
       }
@@ -369,6 +371,7 @@ public final class Interpreter {
       }
       op = single();
       c.countdown--;
+      BranchTracking.check(c, op.instruction);
       Op after = op.exec(c);
       if (c.left || c.guest != g) {
         // After VM entry everything is the guest's.

@@ -1,6 +1,7 @@
 package org.kvm4j.cpu.engine;
 
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.cet.BranchTracking;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
@@ -84,6 +85,10 @@ final class OpFactory {
   private @Nullable Op fast(Instruction i, int offset, Cpu c) {
     boolean wide = c.codeSize == 8;
     boolean flat32 = isFlat32(c);
+    Op cet = cet(i, c);
+    if (cet != null) {
+      return cet;
+    }
     if (!wide && !flat32) {
       return registers(i);
     }
@@ -92,7 +97,7 @@ final class OpFactory {
       case CALL_NEAR:
       case RET_NEAR:
       case JCC:
-        return branch(i, offset, wide, flat32);
+        return tracked(branch(i, offset, wide, flat32), i, offset, c);
       case PUSH:
       case POP:
         return stack(i, offset, wide);
@@ -103,6 +108,32 @@ final class OpFactory {
     }
     Op op = registers(i);
     return op != null ? op : memory(i, offset, wide);
+  }
+
+  /** What CET makes of the operation of a branch. */
+  private static @Nullable Op tracked(@Nullable Op plain, Instruction i, int offset, Cpu c) {
+    boolean ret = i.opcode == Opcode.RET_NEAR;
+    if (plain == null || c.shadowStack && (ret || i.opcode == Opcode.CALL_NEAR)) {
+      return null;
+    }
+    if (!c.branchTracking || ret || i.kind0 == OperandKind.RELATIVE) {
+      return plain;
+    }
+    plain.offset = (short) offset;
+    plain.length = i.length;
+    return new TrackedOps.Branch(plain, i.noTrack);
+  }
+
+  /** The operation of an instruction that does nothing without CET. */
+  private static @Nullable Op cet(Instruction i, Cpu c) {
+    return switch (i.opcode) {
+      case ENDBR32, ENDBR64 ->
+          c.branchTracking && BranchTracking.isEndbranch(i)
+              ? new TrackedOps.Endbranch()
+              : new RegisterOps.Nop();
+      case RDSSP -> c.shadowStack ? null : new RegisterOps.Nop();
+      default -> null;
+    };
   }
 
   /** Forms without memory: the same in every mode. */

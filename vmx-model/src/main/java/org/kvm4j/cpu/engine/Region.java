@@ -192,6 +192,12 @@ abstract class Region {
     return call(c, BranchOps.indirect(engine, c, rip), blocks[block], depth);
   }
 
+  /** As {@link #callTo}, where indirect branches are tracked; the tracker has heard of it. */
+  final @Nullable Op callToTracked(Cpu c, long rip, int block, int depth) {
+    Op to = TrackedOps.arrive(c, BranchOps.indirect(engine, c, rip));
+    return call(c, to, blocks[block], depth);
+  }
+
   /**
    * A guest's call as one of the JVM's: regions one after the other, until it returns.
    *
@@ -227,6 +233,11 @@ abstract class Region {
    */
   final @Nullable Op jump(Cpu c, long rip) {
     return BranchOps.indirect(engine, c, rip);
+  }
+
+  /** As {@link #jump}, where indirect branches are tracked; the tracker has heard of it. */
+  final @Nullable Op jumpTracked(Cpu c, long rip) {
+    return TrackedOps.arrive(c, BranchOps.indirect(engine, c, rip));
   }
 
   /**

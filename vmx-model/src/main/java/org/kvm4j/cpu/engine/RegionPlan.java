@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
@@ -112,6 +113,10 @@ final class RegionPlan {
   private final PhysicalMemory memory;
   private final long firstPage;
   private final int most;
+
+  /** Whether indirect branches are tracked. */
+  final boolean tracked;
+
   private final List<Part> found = new ArrayList<>();
   private int instructions;
 
@@ -124,6 +129,7 @@ final class RegionPlan {
     this.memory = memory;
     this.firstPage = firstPage;
     this.most = most;
+    this.tracked = (first.modeKey & Cpu.KEY_BRANCH_TRACKING) != 0;
     if (!collect(first, 0, null)) {
       return;
     }
@@ -171,6 +177,10 @@ final class RegionPlan {
     } else {
       target = BranchOps.lastCalled(p.lastOp());
       if (target == null || !isUsed(target) || target.modeKey != p.block.modeKey) {
+        return;
+      }
+      if (tracked && !TrackedOps.begins(target)) {
+        // The tracker finds out about it.
         return;
       }
       page = target.rip - (target.offset & 0xffff) - firstPage;

@@ -3,6 +3,7 @@ package org.kvm4j.cpu.engine;
 import static org.objectweb.asm.Opcodes.*;
 
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.cet.BranchTracking;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
@@ -26,6 +27,7 @@ final class RegionWriter {
   private static final String CPU = StateWriter.CPU;
   private static final String MMU = StateWriter.MMU;
   private static final String BLOCK = PACKAGE + "Block";
+  private static final String TRACKING = "org/kvm4j/cpu/cet/BranchTracking";
   private static final String RUN = "(L" + CPU + ";L" + BLOCK + ";I)L" + OP + ";";
   private static final String MAKE =
       "(L" + PACKAGE + "Interpreter;[L" + OP + ";[L" + OP + ";[B[L" + BLOCK + ";I)V";
@@ -288,19 +290,22 @@ final class RegionWriter {
         call(PACKAGE + "MoveOps", "checkStack", "(L" + CPU + ";J)V");
       }
       pushReturn(p);
+      track(i);
       callInPlace(p, true);
       leave();
       beginCall();
       pushT2();
-      endCall("callTo", "J", p, p.after);
+      endCall(plan.tracked ? "callToTracked" : "callTo", "J", p, p.after);
       return true;
     } else if (i.opcode == Opcode.JMP_NEAR && target(p, i)) {
+      track(i);
       leave();
       state.safe();
       v.visitVarInsn(ALOAD, StateWriter.THIS);
       v.visitVarInsn(ALOAD, StateWriter.C);
       pushT2();
-      v.visitMethodInsn(INVOKEVIRTUAL, REGION, "jump", "(L" + CPU + ";J)L" + OP + ";", false);
+      String jump = plan.tracked ? "jumpTracked" : "jump";
+      v.visitMethodInsn(INVOKEVIRTUAL, REGION, jump, "(L" + CPU + ";J)L" + OP + ";", false);
       v.visitInsn(ARETURN);
       return true;
     } else if (p.lastOp() instanceof BranchOps.Ret64) {
@@ -402,6 +407,23 @@ final class RegionWriter {
     pushT2();
     call(PACKAGE + "BranchOps", "checkTarget", "(L" + CPU + ";J)V");
     return true;
+  }
+
+  /** The tracker hears of an indirect branch, which cannot fault any more. */
+  private void track(Instruction i) {
+    if (plan.tracked) {
+      pushCpu();
+      push(i.noTrack ? 1 : 0);
+      call(TRACKING, "near", "(L" + CPU + ";Z)V");
+    }
+  }
+
+  /** ENDBRANCH, of whatever mode. */
+  void endbranch(Instruction i) {
+    if (plan.tracked && BranchTracking.isEndbranch(i)) {
+      pushCpu();
+      call(TRACKING, "endbranch", "(L" + CPU + ";)V");
+    }
   }
 
   /**

@@ -4,6 +4,7 @@ import java.lang.invoke.MethodHandles;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.ept.memory.PhysicalMemory;
 
@@ -58,7 +59,7 @@ final class Translator {
    * @param page linear address of the block's page
    */
   void translate(Block first, long page) {
-    if ((first.modeKey & 15) != 8) {
+    if ((first.modeKey & 15) != 8 || (first.modeKey & Cpu.KEY_SHADOW_STACK) != 0) {
       return;
     }
     for (int most = RegionPlan.MOST_BLOCKS; most > 0; most /= 2) {

@@ -1,5 +1,7 @@
 package org.kvm4j.cpu.event;
 
+import org.kvm4j.cpu.cet.BranchTracking;
+import org.kvm4j.cpu.cet.ShadowStack;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
@@ -518,6 +520,11 @@ public final class EventDelivery {
     if (hasErrorCode) {
       stack.push(size, errorCode);
     }
+    if (inner) {
+      ShadowStack.enterInner(cpu, cpl, 0, returnRip, false);
+    } else {
+      ShadowStack.enterSame(cpu, returnRip);
+    }
     if (v86) {
       for (int s : DATA_SEGMENTS) {
         SegmentLoader.loadNull(cpu.seg[s], 0);
@@ -546,6 +553,7 @@ public final class EventDelivery {
   }
 
   private static void enter(Cpu cpu, Descriptor code, int cpl, long rip, boolean interruptGate) {
+    BranchTracking.far(cpu, cpl);
     SegmentLoader.loadCode(cpu, code, cpl);
     cpu.cpl = cpl;
     cpu.rip = rip;
@@ -615,7 +623,12 @@ public final class EventDelivery {
       stack.push(8, errorCode & 0xffffffffL);
     }
     if (inner) {
+      ShadowStack.enterInner(cpu, cpl, ist, returnRip, true);
       SegmentLoader.loadNullStack(cpu.seg[Cpu.SS], cpl);
+    } else if (ist != 0) {
+      ShadowStack.enterSame(cpu, ist, returnRip);
+    } else {
+      ShadowStack.enterSame(cpu, returnRip);
     }
     cpu.r[Cpu.RSP] = stack.sp;
     enter(cpu, code, cpl, rip, (type & TYPE_TRAP) == 0);

@@ -1,5 +1,6 @@
 package org.kvm4j.cpu.event;
 
+import org.kvm4j.cpu.cet.TaskShadowStack;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
@@ -108,10 +109,11 @@ public final class TaskSwitch {
     boolean new32 = (tss.type() & 8) != 0;
     boolean old32 = (tr.type() & 8) != 0;
     boolean nests = source == CALL || source == GATE;
-    if (tss.limit() < (new32 ? LIMIT32 : LIMIT16)) {
+    if (tss.limit() < (new32 ? LIMIT32 : LIMIT16)
+        || !TaskShadowStack.allows(cpu, new32, tss.limit())) {
       throw DescriptorTables.fault(cpu, Vector.TS, tss.selector, ext);
     }
-    if (tr.limit < (old32 ? 0x5f : 0x29)) {
+    if (tr.limit < (old32 ? 0x5f : 0x29) || source == IRET && !TaskShadowStack.allowsReturn(cpu)) {
       throw DescriptorTables.fault(cpu, Vector.TS, tr.selector, ext);
     }
     GuestMode guest = cpu.guest;
@@ -133,6 +135,8 @@ public final class TaskSwitch {
     if (source != IRET) {
       mmu.probeSystemWrite(tss.address + 5, 1);
     }
+    int cpl = privilege(cpu, to, new32);
+    TaskShadowStack shadow = TaskShadowStack.leave(cpu, to, cpl, nests, source == IRET, returnRip);
 
     save(cpu, old32, returnRip, flags);
     int oldSelector = tr.selector;
@@ -149,16 +153,22 @@ public final class TaskSwitch {
     tr.set(tss.selector, to, tss.limit(), tss.ar() | 2);
 
     if (source == GATE) {
-      enter(cpu, to, new32, nests, ext, hasErrorCode, errorCode);
+      enter(cpu, to, new32, nests, shadow, ext, hasErrorCode, errorCode);
       return;
     }
     try {
-      enter(cpu, to, new32, nests, ext, hasErrorCode, errorCode);
+      enter(cpu, to, new32, nests, shadow, ext, hasErrorCode, errorCode);
     } catch (CpuException e) {
       // The switch is made: this is a fault of the new task, before its first instruction.
       cpu.instructionRip = cpu.rip;
       EventDelivery.exception(cpu, e);
     }
+  }
+
+  /** The privilege level of a task that is not loaded. */
+  private static int privilege(Cpu cpu, long tss, boolean is32) {
+    boolean v86 = is32 && (read(cpu, tss + 0x24, 4) & Flags.VM) != 0;
+    return v86 ? 3 : (int) read(cpu, tss + (is32 ? 0x4c : 0x24), 2) & 3;
   }
 
   private static void save(Cpu cpu, boolean is32, long rip, int flags) {
@@ -191,6 +201,7 @@ public final class TaskSwitch {
       long from,
       boolean is32,
       boolean nests,
+      TaskShadowStack shadow,
       int ext,
       boolean hasErrorCode,
       int errorCode) {
@@ -251,6 +262,7 @@ public final class TaskSwitch {
       loadSegments(cpu, selectors, ext);
     }
     cpu.updateMode();
+    shadow.enter(cpu.seg[Cpu.TR].selector, ext);
     if (rip > cpu.seg[Cpu.CS].limit) {
       throw cpu.gp(ext);
     }

@@ -5,12 +5,15 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.CetControl;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.VirtualizationUnit;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
+import org.kvm4j.cpu.profile.StateComponent;
 
 /**
  * All model-specific registers. SDM Vol. 4, "IA-32 Architectural MSRs". A register that is not
@@ -47,6 +50,11 @@ public final class MsrTable {
   public static final int IA32_MC0_CTL = 0x400;
   public static final int IA32_VMX_BASIC = 0x480;
   public static final int IA32_VMX_LAST = 0x493;
+  public static final int IA32_U_CET = 0x6a0;
+  public static final int IA32_S_CET = 0x6a2;
+  public static final int IA32_PL0_SSP = 0x6a4;
+  public static final int IA32_PL3_SSP = 0x6a7;
+  public static final int IA32_INTERRUPT_SSP_TABLE_ADDR = 0x6a8;
   public static final int IA32_PKRS = 0x6e1;
   public static final int IA32_XSS = 0xda0;
   public static final int IA32_EFER = 0xc0000080;
@@ -476,11 +484,72 @@ public final class MsrTable {
         "Enabling the XSAVE Feature Set and XSAVE-Enabled Features",
         with(Feature.XSAVES),
         c -> c.xss,
-        bits(0, (c, v) -> c.xss = v));
+        (c, v) -> {
+          if ((v & ~StateComponent.supervisor(c.model)) != 0) {
+            return false;
+          }
+          c.xss = v;
+          return true;
+        });
 
+    rowsOfCet();
     rowsOfMtrrs();
     rowsOfMachineCheck();
     rowsOfVmx();
+  }
+
+  private static void rowsOfCet() {
+    String source = "Control-flow Enforcement Technology (CET) MSRs";
+    Msr.Presence any = with(Feature.CET_SS, Feature.CET_IBT);
+    Msr.Presence shadowStacks = with(Feature.CET_SS);
+    row(
+        IA32_U_CET,
+        "IA32_U_CET",
+        source,
+        any,
+        c -> c.msr.uCet,
+        cetControl((c, v) -> c.msr.uCet = v));
+    row(
+        IA32_S_CET,
+        "IA32_S_CET",
+        source,
+        any,
+        c -> c.msr.sCet,
+        cetControl((c, v) -> c.msr.sCet = v));
+    for (int n = 0; n < 4; n++) {
+      int level = n;
+      row(
+          IA32_PL0_SSP + n,
+          "IA32_PL" + n + "_SSP",
+          source,
+          shadowStacks,
+          c -> c.msr.plSsp[level],
+          (c, v) -> {
+            if (!isSsp(c, v)) {
+              return false;
+            }
+            c.msr.plSsp[level] = v;
+            return true;
+          });
+    }
+    row(
+        IA32_INTERRUPT_SSP_TABLE_ADDR,
+        "IA32_INTERRUPT_SSP_TABLE_ADDR",
+        source,
+        model -> model.has(Feature.CET_SS) && model.has(Feature.LM),
+        c -> c.msr.interruptSspTable,
+        canonical((c, v) -> c.msr.interruptSspTable = v));
+  }
+
+  private static Msr.Writer cetControl(Setter setter) {
+    return (c, v) -> {
+      if (!isCetControl(c, v)) {
+        return false;
+      }
+      setter.set(c, v);
+      c.updateMode();
+      return true;
+    };
   }
 
   private static void rowsOfMtrrs() {
@@ -712,6 +781,30 @@ public final class MsrTable {
     }
     cpu.msr.spec = value;
     return true;
+  }
+
+  /** Whether IA32_U_CET and IA32_S_CET may have a value. */
+  public static boolean isCetControl(Cpu cpu, long value) {
+    return CetControl.isValid(value)
+        && (value & ~cetDefined(cpu.model)) == 0
+        && cpu.isCanonicalBase(value);
+  }
+
+  /** Bits of IA32_U_CET and IA32_S_CET that a processor has. */
+  public static long cetDefined(CpuModel model) {
+    return cetDefined(model::has);
+  }
+
+  /** Bits of IA32_U_CET and IA32_S_CET that such features bring. */
+  public static long cetDefined(Predicate<Feature> features) {
+    long shadowStacks = CetControl.SH_STK_EN | CetControl.WR_SHSTK_EN;
+    return (features.test(Feature.CET_SS) ? shadowStacks : 0)
+        | (features.test(Feature.CET_IBT) ? ~(shadowStacks | CetControl.RESERVED) : 0);
+  }
+
+  /** Whether IA32_PLi_SSP may have a value. */
+  public static boolean isSsp(Cpu cpu, long value) {
+    return (value & 3) == 0 && cpu.isCanonicalBase(value);
   }
 
   /** Whether an index is one of the fixed-range MTRRs'. */

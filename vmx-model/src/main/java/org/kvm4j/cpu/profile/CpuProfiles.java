@@ -34,6 +34,10 @@ public final class CpuProfiles {
   private static final FeatureSet AMD_NO_SPECULATION =
       set("SSBD_NOT_REQUIRED SRSO_NO TSA_SQ_NO TSA_L1_NO");
 
+  /** Other names of features: those of QEMU and Linux. */
+  private static final Map<String, Feature> ALIASES =
+      Map.of("shstk", Feature.CET_SS, "ibt", Feature.CET_IBT);
+
   /** What can be asked for beyond the features of any model: what is built. */
   private static final FeatureSet OPTIONAL = set("APIC X2APIC HYPERVISOR");
 
@@ -52,7 +56,7 @@ public final class CpuProfiles {
   private static final FeatureSet INTEL =
       set(
           """
-          VMX TSC_ADJUST FDP_EXCPTN_ONLY FPU_CS_DS_DEPRECATED PKS SERIALIZE
+          VMX TSC_ADJUST FDP_EXCPTN_ONLY FPU_CS_DS_DEPRECATED PKS SERIALIZE CET_SS CET_IBT CET_SSS
           IBRS_IBPB STIBP SSBD ARCH_CAPABILITIES
           """);
 
@@ -111,7 +115,7 @@ public final class CpuProfiles {
             .signature(6, 0x6a, 6)
             .physicalAddressBits(46)
             .features(union(COMMON, INTEL))
-            .vmx(without(RECENT_VMX, VmxFeature.ANY_ERRCODE))
+            .vmx(RECENT_VMX)
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
             .caches(
                 new int[] {1, 1, 12, 64},
@@ -164,7 +168,7 @@ public final class CpuProfiles {
                 union(
                     COMMON,
                     VECTORS,
-                    set("MMXEXT TOPOEXT CLZERO RSTR_FP_ERR_PTRS EFER_LMSLE_UNSUPPORTED"),
+                    set("MMXEXT TOPOEXT CLZERO RSTR_FP_ERR_PTRS EFER_LMSLE_UNSUPPORTED CET_SS"),
                     AMD_NO_SPECULATION))
             .hidden(set("VMX"))
             .caches(
@@ -287,12 +291,6 @@ public final class CpuProfiles {
   }
 
   private CpuProfiles() {}
-
-  private static Set<VmxFeature> without(Set<VmxFeature> some, VmxFeature one) {
-    EnumSet<VmxFeature> fewer = EnumSet.copyOf(some);
-    fewer.remove(one);
-    return fewer;
-  }
 
   private static Set<VmxFeature> union(Set<VmxFeature> some, String more) {
     EnumSet<VmxFeature> all = EnumSet.copyOf(some);
@@ -420,6 +418,10 @@ public final class CpuProfiles {
   }
 
   private static Feature feature(String name) {
+    Feature alias = ALIASES.get(normal(name));
+    if (alias != null) {
+      return alias;
+    }
     List<String> names = new ArrayList<>();
     for (Feature f : Feature.values()) {
       if (normal(f.name()).equals(normal(name))) {
@@ -427,6 +429,7 @@ public final class CpuProfiles {
       }
       names.add(normal(f.name()));
     }
+    names.addAll(ALIASES.keySet());
     throw new IllegalArgumentException(
         "unknown CPU feature '%s'%s".formatted(name, suggestion(normal(name), names)));
   }

@@ -242,6 +242,7 @@ final class CpuidLeaves {
       return;
     }
     long supported = StateComponent.supported(profile);
+    long supervisor = StateComponent.supervisor(profile);
     if (subleaf == 0) {
       out[0] = (int) supported;
       // As after reset; CPUID puts the size for XCR0 here.
@@ -249,11 +250,13 @@ final class CpuidLeaves {
       out[2] = StateComponent.standardSize(supported);
     } else if (subleaf == 1) {
       out[0] = bits(0xd, 1, Feature.Register.EAX);
+      out[2] = (int) supervisor;
     }
     for (StateComponent c : StateComponent.values()) {
-      if (c.isExtended() && c.number == subleaf && c.in(supported)) {
+      if (c.isExtended() && c.number == subleaf && c.in(supported | supervisor)) {
         out[0] = c.size;
         out[1] = c.offset;
+        out[2] = c.isSupervisor ? 1 : 0;
       }
     }
   }

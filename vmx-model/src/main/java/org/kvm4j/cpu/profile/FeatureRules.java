@@ -58,6 +58,7 @@ final class FeatureRules {
       TSC_DEADLINE TSC APIC
       X2APIC APIC
       FSRM ERMS
+      CET_SSS CET_SS
       """;
 
   private static final Map<Feature, Set<Feature>> DIRECT = new EnumMap<>(Feature.class);

@@ -1,15 +1,20 @@
 package org.kvm4j.cpu.profile;
 
 /**
- * A state component of the XSAVE feature set: its number, which is its bit in XCR0, and where it is
- * in an XSAVE area of the standard format. SDM Vol. 1, 13.1 "XSAVE-Supported Features and
- * State-Component Bitmaps", 13.4 "XSAVE Area"; Vol. 2, CPUID leaf 0DH.
+ * A state component of the XSAVE feature set: its number, which is its bit in XCR0 or IA32_XSS, and
+ * where it is in an XSAVE area of the standard format, which supervisor components are in none of.
+ * SDM Vol. 1, 13.1 "XSAVE-Supported Features and State-Component Bitmaps", 13.4 "XSAVE Area"; Vol.
+ * 2, CPUID leaf 0DH.
  */
 public enum StateComponent {
   X87(0, 0, 160, Feature.XSAVE),
   SSE(1, 160, 256, Feature.SSE),
   AVX(2, 576, 256, Feature.AVX),
-  PKRU(9, 2688, 8, Feature.PKU);
+  PKRU(9, 2688, 8, Feature.PKU),
+  /** IA32_U_CET and IA32_PL3_SSP. */
+  CET_U(11, 16, Feature.CET_SS, Feature.CET_IBT),
+  /** IA32_PL0_SSP to IA32_PL2_SSP. */
+  CET_S(12, 24, Feature.CET_SS, Feature.CET_IBT);
 
   /** Bytes of the legacy region and the header, which every area has. */
   public static final int LEGACY_SIZE = 576;
@@ -28,16 +33,29 @@ public enum StateComponent {
   /** Bytes in either format. */
   public final int size;
 
-  private final Feature feature;
+  /** Whether IA32_XSS has its bit, and not XCR0. */
+  public final boolean isSupervisor;
+
+  /** Each of these brings it. */
+  private final Feature[] features;
 
   StateComponent(int number, int offset, int size, Feature feature) {
+    this(number, offset, size, false, feature);
+  }
+
+  StateComponent(int number, int size, Feature one, Feature other) {
+    this(number, 0, size, true, one, other);
+  }
+
+  StateComponent(int number, int offset, int size, boolean isSupervisor, Feature... features) {
     this.number = number;
     this.offset = offset;
     this.size = size;
-    this.feature = feature;
+    this.isSupervisor = isSupervisor;
+    this.features = features;
   }
 
-  /** The component's bit in XCR0. */
+  /** The component's bit in XCR0 or IA32_XSS. */
   public long bit() {
     return 1L << number;
   }
@@ -49,10 +67,21 @@ public enum StateComponent {
 
   /** The bits that XCR0 may have on a processor: x87 state always. */
   public static long supported(CpuModel model) {
-    long bitmap = X87.bit();
+    return X87.bit() | supported(model, false);
+  }
+
+  /** The bits that IA32_XSS may have on a processor. */
+  public static long supervisor(CpuModel model) {
+    return model.has(Feature.XSAVES) ? supported(model, true) : 0;
+  }
+
+  private static long supported(CpuModel model, boolean supervisor) {
+    long bitmap = 0;
     for (StateComponent c : ALL) {
-      if (model.has(c.feature)) {
-        bitmap |= c.bit();
+      for (Feature feature : c.features) {
+        if (c.isSupervisor == supervisor && model.has(feature)) {
+          bitmap |= c.bit();
+        }
       }
     }
     return bitmap;
@@ -71,7 +100,7 @@ public enum StateComponent {
   public static int standardSize(long bitmap) {
     int size = LEGACY_SIZE;
     for (StateComponent c : ALL) {
-      if (c.in(bitmap)) {
+      if (c.in(bitmap) && !c.isSupervisor) {
         size = Math.max(size, c.offset + c.size);
       }
     }

@@ -99,12 +99,14 @@ public enum VmxFeature {
   EXIT_SAVE_EFER(Word.VM_EXIT, 20),
   EXIT_LOAD_EFER(Word.VM_EXIT, 21),
   EXIT_SAVE_PREEMPTION_TIMER(Word.VM_EXIT, 22),
+  EXIT_LOAD_CET(Word.VM_EXIT, 28),
   EXIT_LOAD_PKRS(Word.VM_EXIT, 29),
 
   ENTRY_NOLOAD_DEBUGCTL(Word.VM_ENTRY, 2),
   ENTRY_IA32E_MODE(Word.VM_ENTRY, 9),
   ENTRY_LOAD_PAT(Word.VM_ENTRY, 14),
   ENTRY_LOAD_EFER(Word.VM_ENTRY, 15),
+  ENTRY_LOAD_CET(Word.VM_ENTRY, 20),
   ENTRY_LOAD_PKRS(Word.VM_ENTRY, 22),
 
   STORE_LMA(Word.MISC, 5),
@@ -122,6 +124,7 @@ public enum VmxFeature {
   INVEPT(Word.EPT_VPID, 20),
   EPTAD(Word.EPT_VPID, 21),
   EPT_ADVANCED_EXITINFO(Word.EPT_VPID, 22),
+  EPT_SUPERVISOR_SHADOW_STACK(Word.EPT_VPID, 23),
   INVEPT_SINGLE_CONTEXT(Word.EPT_VPID, 25),
   INVEPT_ALL_CONTEXT(Word.EPT_VPID, 26),
   INVVPID(Word.EPT_VPID, 32),
@@ -184,6 +187,9 @@ public enum VmxFeature {
       vmx-xsaves xsaves
       vmx-exit-load-pkrs pks
       vmx-entry-load-pkrs pks
+      vmx-exit-load-cet cet_ss
+      vmx-entry-load-cet cet_ss
+      vmx-ept-supervisor-shadow-stack cet_ss
       vmx-entry-ia32e-mode lm
       """;
 

@@ -3,6 +3,8 @@ package org.kvm4j.cpu.semantics;
 import static org.kvm4j.cpu.core.Cpu.CS;
 import static org.kvm4j.cpu.core.Cpu.RCX;
 
+import org.kvm4j.cpu.cet.BranchTracking;
+import org.kvm4j.cpu.cet.ShadowStack;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
@@ -49,6 +51,19 @@ final class ControlTransfer {
     long target = target(cpu, i);
     checkTarget(cpu, target);
     cpu.rip = target;
+    track(cpu, i);
+  }
+
+  /** An indirect branch is tracked. */
+  private static void track(Cpu cpu, Instruction i) {
+    if (i.kind0 != OperandKind.RELATIVE) {
+      BranchTracking.near(cpu, i.noTrack);
+    }
+  }
+
+  /** Whether CALL pushes on a shadow stack: not where it only finds out its own address. */
+  private static boolean pushesShadow(Cpu cpu, Instruction i) {
+    return cpu.shadowStack && (i.kind0 != OperandKind.RELATIVE || i.immediate != 0);
   }
 
   private static void jcc(Cpu cpu, Instruction i) {
@@ -67,15 +82,22 @@ final class ControlTransfer {
     long linear = Stack.linear(cpu, offset, size, true);
     cpu.mmu.probeWrite(linear, size);
     checkTarget(cpu, target);
+    if (pushesShadow(cpu, i)) {
+      ShadowStack.probePush(cpu, size);
+      ShadowStack.push(cpu, size, cpu.rip);
+    }
     cpu.mmu.write(linear, size, cpu.rip);
     Stack.setPointer(cpu, offset);
     cpu.rip = target;
+    track(cpu, i);
   }
 
   private static void ret(Cpu cpu, Instruction i) {
     int size = i.operandSize;
     long target = Stack.top(cpu, size);
+    long ssp = cpu.shadowStack ? ShadowStack.checkReturn(cpu, size, target) : cpu.ssp;
     checkTarget(cpu, target);
+    cpu.ssp = ssp;
     Stack.drop(cpu, size + i.immediate);
     cpu.rip = target;
   }

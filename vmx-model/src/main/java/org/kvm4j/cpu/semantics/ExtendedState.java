@@ -8,6 +8,7 @@ import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.StateComponent;
 
@@ -89,7 +90,14 @@ final class ExtendedState {
         bitmap |= c.bit();
       }
     }
-    return cpu.pkru != 0 ? bitmap | StateComponent.PKRU.bit() : bitmap;
+    if (cpu.pkru != 0) {
+      bitmap |= StateComponent.PKRU.bit();
+    }
+    long[] ssp = cpu.msr.plSsp;
+    if ((cpu.msr.uCet | ssp[3]) != 0) {
+      bitmap |= StateComponent.CET_U.bit();
+    }
+    return (ssp[0] | ssp[1] | ssp[2]) != 0 ? bitmap | StateComponent.CET_S.bit() : bitmap;
   }
 
   private static boolean isSet(byte[] bytes, int from, int to) {
@@ -254,6 +262,15 @@ final class ExtendedState {
         switch (c) {
           case X87 -> storeX87(cpu, i, at);
           case PKRU -> cpu.mmu.write64(to, cpu.pkru & 0xffffffffL);
+          case CET_U -> {
+            cpu.mmu.write64(to, cpu.msr.uCet);
+            cpu.mmu.write64(to + 8, cpu.msr.plSsp[3]);
+          }
+          case CET_S -> {
+            for (int level = 0; level < 3; level++) {
+              cpu.mmu.write64(to + 8 * level, cpu.msr.plSsp[level]);
+            }
+          }
           default -> store(cpu, to, c.offset, reached(cpu, c.size));
         }
       }
@@ -283,6 +300,9 @@ final class ExtendedState {
     int size =
         compact ? StateComponent.compactedSize(format) : StateComponent.standardSize(rfbm & valid);
     cpu.mmu.probeRead(Operands.linear(cpu, i, size, false), size);
+    if (supervisor) {
+      checkCet(cpu, at, rfbm & valid, format);
+    }
     // The standard form loads MXCSR with SSE or AVX, whatever XSTATE_BV says.
     boolean loads = (compact ? rfbm & valid & SSE : rfbm & SSE_OR_AVX) != 0;
     int mxcsr = loads ? readMxcsr(cpu, at) : DEFAULT_MXCSR;
@@ -300,6 +320,26 @@ final class ExtendedState {
       }
     }
     cpu.updateMode();
+  }
+
+  /** #GP(0) for what the registers of CET cannot be loaded with. */
+  private static void checkCet(Cpu cpu, long at, long loaded, long format) {
+    boolean good = true;
+    if (StateComponent.CET_U.in(loaded)) {
+      long from = at + StateComponent.CET_U.compactedOffset(format);
+      good =
+          MsrTable.isCetControl(cpu, cpu.mmu.read64(from))
+              && MsrTable.isSsp(cpu, cpu.mmu.read64(from + 8));
+    }
+    if (StateComponent.CET_S.in(loaded)) {
+      long from = at + StateComponent.CET_S.compactedOffset(format);
+      for (int level = 0; level < 3; level++) {
+        good &= MsrTable.isSsp(cpu, cpu.mmu.read64(from + 8 * level));
+      }
+    }
+    if (!good) {
+      throw cpu.gp(0);
+    }
   }
 
   /** Whether the header of an area is one that XRSTOR or XRSTORS takes. */
@@ -323,6 +363,15 @@ final class ExtendedState {
     switch (c) {
       case X87 -> fetchX87(cpu, i, from);
       case PKRU -> cpu.pkru = cpu.mmu.read32(from);
+      case CET_U -> {
+        cpu.msr.uCet = cpu.mmu.read64(from);
+        cpu.msr.plSsp[3] = cpu.mmu.read64(from + 8);
+      }
+      case CET_S -> {
+        for (int level = 0; level < 3; level++) {
+          cpu.msr.plSsp[level] = cpu.mmu.read64(from + 8 * level);
+        }
+      }
       default -> fetch(cpu, from, c.offset, reached(cpu, c.size));
     }
   }
@@ -337,6 +386,11 @@ final class ExtendedState {
         X87State.setSelectors(cpu, 0, 0);
       }
       case PKRU -> cpu.pkru = 0;
+      case CET_U -> {
+        cpu.msr.uCet = 0;
+        cpu.msr.plSsp[3] = 0;
+      }
+      case CET_S -> Arrays.fill(cpu.msr.plSsp, 0, 3, 0);
       default -> Arrays.fill(s, c.offset, c.offset + reached(cpu, c.size), (byte) 0);
     }
   }

@@ -1,6 +1,8 @@
 package org.kvm4j.cpu.semantics;
 
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.cet.BranchTracking;
+import org.kvm4j.cpu.cet.ShadowStack;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.core.Vector;
@@ -107,11 +109,31 @@ final class FarTransfer {
       stack.reserve(2, size, 0);
     }
     checkTarget(cpu, code, offset);
+    ShadowStack.checkFar(cpu, is64(cpu, code));
     DescriptorTables.setAccessed(cpu, code);
+    same(cpu, stack, size, call);
+    enter(cpu, code, cpu.cpl, offset);
+  }
+
+  /** What a transfer leaves on the stacks before it goes on at the same privilege level. */
+  private static void same(Cpu cpu, StackAccess stack, int size, boolean call) {
     if (call) {
+      if (cpu.shadowStack) {
+        ShadowStack.enterSame(cpu, returnAddress(cpu, size));
+      }
       push(cpu, stack, size);
     }
-    enter(cpu, code, cpu.cpl, offset);
+    BranchTracking.far(cpu, cpu.cpl);
+  }
+
+  /** RIP as a call of an operand size pushes it. */
+  private static long returnAddress(Cpu cpu, int size) {
+    return Operands.truncate(cpu.rip, size);
+  }
+
+  /** Whether a code segment is one of 64-bit mode. */
+  static boolean is64(Cpu cpu, Descriptor code) {
+    return cpu.longMode && code.isLong();
   }
 
   /** L and D/B both set, in IA-32e mode. */
@@ -186,10 +208,9 @@ final class FarTransfer {
         stack.reserve(2, size, 0);
       }
       checkTarget(cpu, code, offset);
+      ShadowStack.checkFar(cpu, is64(cpu, code));
       DescriptorTables.setAccessed(cpu, code);
-      if (call) {
-        push(cpu, stack, size);
-      }
+      same(cpu, stack, size, call);
       enter(cpu, code, cpu.cpl, offset);
     } else if (cpu.longMode) {
       inner64(cpu, code, offset);
@@ -228,7 +249,9 @@ final class FarTransfer {
     for (int k = parameters - 1; k >= 0; k--) {
       stack.push(size, copies[k]);
     }
+    ShadowStack.enterInner(cpu, cpl, 0, returnAddress(cpu, size), false);
     push(cpu, stack, size);
+    BranchTracking.far(cpu, cpl);
     cpu.seg[Cpu.SS].copyFrom(newSs);
     enter(cpu, code, cpl, offset);
   }
@@ -241,7 +264,9 @@ final class FarTransfer {
     DescriptorTables.setAccessed(cpu, code);
     stack.push(8, cpu.seg[Cpu.SS].selector);
     stack.push(8, cpu.r[Cpu.RSP]);
+    ShadowStack.enterInner(cpu, cpl, 0, cpu.rip, true);
     push(cpu, stack, 8);
+    BranchTracking.far(cpu, cpl);
     SegmentLoader.loadNullStack(cpu.seg[Cpu.SS], cpl);
     enter(cpu, code, cpl, offset);
   }
@@ -270,6 +295,7 @@ final class FarTransfer {
     if (rpl == cpu.cpl) {
       checkTarget(cpu, code, rip);
       DescriptorTables.setAccessed(cpu, code);
+      ShadowStack.leaveSame(cpu, selector, linear(cpu, code, rip), is64(cpu, code), false);
       stack.skip(extra);
       cpu.r[Cpu.RSP] = stack.sp;
       enter(cpu, code, rpl, rip);
@@ -281,7 +307,16 @@ final class FarTransfer {
     Descriptor d = returnStack(cpu, ss, code, rpl);
     checkTarget(cpu, code, rip);
     DescriptorTables.setAccessed(cpu, code);
+    if (d != null) {
+      DescriptorTables.setAccessed(cpu, d);
+    }
+    ShadowStack.leaveOuter(cpu, rpl, selector, linear(cpu, code, rip), is64(cpu, code));
     outer(cpu, code, d, rpl, rip, rsp, ss, extra);
+  }
+
+  /** The linear address of an instruction pointer in a code segment. */
+  static long linear(Cpu cpu, Descriptor code, long rip) {
+    return ShadowStack.linear(code.base(), rip, is64(cpu, code));
   }
 
   /** The code segment that RET or IRET goes back to, checked up to its presence. */

@@ -1,5 +1,6 @@
 package org.kvm4j.cpu.semantics;
 
+import org.kvm4j.cpu.cet.ShadowStack;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
@@ -145,6 +146,7 @@ final class Interrupts {
     if (rpl == cpu.cpl && cpu.codeSize != 8) {
       FarTransfer.checkTarget(cpu, code, rip);
       DescriptorTables.setAccessed(cpu, code);
+      leaveSame(cpu, code, selector, rip);
       cpu.r[Cpu.RSP] = stack.sp;
       setFlags(cpu, image, mask, size);
       FarTransfer.enter(cpu, code, rpl, rip);
@@ -158,8 +160,19 @@ final class Interrupts {
     if (d != null) {
       DescriptorTables.setAccessed(cpu, d);
     }
+    if (rpl == cpu.cpl) {
+      leaveSame(cpu, code, selector, rip);
+    } else {
+      long linear = FarTransfer.linear(cpu, code, rip);
+      ShadowStack.leaveOuter(cpu, rpl, selector, linear, FarTransfer.is64(cpu, code));
+    }
     setFlags(cpu, image, mask, size);
     FarTransfer.outer(cpu, code, d, rpl, rip, rsp, ss, 0);
+  }
+
+  private static void leaveSame(Cpu cpu, Descriptor code, int selector, long rip) {
+    long linear = FarTransfer.linear(cpu, code, rip);
+    ShadowStack.leaveSame(cpu, selector, linear, FarTransfer.is64(cpu, code), true);
   }
 
   /** The flags that IRET may change at the current privilege level. */
@@ -190,6 +203,7 @@ final class Interrupts {
     if (rip > 0xffff) {
       throw cpu.gp(0);
     }
+    ShadowStack.leaveToV86(cpu);
     cpu.setRflags(image);
     cpu.cpl = 3;
     for (int s = 0; s < 6; s++) {

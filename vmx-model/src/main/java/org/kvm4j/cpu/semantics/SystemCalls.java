@@ -1,5 +1,7 @@
 package org.kvm4j.cpu.semantics;
 
+import org.kvm4j.cpu.cet.BranchTracking;
+import org.kvm4j.cpu.cet.ShadowStack;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
@@ -38,6 +40,8 @@ final class SystemCalls {
 
   private static void syscall(Cpu cpu, Instruction i) {
     checkEnabled(cpu);
+    ShadowStack.systemCall(cpu);
+    BranchTracking.far(cpu, 0);
     long flags = cpu.rflags();
     int cs = (int) (cpu.msr.star >>> 32) & 0xfffc;
     cpu.r[Cpu.RCX] = cpu.rip;
@@ -78,6 +82,7 @@ final class SystemCalls {
     cpu.rip = rip;
     cpu.setRflags(cpu.codeSize == 8 ? cpu.r[11] & SYSRET_FLAGS : cpu.rflags() | Flags.IF);
     setSegments(cpu, (long64 ? base + 16 : base) & 0xffff, base + 8 & 0xffff, 3, long64);
+    ShadowStack.systemReturn(cpu);
     cpu.updateMode();
     DebugUnit.sysret(cpu);
   }
@@ -96,6 +101,8 @@ final class SystemCalls {
   private static void sysenter(Cpu cpu, Instruction i) {
     int cs = sysenterCs(cpu);
     long mask = cpu.longMode ? -1L : 0xffffffffL;
+    ShadowStack.systemCall(cpu);
+    BranchTracking.far(cpu, 0);
     cpu.flagsRest &= ~(Flags.VM | Flags.IF | Flags.RF);
     cpu.r[Cpu.RSP] = cpu.msr.sysenterEsp & mask;
     cpu.rip = cpu.msr.sysenterEip & mask;
@@ -121,6 +128,7 @@ final class SystemCalls {
     cpu.r[Cpu.RSP] = rsp;
     cpu.rip = rip;
     setSegments(cpu, cs + offset & 0xffff, cs + offset + 8 & 0xffff, 3, long64);
+    ShadowStack.systemReturn(cpu);
     cpu.updateMode();
   }
 }

@@ -15,6 +15,7 @@ final class SystemGroups {
     ProcessorInstructions.register();
     InputOutput.register();
     ExtendedState.register();
+    ShadowStackInstructions.register();
     Handlers.put(Opcode.CLTS, ControlRegisters::clts);
     Handlers.put(Opcode.LMSW, ControlRegisters::lmsw);
     Handlers.put(Opcode.SMSW, ControlRegisters::smsw);

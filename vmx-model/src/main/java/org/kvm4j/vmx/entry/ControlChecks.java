@@ -394,7 +394,8 @@ final class ControlChecks {
         c -> isEptpAccessedDirty(c, c.v[Vmcs.EPT_POINTER]));
     eptp(
         "CONTROL_EPTP_RESERVED",
-        "If EPT is enabled, reserved bits of the EPTP (11:7 and beyond the physical-address width)"
+        "If EPT is enabled, reserved bits of the EPTP (11:8, 7 without supervisor shadow-stack"
+            + " control, and those beyond the physical-address width)"
             + " are 0.",
         c -> isEptpReserved(c, c.v[Vmcs.EPT_POINTER]));
     needsEpt("CONTROL_PML_NEEDS_EPT", "enable PML", Controls.SECONDARY_EXEC_ENABLE_PML);
@@ -570,7 +571,7 @@ final class ControlChecks {
     injected(
             "CONTROL_INJECTION_DELIVERS_CODE",
             "an error code is delivered if and only if it is a hardware exception that has one"
-                + " (vectors 8, 10 to 14 and 17) and the guest is in protected mode.",
+                + " (vectors 8, 10 to 14, 17, and 21 with CET) and the guest is in protected mode.",
             c -> {
               int info = c.intrInfo();
               boolean deliver = InterruptionInfo.hasErrorCode(info);
@@ -581,7 +582,7 @@ final class ControlChecks {
                 return !deliver;
               }
               return (c.capabilities.basic & VmxCapabilities.BASIC_ANY_ERROR_CODE) != 0
-                  || deliver == ((0x0002_7d00 >> InterruptionInfo.vector(info) & 1) != 0);
+                  || deliver == c.hasErrorCode(InterruptionInfo.vector(info));
             })
         .reads(VmcsField.GUEST_CR0)
         .readsSecondary()

@@ -1,10 +1,12 @@
 package org.kvm4j.vmx.entry;
 
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.CetControl;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Segment;
+import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.ept.memory.PhysicalMemory;
@@ -41,6 +43,7 @@ public final class EntryContext {
 
   private final long physicalReserved;
   private final int unusedLinearBits;
+  private final long cetDefined;
 
   /** What the checks read where a processor enters a guest. */
   public EntryContext(Cpu cpu, VmxCapabilities capabilities) {
@@ -59,6 +62,7 @@ public final class EntryContext {
     this.capabilities = capabilities;
     this.physicalReserved = capabilities.physicalAddressReserved();
     this.unusedLinearBits = 64 - model.linearAddressBits();
+    this.cetDefined = MsrTable.cetDefined(model);
   }
 
   // ---- memory ----
@@ -149,6 +153,12 @@ public final class EntryContext {
 
   // ---- injection ----
 
+  /** Whether a hardware exception has an error code: #CP where CR4.CET may be 1. */
+  boolean hasErrorCode(int vector) {
+    boolean cet = (capabilities.cr4Fixed1 & ControlBits.CR4_CET) != 0;
+    return ((cet ? 0x0022_7d00 : 0x0002_7d00) >> vector & 1) != 0;
+  }
+
   /** Reads VM_ENTRY_INTR_INFO_FIELD. */
   int intrInfo() {
     return (int) v[Vmcs.VM_ENTRY_INTR_INFO_FIELD];
@@ -185,6 +195,17 @@ public final class EntryContext {
     return model.has(Feature.LAM)
         ? physicalReserved & ~(ControlBits.CR3_LAM_U57 | ControlBits.CR3_LAM_U48)
         : physicalReserved;
+  }
+
+  /** Whether IA32_S_CET may have a value, as far as its bits below the bitmap's address go. */
+  boolean isCet(long value) {
+    return CetControl.isValid(value) && (value & ~cetDefined & 0xfff) == 0;
+  }
+
+  /** The nearest value that IA32_S_CET may have, as far as its lower bits go. */
+  long nearestCet(long value) {
+    long defined = value & (cetDefined | ~0xfffL);
+    return CetControl.isValid(defined) ? defined : defined & ~CetControl.TRACKER;
   }
 
   /** Whether the address is canonical for the processor's linear-address width. */

@@ -191,6 +191,25 @@ final class GuestStateChecks {
             c ->
                 !c.entry(Controls.VM_ENTRY_LOAD_IA32_PKRS) || c.v[Vmcs.GUEST_IA32_PKRS] >>> 32 == 0)
         .nearest(c -> c.v[Vmcs.GUEST_IA32_PKRS] & 0xffffffffL);
+    check(
+            s,
+            "GUEST_S_CET_BITS",
+            "If CET state is loaded, reserved bits of IA32_S_CET are 0, and bits 10 (SUPPRESS) and 11"
+                + " (TRACKER) are not both 1.")
+        .reads(VmcsField.GUEST_S_CET, VmcsField.VM_ENTRY_CONTROLS)
+        .passes(c -> !loadsCet(c) || c.isCet(c.v[Vmcs.GUEST_S_CET]))
+        .nearest(c -> c.nearestCet(c.v[Vmcs.GUEST_S_CET]));
+    for (VmcsField field : List.of(VmcsField.GUEST_S_CET, VmcsField.GUEST_INTR_SSP_TABLE)) {
+      int f = field.ordinal();
+      check(s, field + "_CANONICAL", "If CET state is loaded, the field is a canonical address.")
+          .reads(field, VmcsField.VM_ENTRY_CONTROLS)
+          .passes(c -> !loadsCet(c) || c.isCanonical(c.v[f]))
+          .nearest(c -> c.nearestCanonical(c.v[f]));
+    }
+  }
+
+  private static boolean loadsCet(EntryContext c) {
+    return c.entry(Controls.VM_ENTRY_LOAD_CET_STATE);
   }
 
   private static long cr0Ones(EntryContext c) {
@@ -512,6 +531,17 @@ final class GuestStateChecks {
                 !c.injects(InterruptionInfo.EXTERNAL_INTERRUPT)
                     || (c.v[Vmcs.GUEST_RFLAGS] & Flags.IF) != 0)
         .nearest(c -> c.v[Vmcs.GUEST_RFLAGS] | Flags.IF);
+    check(s, "GUEST_SSP_ALIGNED", "If CET state is loaded, bits 1:0 of SSP are 0.")
+        .reads(VmcsField.GUEST_SSP, VmcsField.VM_ENTRY_CONTROLS)
+        .passes(c -> !loadsCet(c) || (c.v[Vmcs.GUEST_SSP] & 3) == 0)
+        .nearest(c -> c.v[Vmcs.GUEST_SSP] & ~3L);
+    check(
+            s,
+            "GUEST_SSP_WIDTH",
+            "If CET state is loaded, the bits of SSP beyond the linear-address width are identical.")
+        .reads(VmcsField.GUEST_SSP, VmcsField.VM_ENTRY_CONTROLS)
+        .passes(c -> !loadsCet(c) || c.areUpperBitsIdentical(c.v[Vmcs.GUEST_SSP]))
+        .nearest(c -> c.nearestCanonical(c.v[Vmcs.GUEST_SSP]));
   }
 
   private static boolean blocking(EntryContext c, int bits) {

@@ -106,6 +106,29 @@ final class HostStateChecks {
         .passes(
             c -> !c.exit(Controls.VM_EXIT_LOAD_IA32_PKRS) || c.v[Vmcs.HOST_IA32_PKRS] >>> 32 == 0)
         .nearest(c -> c.v[Vmcs.HOST_IA32_PKRS] & 0xffffffffL);
+    check(
+            s,
+            "HOST_S_CET_BITS",
+            "If CET state is loaded, reserved bits of IA32_S_CET are 0, and bits 10 (SUPPRESS) and 11"
+                + " (TRACKER) are not both 1.")
+        .reads(VmcsField.HOST_S_CET, VmcsField.VM_EXIT_CONTROLS)
+        .passes(c -> !loadsCet(c) || c.isCet(c.v[Vmcs.HOST_S_CET]))
+        .nearest(c -> c.nearestCet(c.v[Vmcs.HOST_S_CET]));
+    check(s, "HOST_SSP_ALIGNED", "If CET state is loaded, bits 1:0 of SSP are 0.")
+        .reads(VmcsField.HOST_SSP, VmcsField.VM_EXIT_CONTROLS)
+        .passes(c -> !loadsCet(c) || (c.v[Vmcs.HOST_SSP] & 3) == 0)
+        .nearest(c -> c.v[Vmcs.HOST_SSP] & ~3L);
+    check(
+            s,
+            "HOST_INTR_SSP_TABLE_CANONICAL",
+            "If CET state is loaded, IA32_INTERRUPT_SSP_TABLE_ADDR is canonical.")
+        .reads(VmcsField.HOST_INTR_SSP_TABLE, VmcsField.VM_EXIT_CONTROLS)
+        .passes(c -> !loadsCet(c) || c.isCanonical(c.v[Vmcs.HOST_INTR_SSP_TABLE]))
+        .nearest(c -> c.nearestCanonical(c.v[Vmcs.HOST_INTR_SSP_TABLE]));
+  }
+
+  private static boolean loadsCet(EntryContext c) {
+    return c.exit(Controls.VM_EXIT_LOAD_CET_STATE);
   }
 
   private void segments() {
@@ -182,5 +205,27 @@ final class HostStateChecks {
     check(s, "HOST_64BIT_RIP", "If the host address-space size is 1, RIP is canonical.")
         .reads(VmcsField.HOST_RIP, VmcsField.HOST_CR4, VmcsField.VM_EXIT_CONTROLS)
         .passes(c -> !c.host64() || c.isCanonical(c.v[Vmcs.HOST_RIP], c.v[Vmcs.HOST_CR4]));
+    for (VmcsField field : List.of(VmcsField.HOST_S_CET, VmcsField.HOST_SSP)) {
+      int f = field.ordinal();
+      String name = field == VmcsField.HOST_SSP ? "SSP" : "IA32_S_CET";
+      check(
+              s,
+              "HOST_32BIT_" + (field == VmcsField.HOST_SSP ? "SSP" : "S_CET"),
+              "If CET state is loaded and the host address-space size is 0, bits 63:32 of "
+                  + name
+                  + " are 0.")
+          .reads(field, VmcsField.VM_EXIT_CONTROLS)
+          .passes(c -> !loadsCet(c) || c.host64() || c.v[f] >>> 32 == 0)
+          .nearest(c -> c.v[f] & 0xffffffffL);
+      check(
+              s,
+              "HOST_64BIT_" + (field == VmcsField.HOST_SSP ? "SSP" : "S_CET"),
+              "If CET state is loaded and the host address-space size is 1, "
+                  + name
+                  + " is canonical.")
+          .reads(field, VmcsField.VM_EXIT_CONTROLS)
+          .passes(c -> !loadsCet(c) || !c.host64() || c.isCanonical(c.v[f]))
+          .nearest(c -> c.nearestCanonical(c.v[f]));
+    }
   }
 }

@@ -30,7 +30,7 @@ public final class GuestState {
    * Saves what VM exits save, but RIP, RSP, RFLAGS and the non-register state.
    *
    * <p>Source: SDM 28.3.1 "Saving Control Registers, Debug Registers, and MSRs", 28.3.2 "Saving
-   * Segment Registers and Descriptor-Table Registers".
+   * Segment Registers and Descriptor-Table Registers", 28.3.3 "Saving RIP, RSP, RFLAGS, and SSP".
    *
    * @param exitControls the VM-exit controls
    * @param secondary the secondary controls in force
@@ -54,6 +54,11 @@ public final class GuestState {
     }
     if (cpu.model.has(Feature.PKS)) {
       v[Vmcs.GUEST_IA32_PKRS] = cpu.pkrs & 0xffffffffL;
+    }
+    if (cpu.model.has(Feature.CET_SS)) {
+      v[Vmcs.GUEST_S_CET] = cpu.msr.sCet;
+      v[Vmcs.GUEST_SSP] = cpu.ssp;
+      v[Vmcs.GUEST_INTR_SSP_TABLE] = cpu.msr.interruptSspTable;
     }
     if ((secondary & Controls.SECONDARY_EXEC_ENABLE_EPT) != 0
         && cpu.mmu.context.mode == PagingMode.PAE) {
@@ -114,6 +119,11 @@ public final class GuestState {
     }
     if ((entryControls & Controls.VM_ENTRY_LOAD_IA32_PKRS) != 0) {
       cpu.pkrs = (int) v[Vmcs.GUEST_IA32_PKRS];
+    }
+    if ((entryControls & Controls.VM_ENTRY_LOAD_CET_STATE) != 0) {
+      cpu.msr.sCet = v[Vmcs.GUEST_S_CET];
+      cpu.ssp = v[Vmcs.GUEST_SSP];
+      cpu.msr.interruptSspTable = v[Vmcs.GUEST_INTR_SSP_TABLE];
     }
     if ((secondary & Controls.SECONDARY_EXEC_ENABLE_EPT) != 0) {
       long[] pdpte = cpu.mmu.context.pdpte;

@@ -56,6 +56,11 @@ public final class HostState {
     if ((controls & Controls.VM_EXIT_LOAD_IA32_PKRS) != 0) {
       cpu.pkrs = (int) v[Vmcs.HOST_IA32_PKRS];
     }
+    if ((controls & Controls.VM_EXIT_LOAD_CET_STATE) != 0) {
+      cpu.msr.sCet = v[Vmcs.HOST_S_CET];
+      cpu.ssp = v[Vmcs.HOST_SSP];
+      cpu.msr.interruptSspTable = v[Vmcs.HOST_INTR_SSP_TABLE];
+    }
 
     // 28.5.2 "Loading Host Segment and Descriptor-Table Registers".
     Segment[] seg = cpu.seg;

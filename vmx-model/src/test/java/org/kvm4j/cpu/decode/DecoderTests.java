@@ -417,7 +417,9 @@ class DecoderTests {
     is(Opcode.XCHG, 2, decode64("4190"));
     is(Opcode.XCHG, 3, decode64("f34190"));
     assertEquals("xchg r8,rax", text(8, "4990"));
-    is(Opcode.NOP, 4, decode64("f30f1efa"));
+    is(Opcode.ENDBR64, 4, decode64("f30f1efa"));
+    is(Opcode.NOP, 4, without(Feature.CET_IBT, 8, "f30f1efa"));
+    is(Opcode.NOP, 5, without(Feature.CET_SS, 8, "f3480f1ec8"));
     assertEquals("endbr64", text(8, "f30f1efa"));
     assertEquals("endbr32", text(4, "f30f1efb"));
   }

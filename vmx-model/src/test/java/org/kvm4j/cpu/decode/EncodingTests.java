@@ -22,7 +22,9 @@ class EncodingTests {
     Feature.SERIALIZE,
     Feature.CLDEMOTE,
     Feature.PREFETCHWT1,
-    Feature.MONITOR
+    Feature.MONITOR,
+    // Shadow stacks were not enabled.
+    Feature.CET_SS
   };
 
   @Test

@@ -44,10 +44,12 @@ final class EntryCheckCases {
 
   private static final List<Case> CASES = new ArrayList<>();
 
-  /** Every control that has a name, and CR4.CET: so that checks on them can be met. */
+  /** Every control that has a name, and what would keep checks from failing not. */
   static VmxCapabilities everything() {
     VmxCapabilities all = VmxCapabilities.of(CpuProfiles.defaultProfile());
-    return all.with(Control.values()).withCr4Fixed1(all.cr4Fixed1 | 1 << 23);
+    return all.with(Control.values())
+        .withBasic(all.basic & ~VmxCapabilities.BASIC_ANY_ERROR_CODE)
+        .withEptVpid(all.eptVpid & ~VmxCapabilities.EPT_SUPERVISOR_SHADOW_STACK);
   }
 
   private static void fails(
@@ -418,6 +420,35 @@ final class EntryCheckCases {
         LONG,
         h -> h.or(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_LOAD_IA32_PKRS),
         h -> h.set(VmcsField.HOST_IA32_PKRS, 1L << 32));
+    Consumer<MinimalHypervisor> cet =
+        h -> h.or(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_LOAD_CET_STATE);
+    for (long bits : new long[] {0x40, 0x200, 0xc00}) {
+      fails("HOST_S_CET_BITS", LONG, cet, h -> h.set(VmcsField.HOST_S_CET, bits));
+    }
+    fails("HOST_SSP_ALIGNED", LONG, cet, h -> h.set(VmcsField.HOST_SSP, 0x1002));
+    fails(
+        "HOST_INTR_SSP_TABLE_CANONICAL",
+        LONG,
+        cet,
+        h -> h.set(VmcsField.HOST_INTR_SSP_TABLE, NON_CANONICAL));
+    fails(
+        "HOST_32BIT_S_CET",
+        PROTECTED,
+        h -> {
+          host32(h);
+          cet.accept(h);
+        },
+        h -> h.set(VmcsField.HOST_S_CET, 1L << 32));
+    fails(
+        "HOST_32BIT_SSP",
+        PROTECTED,
+        h -> {
+          host32(h);
+          cet.accept(h);
+        },
+        h -> h.set(VmcsField.HOST_SSP, 1L << 32));
+    fails("HOST_64BIT_S_CET", LONG, cet, h -> h.set(VmcsField.HOST_S_CET, NON_CANONICAL));
+    fails("HOST_64BIT_SSP", LONG, cet, h -> h.set(VmcsField.HOST_SSP, NON_CANONICAL));
     for (VmcsField field :
         List.of(
             VmcsField.HOST_CS_SELECTOR,
@@ -538,6 +569,19 @@ final class EntryCheckCases {
         LONG,
         h -> h.or(VmcsField.VM_ENTRY_CONTROLS, Controls.VM_ENTRY_LOAD_IA32_PKRS),
         h -> h.set(VmcsField.GUEST_IA32_PKRS, 1L << 40));
+    Consumer<MinimalHypervisor> cet =
+        h -> h.or(VmcsField.VM_ENTRY_CONTROLS, Controls.VM_ENTRY_LOAD_CET_STATE);
+    for (long bits : new long[] {0x40, 0x200, 0xc00}) {
+      fails("GUEST_S_CET_BITS", LONG, cet, h -> h.set(VmcsField.GUEST_S_CET, bits));
+    }
+    fails("GUEST_S_CET_CANONICAL", LONG, cet, h -> h.set(VmcsField.GUEST_S_CET, NON_CANONICAL));
+    fails(
+        "GUEST_INTR_SSP_TABLE_CANONICAL",
+        LONG,
+        cet,
+        h -> h.set(VmcsField.GUEST_INTR_SSP_TABLE, NON_CANONICAL));
+    fails("GUEST_SSP_ALIGNED", LONG, cet, h -> h.set(VmcsField.GUEST_SSP, 0x1002));
+    fails("GUEST_SSP_WIDTH", LONG, cet, h -> h.set(VmcsField.GUEST_SSP, NON_CANONICAL));
   }
 
   private static VmcsField base(int s) {

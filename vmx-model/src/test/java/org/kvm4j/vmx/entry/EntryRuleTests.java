@@ -180,6 +180,10 @@ class EntryRuleTests {
         assertEquals(reserved, passes(c, "CONTROL_EPTP_RESERVED"), "reserved " + low);
         assertEquals(
             type && length && flags && reserved, ControlChecks.isEptp(c, eptp), "EPTP " + low);
+        EntryContext shadow =
+            guest(Mode.LONG, some.withEptVpid(all | VmxCapabilities.EPT_SUPERVISOR_SHADOW_STACK));
+        shadow.v = c.v;
+        assertEquals(true, passes(shadow, "CONTROL_EPTP_RESERVED"), "reserved " + low);
       }
     }
   }
@@ -227,7 +231,7 @@ class EntryRuleTests {
     }
   }
 
-  /** SDM 27.2.1.3: vectors 8, 10 to 14, 17 (and 21, with CET, which no model has). */
+  /** SDM 27.2.1.3: vectors 8, 10 to 14, 17 and, with CET, 21. */
   @Test
   void error_codes_come_with_the_exceptions_that_have_them() {
     VmxCapabilities any = ALL.withBasic(ALL.basic | VmxCapabilities.BASIC_ANY_ERROR_CODE);
@@ -238,8 +242,14 @@ class EntryRuleTests {
           EntryContext c = guest(mode, strict);
           c.v[Vmcs.VM_ENTRY_INTR_INFO_FIELD] =
               info(InterruptionInfo.HARDWARE_EXCEPTION, vector, code);
-          boolean has = mode == Mode.LONG && List.of(8, 10, 11, 12, 13, 14, 17).contains(vector);
+          boolean has =
+              mode == Mode.LONG && List.of(8, 10, 11, 12, 13, 14, 17, 21).contains(vector);
           assertEquals(has == code, passes(c, "CONTROL_INJECTION_DELIVERS_CODE"), "" + vector);
+          EntryContext old =
+              guest(mode, strict.withCr4Fixed1(strict.cr4Fixed1 & ~(long) (1 << 23)));
+          old.v = c.v;
+          assertEquals(
+              (has && vector != 21) == code, passes(old, "CONTROL_INJECTION_DELIVERS_CODE"));
           EntryContext lenient = guest(mode, any);
           lenient.v = c.v;
           assertEquals(

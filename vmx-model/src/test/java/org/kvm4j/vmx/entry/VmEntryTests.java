@@ -47,6 +47,67 @@ class VmEntryTests {
         0x80000000L | (code ? 1 << 11 : 0) | type << 8 | vector);
   }
 
+  // ---- CET ----
+
+  /** A guest that executes CPUID, with CET state of its own and of the host's. */
+  private static MinimalHypervisor withCet() {
+    MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0x0f, 0xa2);
+    return h.set(VmcsField.GUEST_S_CET, 0x15)
+        .set(VmcsField.GUEST_SSP, 0x1234)
+        .set(VmcsField.GUEST_INTR_SSP_TABLE, 0x5678)
+        .set(VmcsField.HOST_S_CET, 2)
+        .set(VmcsField.HOST_SSP, 0x100)
+        .set(VmcsField.HOST_INTR_SSP_TABLE, 0x200);
+  }
+
+  @Test
+  void CET_state_is_loaded_where_that_is_asked_for_and_saved_always() {
+    MinimalHypervisor h = withCet();
+    h.cpu.msr.sCet = 0x20;
+    h.cpu.ssp = 0x40;
+    h.cpu.msr.interruptSspTable = 0x80;
+    h.run();
+    assertEquals(0x20, h.get(VmcsField.GUEST_S_CET));
+    assertEquals(0x40, h.get(VmcsField.GUEST_SSP));
+    assertEquals(0x80, h.get(VmcsField.GUEST_INTR_SSP_TABLE));
+    assertEquals(0x20, h.cpu.msr.sCet);
+    assertEquals(0x40, h.cpu.ssp);
+
+    h = withCet();
+    h.or(VmcsField.VM_ENTRY_CONTROLS, Controls.VM_ENTRY_LOAD_CET_STATE);
+    h.or(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_LOAD_CET_STATE);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    assertEquals(0x15, h.cpu.msr.sCet);
+    assertEquals(0x1234, h.cpu.ssp);
+    assertEquals(0x5678, h.cpu.msr.interruptSspTable);
+    assertFalse(h.cpu.shadowStack, "CR4.CET is 0");
+
+    h = withCet();
+    h.or(VmcsField.VM_ENTRY_CONTROLS, Controls.VM_ENTRY_LOAD_CET_STATE);
+    h.or(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_LOAD_CET_STATE);
+    h.or(VmcsField.GUEST_CR4, 1 << 23);
+    h.run();
+    assertEquals(0x15, h.get(VmcsField.GUEST_S_CET));
+    assertEquals(0x1234, h.get(VmcsField.GUEST_SSP));
+    assertEquals(2, h.cpu.msr.sCet);
+    assertEquals(0x100, h.cpu.ssp);
+    assertEquals(0x200, h.cpu.msr.interruptSspTable);
+    assertFalse(h.cpu.shadowStack);
+  }
+
+  @Test
+  void a_guest_that_is_entered_with_a_tracker_that_waits_has_to_begin_with_ENDBRANCH() {
+    MinimalHypervisor h = withHandlers();
+    h.or(VmcsField.VM_ENTRY_CONTROLS, Controls.VM_ENTRY_LOAD_CET_STATE);
+    h.or(VmcsField.GUEST_CR4, 1 << 23);
+    h.set(VmcsField.GUEST_S_CET, 0x804);
+    h.set(VmcsField.EXCEPTION_BITMAP, 1 << 21);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(0x80000b15L, h.get(VmcsField.VM_EXIT_INTR_INFO));
+    assertEquals(3, h.get(VmcsField.VM_EXIT_INTR_ERROR_CODE));
+    assertEquals(0x804, h.get(VmcsField.GUEST_S_CET));
+  }
+
   // ---- loading ----
 
   @Test
