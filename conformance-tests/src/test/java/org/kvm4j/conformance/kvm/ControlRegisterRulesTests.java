@@ -43,6 +43,8 @@ class ControlRegisterRulesTests extends KvmContract {
           new Bit(20, 7, 1, 7), // SMEP
           new Bit(21, 7, 1, 20), // SMAP
           new Bit(22, 7, 2, 3), // PKE
+          new Bit(23, 7, 2, 7), // CET: shadow stacks
+          new Bit(23, 7, 3, 20), // CET: indirect branch tracking
           new Bit(24, 7, 2, 31)); // PKS
 
   private static long allowed(List<CpuidEntry> entries) {

@@ -2,10 +2,13 @@ package org.kvm4j.kvm.module;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.StateComponent;
@@ -33,8 +36,7 @@ final class VcpuCpuid {
   private static final int KVM_ECX = 0x564b4d56;
   private static final int KVM_EDX = 0x4d;
 
-  private static final long CR4_NEVER =
-      ControlBits.CR4_VMXE | ControlBits.CR4_SMXE | ControlBits.CR4_CET;
+  private static final long CR4_NEVER = ControlBits.CR4_VMXE | ControlBits.CR4_SMXE;
 
   private static final long CR4_BY_CPUID =
       ControlBits.CR4_OSXSAVE
@@ -46,6 +48,7 @@ final class VcpuCpuid {
           | ControlBits.CR4_LA57
           | ControlBits.CR4_UMIP
           | ControlBits.CR4_LAM_SUP
+          | ControlBits.CR4_CET
           | ControlBits.CR4_PCIDE;
 
   /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX. */
@@ -54,11 +57,25 @@ final class VcpuCpuid {
   /**
    * What a processor may have and a virtual CPU is not told of: nested virtualization is not built,
    * MONITOR and MWAIT do nothing in a guest, OSXSAVE follows CR4, and of TSC-deadline mode, which
-   * needs a local APIC in the kernel, a capability tells.
+   * needs a local APIC in the kernel, a capability tells. That supervisor shadow stacks are safe
+   * KVM does not say.
    */
   private static final Feature[] WITHHELD = {
-    Feature.VMX, Feature.SVM, Feature.MONITOR, Feature.OSXSAVE, Feature.TSC_DEADLINE
+    Feature.VMX,
+    Feature.SVM,
+    Feature.MONITOR,
+    Feature.OSXSAVE,
+    Feature.TSC_DEADLINE,
+    Feature.CET_SSS
   };
+
+  /** What virtual CPUs can have of CET if VMX has this: Linux 6.18, vmx_set_cpu_caps. */
+  private static final Set<VmxFeature> CET_NEEDS =
+      EnumSet.of(
+          VmxFeature.ENTRY_LOAD_CET,
+          VmxFeature.EXIT_LOAD_CET,
+          VmxFeature.UNRESTRICTED_GUEST,
+          VmxFeature.ANY_ERRCODE);
 
   /** Of leaf 0DH, sub-leaf 1, EAX: XSAVEC or XSAVES, which make EBX a size. */
   private static final int COMPACTION = Feature.XSAVEC.mask() | Feature.XSAVES.mask();
@@ -116,6 +133,18 @@ final class VcpuCpuid {
   /** Whether the guest's XCR0 may have a value: by leaf 0DH as user space set it. */
   boolean allowsXcr0(CpuModel model, long value) {
     return StateComponent.isXcr0(allowedXcr0(model), value);
+  }
+
+  /** Bits of IA32_XSS that the guest may set: by leaf 0DH as user space set it. */
+  long allowedXss(CpuModel model) {
+    Entry e = find(0xd, 1);
+    long told = e == null ? 0 : e.ecx & 0xffffffffL | (long) e.edx << 32;
+    return told & StateComponent.supervisor(model);
+  }
+
+  /** Bits of IA32_U_CET and IA32_S_CET that the guest may set. */
+  long allowedCet() {
+    return MsrTable.cetDefined(this::has);
   }
 
   private long allowedXcr0(CpuModel model) {
@@ -290,6 +319,15 @@ final class VcpuCpuid {
         if (!model.vmxFeatures().contains(VmxFeature.ENABLE_USER_WAIT_PAUSE)) {
           e.ecx &= ~Feature.WAITPKG.mask();
         }
+        if (!hasCet(model)) {
+          e.ecx &= ~Feature.CET_SS.mask();
+          e.edx &= ~Feature.CET_IBT.mask();
+        }
+      } else if (e.function == 0xd && e.index == 1 && !hasCet(model)) {
+        e.ecx &= ~CET_COMPONENTS;
+        if ((e.eax & COMPACTION) != 0) {
+          e.ebx = StateComponent.compactedSize(StateComponent.supported(model));
+        }
       } else if (e.function == 5) {
         // Of MONITOR, which is withheld.
         e.eax = 0;
@@ -307,7 +345,18 @@ final class VcpuCpuid {
         }
       }
     }
+    if (!hasCet(model)) {
+      list.removeIf(e -> e.function == 0xd && e.index > 1 && (CET_COMPONENTS >> e.index & 1) != 0);
+    }
     return list.toArray(new Entry[0]);
+  }
+
+  private static final int CET_COMPONENTS =
+      (int) (StateComponent.CET_U.bit() | StateComponent.CET_S.bit());
+
+  /** Whether virtual CPUs can have CET on a processor that has it. */
+  static boolean hasCet(CpuModel model) {
+    return model.vmxFeatures().containsAll(CET_NEEDS);
   }
 
   /**
@@ -334,7 +383,7 @@ final class VcpuCpuid {
         }
         case 0xd -> {
           // Sizes for all components, until a virtual CPU has an XCR0 of its own.
-          long all = StateComponent.supported(model);
+          long all = StateComponent.supported(model) | StateComponent.supervisor(model);
           Entry sizes = leaf(list, model, f, 0, SIGNIFICANT_INDEX);
           sizes.ebx = sizes.ecx;
           Entry forms = leaf(list, model, f, 1, SIGNIFICANT_INDEX);

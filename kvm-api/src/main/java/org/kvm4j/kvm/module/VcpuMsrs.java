@@ -51,6 +51,11 @@ final class VcpuMsrs {
   static final int DEBUGCTL = 0x1d9;
   static final int PAT = 0x277;
   static final int MTRR_DEF_TYPE = 0x2ff;
+  static final int U_CET = MsrTable.IA32_U_CET;
+  static final int S_CET = MsrTable.IA32_S_CET;
+  static final int PL0_SSP = MsrTable.IA32_PL0_SSP;
+  static final int PL3_SSP = MsrTable.IA32_PL3_SSP;
+  static final int INT_SSP_TAB = MsrTable.IA32_INTERRUPT_SSP_TABLE_ADDR;
   static final int PKRS = 0x6e1;
   static final int TSC_DEADLINE = 0x6e0;
 
@@ -130,6 +135,13 @@ final class VcpuMsrs {
     MachineCheck.MCG_CTL,
     MachineCheck.MCG_EXT_CTL,
     XSS,
+    U_CET,
+    S_CET,
+    PL0_SSP,
+    PL0_SSP + 1,
+    PL0_SSP + 2,
+    PL3_SSP,
+    INT_SSP_TAB,
     CpuidFaulting.PLATFORM_INFO,
     CpuidFaulting.MISC_FEATURES_ENABLES,
   };
@@ -142,6 +154,7 @@ final class VcpuMsrs {
   static int[] savedIndices(CpuModel model) {
     return Arrays.stream(SAVED)
         .filter(index -> !isProcessors(index) || MsrTable.find(model, index) != null)
+        .filter(index -> !isCet(index) || VcpuCpuid.hasCet(model))
         .toArray();
   }
 
@@ -220,9 +233,17 @@ final class VcpuMsrs {
     return switch (index) {
       case STAR, FMASK, TSC_AUX, SPEC_CTRL, PRED_CMD, UMWAIT_CONTROL, PKRS, MTRR_DEF_TYPE -> true;
       default ->
-          index >= MsrTable.IA32_MTRR_PHYSBASE0
+          isCet(index)
+              || index >= MsrTable.IA32_MTRR_PHYSBASE0
                   && index < MsrTable.IA32_MTRR_PHYSBASE0 + 2 * VARIABLE_MTRRS
               || MsrTable.isFixedMtrr(index);
+    };
+  }
+
+  private static boolean isCet(int index) {
+    return switch (index) {
+      case U_CET, S_CET, INT_SSP_TAB -> true;
+      default -> index >= PL0_SSP && index <= PL3_SSP;
     };
   }
 
@@ -250,8 +271,16 @@ final class VcpuMsrs {
       case XSS -> !cpuid.has(Feature.XSAVES);
       case UMWAIT_CONTROL -> !cpuid.has(Feature.WAITPKG);
       case PKRS -> !cpuid.has(Feature.PKS);
-      default -> false;
+      case U_CET, S_CET -> !cpuid.has(Feature.CET_SS) && !cpuid.has(Feature.CET_IBT);
+      case INT_SSP_TAB -> !cpuid.has(Feature.CET_SS) || !cpuid.has(Feature.LM);
+      default -> index >= PL0_SSP && index <= PL3_SSP && !cpuid.has(Feature.CET_SS);
     };
+  }
+
+  /** Whether user space, which saves and restores what is in the list, may take an MSR for 0. */
+  private static boolean isTold(VirtualCpu v, int index) {
+    CpuModel model = v.machine().model();
+    return VcpuCpuid.hasCet(model) && MsrTable.find(model, index) != null;
   }
 
   /**
@@ -260,8 +289,14 @@ final class VcpuMsrs {
    * @param host whether user space reads, whatever the guest knows of
    */
   static int read(VirtualCpu v, int index, long[] out, boolean host) {
-    if (!host && isHidden(v.cpuid, index)) {
-      return INVALID;
+    if (isHidden(v.cpuid, index)) {
+      if (!host) {
+        return INVALID;
+      }
+      if (isCet(index)) {
+        out[0] = 0;
+        return isTold(v, index) ? OK : UNKNOWN;
+      }
     }
     VendorVcpu vendor = v.vendor();
     if (vendor.isSwitchedMsr(index)) {
@@ -343,8 +378,13 @@ final class VcpuMsrs {
    * @param host whether user space writes, which may do more than the guest
    */
   static int write(VirtualCpu v, int index, long value, boolean host) {
-    if (!host && isHidden(v.cpuid, index)) {
-      return INVALID;
+    if (isHidden(v.cpuid, index)) {
+      if (!host) {
+        return INVALID;
+      }
+      if (isCet(index)) {
+        return value == 0 && isTold(v, index) ? OK : UNKNOWN;
+      }
     }
     VendorVcpu vendor = v.vendor();
     Cpu cpu = vendor.cpu();
@@ -423,7 +463,7 @@ final class VcpuMsrs {
       }
       case BIOS_SIGN_ID, BIOS_UPDT_TRIG -> {}
       case XSS -> {
-        if (value != 0) {
+        if ((value & ~v.cpuid.allowedXss(cpu.model)) != 0) {
           return INVALID;
         }
         cpu.xss = value;
@@ -448,7 +488,18 @@ final class VcpuMsrs {
         return host ? OK : INVALID;
       }
       default -> {
+        if ((index == U_CET || index == S_CET) && (value & ~v.cpuid.allowedCet()) != 0) {
+          return INVALID;
+        }
         Msr row = isProcessors(index) ? MsrTable.find(cpu.model, index) : null;
+        if (row != null && vendor.isSwitchedMsr(index)) {
+          boolean good =
+              index == S_CET ? MsrTable.isCetControl(cpu, value) : cpu.isCanonicalBase(value);
+          if (good) {
+            vendor.setSwitchedMsr(index, value);
+          }
+          return good ? OK : INVALID;
+        }
         if (row != null) {
           return row.write(cpu, value) ? OK : INVALID;
         }

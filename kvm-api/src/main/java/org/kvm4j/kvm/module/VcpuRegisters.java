@@ -71,8 +71,9 @@ final class VcpuRegisters {
   }
 
   /**
-   * INIT: caching, the states that XSAVE manages, the time-stamp counter and MSRs stay. SDM table
-   * 10-1 "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT".
+   * INIT: caching, the states that XSAVE manages, the time-stamp counter and MSRs stay, but for
+   * those of CET. SDM table 10-1 "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
+   * INIT".
    */
   void init() {
     final long caching = vendor.cr0() & (ControlBits.CR0_CD | ControlBits.CR0_NW);
@@ -88,6 +89,7 @@ final class VcpuRegisters {
     }
     vcpu.debug.setGuestDr7(0x400);
     vcpu.debug.setRflags(2);
+    cpu.msr.resetCet();
     cpu.dr6 = 0xffff0ff0L;
     cpu.cr2 = 0;
   }

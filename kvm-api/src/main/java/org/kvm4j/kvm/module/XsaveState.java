@@ -60,6 +60,10 @@ final class XsaveState {
     }
     ByteBuffer to = ByteBuffer.wrap(cpu.xsaveArea).order(ByteOrder.LITTLE_ENDIAN);
     for (StateComponent c : StateComponent.values()) {
+      if (c.isSupervisor) {
+        // User space has its registers by themselves.
+        continue;
+      }
       if (c == StateComponent.PKRU) {
         cpu.pkru = c.in(valid) ? from.getInt(c.offset) : 0;
       } else if (c.in(valid)) {

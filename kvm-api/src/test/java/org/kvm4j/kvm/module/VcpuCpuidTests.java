@@ -3,8 +3,10 @@ package org.kvm4j.kvm.module;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -35,7 +37,7 @@ class VcpuCpuidTests {
     for (Feature f : Feature.values()) {
       boolean expected =
           switch (f) {
-            case VMX, SVM, MONITOR, OSXSAVE, TSC_DEADLINE -> false;
+            case VMX, SVM, MONITOR, OSXSAVE, TSC_DEADLINE, CET_SSS -> false;
             // The interrupt chips are software, whatever the processor has.
             case HYPERVISOR, APIC, X2APIC -> true;
             // So is this MSR; a model that is too old for leaf 7 cannot tell.
@@ -61,10 +63,29 @@ class VcpuCpuidTests {
     assertEquals(0x207, sizes.eax);
     assertEquals(2696, sizes.ebx);
     assertEquals(2696, sizes.ecx);
-    assertEquals(576 + 256 + 8, entry(cpuid, 0xd, 1).ebx);
+    assertEquals(576 + 256 + 8 + 16 + 24, entry(cpuid, 0xd, 1).ebx);
+    assertEquals(0x1800, entry(cpuid, 0xd, 1).ecx);
     assertEquals(576, entry(cpuid, 0xd, 2).ebx);
     assertEquals(256, entry(cpuid, 0xd, 2).eax);
     assertEquals(2688, entry(cpuid, 0xd, 9).ebx);
+    assertEquals(16, entry(cpuid, 0xd, 11).eax);
+    assertEquals(24, entry(cpuid, 0xd, 12).eax);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"vmx-entry-load-cet", "vmx-exit-load-cet", "vmx-any-errcode", "shstk,-ibt"})
+  void cet_is_withheld_with_all_of_its_state_where_vmx_cannot_switch_it(String lacks) {
+    CpuProfile model = CpuProfiles.named("sapphire-rapids,-" + lacks);
+    VcpuCpuid cpuid = supported(model);
+    assertFalse(cpuid.has(Feature.CET_SS));
+    assertFalse(cpuid.has(Feature.CET_IBT));
+    assertEquals(0, entry(cpuid, 0xd, 1).ecx);
+    assertEquals(576 + 256 + 8, entry(cpuid, 0xd, 1).ebx);
+    assertNull(cpuid.find(0xd, 11));
+    assertNull(cpuid.find(0xd, 12));
+    assertFalse(
+        Arrays.stream(VcpuMsrs.savedIndices(model)).anyMatch(i -> i >= 0x6a0 && i <= 0x6a8));
   }
 
   @Test

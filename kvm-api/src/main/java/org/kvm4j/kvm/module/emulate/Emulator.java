@@ -1,10 +1,12 @@
 package org.kvm4j.kvm.module.emulate;
 
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Mmu;
+import org.kvm4j.cpu.core.Msrs;
 import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.core.Platform;
 import org.kvm4j.cpu.core.Segment;
@@ -13,6 +15,7 @@ import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.engine.InstructionFetch;
 import org.kvm4j.cpu.event.EventDelivery;
+import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.StateComponent;
 import org.kvm4j.cpu.semantics.Handlers;
@@ -494,6 +497,7 @@ public final class Emulator {
     cpu.xcr0 = g.xcr0;
     cpu.pkru = g.pkru;
     cpu.pkrs = g.pkrs;
+    loadCet(v);
     cpu.cpl = cpu.seg[Cpu.SS].dpl();
     if ((cpu.cr0 & 1) == 0) {
       cpu.cpl = 0;
@@ -511,6 +515,32 @@ public final class Emulator {
     cpu.mmu.flushAll();
   }
 
+  /** Calls push on shadow stacks, and indirect branches are tracked, whoever carries them out. */
+  private void loadCet(VendorVcpu v) {
+    if ((cpu.cr4 & ControlBits.CR4_CET) == 0) {
+      return;
+    }
+    Msrs to = cpu.msr;
+    Msrs from = v.cpu().msr;
+    to.uCet = from.uCet;
+    to.sCet = v.switchedMsr(MsrTable.IA32_S_CET);
+    to.interruptSspTable = v.switchedMsr(MsrTable.IA32_INTERRUPT_SSP_TABLE_ADDR);
+    System.arraycopy(from.plSsp, 0, to.plSsp, 0, to.plSsp.length);
+    cpu.ssp = v.ssp();
+  }
+
+  private void storeCet(VendorVcpu v) {
+    if ((cpu.cr4 & ControlBits.CR4_CET) == 0) {
+      return;
+    }
+    Msrs to = v.cpu().msr;
+    Msrs from = cpu.msr;
+    to.uCet = from.uCet;
+    v.setSwitchedMsr(MsrTable.IA32_S_CET, from.sCet);
+    System.arraycopy(from.plSsp, 0, to.plSsp, 0, to.plSsp.length);
+    v.setSsp(cpu.ssp);
+  }
+
   private void store(VendorVcpu v) {
     Cpu g = v.cpu();
     for (int i = 0; i < 16; i++) {
@@ -520,6 +550,7 @@ public final class Emulator {
     }
     System.arraycopy(cpu.xsaveArea, 0, g.xsaveArea, 0, EXTENDED_STATE);
     g.pkru = cpu.pkru;
+    storeCet(v);
     v.setRsp(cpu.r[Cpu.RSP]);
     v.setRip(cpu.rip);
     v.setRflags(cpu.rflags());

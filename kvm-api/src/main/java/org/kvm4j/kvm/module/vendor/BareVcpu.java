@@ -5,6 +5,7 @@ import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.engine.Interpreter;
+import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.vmx.exit.VmxAbort;
 import org.kvm4j.vmx.vmcs.Vmcs;
@@ -244,6 +245,17 @@ public final class BareVcpu implements VendorVcpu {
   }
 
   @Override
+  public long ssp() {
+    return cpu.ssp;
+  }
+
+  @Override
+  public void setSsp(long ssp) {
+    cpu.ssp = ssp;
+    changed = true;
+  }
+
+  @Override
   public boolean isSwitchedMsr(int index) {
     return switch (index) {
       case IA32_SYSENTER_CS,
@@ -252,7 +264,9 @@ public final class BareVcpu implements VendorVcpu {
           IA32_DEBUGCTL,
           IA32_PAT,
           IA32_FS_BASE,
-          IA32_GS_BASE ->
+          IA32_GS_BASE,
+          MsrTable.IA32_S_CET,
+          MsrTable.IA32_INTERRUPT_SSP_TABLE_ADDR ->
           true;
       default -> false;
     };
@@ -261,6 +275,8 @@ public final class BareVcpu implements VendorVcpu {
   @Override
   public long switchedMsr(int index) {
     return switch (index) {
+      case MsrTable.IA32_S_CET -> cpu.msr.sCet;
+      case MsrTable.IA32_INTERRUPT_SSP_TABLE_ADDR -> cpu.msr.interruptSspTable;
       case IA32_SYSENTER_CS -> cpu.msr.sysenterCs;
       case IA32_SYSENTER_ESP -> cpu.msr.sysenterEsp;
       case IA32_SYSENTER_EIP -> cpu.msr.sysenterEip;
@@ -275,6 +291,8 @@ public final class BareVcpu implements VendorVcpu {
   @Override
   public void setSwitchedMsr(int index, long value) {
     switch (index) {
+      case MsrTable.IA32_S_CET -> cpu.msr.sCet = value;
+      case MsrTable.IA32_INTERRUPT_SSP_TABLE_ADDR -> cpu.msr.interruptSspTable = value;
       case IA32_SYSENTER_CS -> cpu.msr.sysenterCs = value;
       case IA32_SYSENTER_ESP -> cpu.msr.sysenterEsp = value;
       case IA32_SYSENTER_EIP -> cpu.msr.sysenterEip = value;

@@ -91,10 +91,18 @@ public interface VendorVcpu extends AutoCloseable {
 
   void setDr7(long dr7);
 
-  /** An MSR that hardware switches with the guest: SYSENTER_*, FS_BASE, GS_BASE, PAT, DEBUGCTL. */
+  /**
+   * An MSR that hardware switches with the guest: SYSENTER_*, FS_BASE, GS_BASE, PAT, DEBUGCTL, and
+   * where it has them S_CET and INTERRUPT_SSP_TABLE_ADDR.
+   */
   long switchedMsr(int index);
 
   void setSwitchedMsr(int index, long value);
+
+  /** The guest's shadow-stack pointer; 0 where hardware has none. */
+  long ssp();
+
+  void setSsp(long ssp);
 
   /** Whether an MSR is one of {@link #switchedMsr}. */
   boolean isSwitchedMsr(int index);

@@ -14,6 +14,7 @@ import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.core.Ordered;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.engine.Interpreter;
+import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.VmxFeature;
@@ -232,14 +233,16 @@ public final class VmxVcpu implements VendorVcpu {
                 | Controls.VM_EXIT_SAVE_IA32_PAT
                 | Controls.VM_EXIT_LOAD_IA32_PAT
                 | Controls.VM_EXIT_SAVE_IA32_EFER
-                | Controls.VM_EXIT_LOAD_IA32_EFER));
+                | Controls.VM_EXIT_LOAD_IA32_EFER
+                | Controls.VM_EXIT_LOAD_CET_STATE));
     vmcs.write(
         Vmcs.VM_ENTRY_CONTROLS,
         adjust(
             ControlWord.VM_ENTRY,
             Controls.VM_ENTRY_LOAD_DEBUG_CONTROLS
                 | Controls.VM_ENTRY_LOAD_IA32_PAT
-                | Controls.VM_ENTRY_LOAD_IA32_EFER));
+                | Controls.VM_ENTRY_LOAD_IA32_EFER
+                | Controls.VM_ENTRY_LOAD_CET_STATE));
     vmcs.write(Vmcs.VIRTUAL_PROCESSOR_ID, vpid);
     vmcs.write(Vmcs.PLE_GAP, PLE_GAP);
     vmcs.write(Vmcs.MSR_BITMAP, msrBitmap);
@@ -297,6 +300,9 @@ public final class VmxVcpu implements VendorVcpu {
     vmcs.write(Vmcs.GUEST_SYSENTER_ESP, 0);
     vmcs.write(Vmcs.GUEST_SYSENTER_EIP, 0);
     vmcs.write(Vmcs.GUEST_IA32_DEBUGCTL, 0);
+    vmcs.write(Vmcs.GUEST_S_CET, 0);
+    vmcs.write(Vmcs.GUEST_SSP, 0);
+    vmcs.write(Vmcs.GUEST_INTR_SSP_TABLE, 0);
     vmcs.write(Vmcs.GUEST_IA32_PAT, 0x0007040600070406L);
     vmcs.write(Vmcs.GUEST_INTERRUPTIBILITY_INFO, 0);
     vmcs.write(Vmcs.GUEST_ACTIVITY_STATE, 0);
@@ -497,6 +503,8 @@ public final class VmxVcpu implements VendorVcpu {
       case IA32_PAT -> Vmcs.GUEST_IA32_PAT;
       case IA32_FS_BASE -> BASE[Cpu.FS];
       case IA32_GS_BASE -> BASE[Cpu.GS];
+      case MsrTable.IA32_S_CET -> Vmcs.GUEST_S_CET;
+      case MsrTable.IA32_INTERRUPT_SSP_TABLE_ADDR -> Vmcs.GUEST_INTR_SSP_TABLE;
       default -> -1;
     };
   }
@@ -514,6 +522,16 @@ public final class VmxVcpu implements VendorVcpu {
   @Override
   public void setSwitchedMsr(int index, long value) {
     vmcs.write(msrField(index), value);
+  }
+
+  @Override
+  public long ssp() {
+    return vmcs.read(Vmcs.GUEST_SSP);
+  }
+
+  @Override
+  public void setSsp(long ssp) {
+    vmcs.write(Vmcs.GUEST_SSP, ssp);
   }
 
   @Override
