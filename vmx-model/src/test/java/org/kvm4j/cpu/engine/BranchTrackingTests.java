@@ -233,7 +233,7 @@ class BranchTrackingTests {
     m.cpu.r[Cpu.RDX] = TARGET + 4;
     Interpreter engine = Code.engine(m);
     if (translated) {
-      engine.translate(0, 0);
+      engine.translate(0, null);
     }
     engine.run(100_000);
     assertEquals(1000, m.cpu.r[Cpu.RSI]);
