@@ -38,7 +38,7 @@ public class GuestMemoryBenchmark {
     translation.pageShift = 12;
     translation.guestPageShift = 12;
     TlbSpace space = tlb.select(0, 0, 0);
-    entries = space.user;
+    entries = space.user();
     for (int i = 0; i < PAGES; i++) {
       translation.hpa = ram + i * 4096L;
       translation.gpa = translation.hpa;

@@ -110,6 +110,6 @@ public class PageWalkBenchmark {
   @Benchmark
   public boolean miss() {
     walkOnce(cachedWalk, Access.USER);
-    return tlb.fill(space, space.user, LINEAR + page * 4096L, found, memory);
+    return tlb.fill(space, space.user(), LINEAR + page * 4096L, found, memory);
   }
 }

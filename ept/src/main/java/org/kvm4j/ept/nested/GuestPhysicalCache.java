@@ -13,16 +13,15 @@ public final class GuestPhysicalCache {
   private static final int SIZE = 256;
   private static final long NONE = -1;
 
-  private final long[] pages = new long[SIZE];
-  private final long[] eptps = new long[SIZE];
-  private final long[] hpas = new long[SIZE];
-  private final long[] rights = new long[SIZE];
+  // Of no length until something is put in, as most processors' guests have no paging structures.
+  private long[] pages = {};
+  private long[] eptps = {};
+  private long[] hpas = {};
+  private long[] rights = {};
   private boolean empty = true;
 
   /** An empty cache. */
-  public GuestPhysicalCache() {
-    Arrays.fill(pages, NONE);
-  }
+  public GuestPhysicalCache() {}
 
   private static int slot(long gpa) {
     return (int) (gpa >>> 12) & SIZE - 1;
@@ -30,6 +29,9 @@ public final class GuestPhysicalCache {
 
   /** The slot that has what an access needs, or -1. */
   int find(long gpa, long eptp, long need) {
+    if (empty) {
+      return -1;
+    }
     int slot = slot(gpa);
     return pages[slot] == (gpa & -0x1000L) && eptps[slot] == eptp && (need & ~rights[slot]) == 0
         ? slot
@@ -45,6 +47,13 @@ public final class GuestPhysicalCache {
   }
 
   void put(long gpa, long eptp, long hpa, long allowed) {
+    if (pages.length == 0) {
+      pages = new long[SIZE];
+      eptps = new long[SIZE];
+      hpas = new long[SIZE];
+      rights = new long[SIZE];
+      Arrays.fill(pages, NONE);
+    }
     int slot = slot(gpa);
     pages[slot] = gpa & -0x1000L;
     eptps[slot] = eptp;
@@ -55,6 +64,9 @@ public final class GuestPhysicalCache {
 
   /** Drops the mapping of a page, under whatever EPT. */
   public void invalidate(long gpa) {
+    if (empty) {
+      return;
+    }
     int slot = slot(gpa);
     if (pages[slot] == (gpa & -0x1000L)) {
       pages[slot] = NONE;
@@ -63,7 +75,7 @@ public final class GuestPhysicalCache {
 
   /** Drops all mappings of one EPT root: bits 51:12 of the EPTP. */
   public void invalidateRoot(long eptp) {
-    for (int i = 0; i < SIZE; i++) {
+    for (int i = 0; i < pages.length; i++) {
       if (((eptps[i] ^ eptp) & EptPointer.ROOT) == 0) {
         pages[i] = NONE;
       }

@@ -10,7 +10,9 @@ import java.util.Arrays;
 final class LargePages {
   private static final int CAPACITY = 256;
 
-  private final long[] keys = new long[CAPACITY];
+  /** Of no length until there is a large page. */
+  private long[] keys = {};
+
   private int size;
   private boolean overflown;
   private int shifts;
@@ -24,6 +26,9 @@ final class LargePages {
     shifts |= 1 << shift;
     if (overflown) {
       return;
+    }
+    if (keys.length == 0) {
+      keys = new long[CAPACITY];
     }
     long key = key(linear, shift);
     int at = hash(key);

@@ -12,21 +12,32 @@ final class Slots {
   /** Slots for what has given way. */
   static final int VICTIMS = 8;
 
+  private static final int FEW = 16;
+
   final TlbEntry[] entries;
-  private final int[] used = new int[TlbSpace.SIZE + VICTIMS];
+
+  /** The slots in use, in the order in which they came to be, and room for more. */
+  private int[] used = new int[FEW];
+
   private int count;
 
   /** How many have given way so far: where the next one goes. */
   private int next;
 
-  /** The tags; null until somebody looks there. */
+  /** The tags; null until loads and stores are to find them. */
   private @Nullable TagTable table;
 
-  Slots(TlbEntry[] entries) {
-    this.entries = entries;
+  Slots() {
+    this.entries = newArray();
   }
 
-  /** Where the tags of the entries are, as {@link TagTable} has them. */
+  /** Where the tags of the entries are, or {@link TagTable#EMPTY} while they are nowhere. */
+  long tableIfAny() {
+    TagTable t = table;
+    return t == null ? TagTable.EMPTY.address : t.address;
+  }
+
+  /** Where the tags of the entries are, as {@link TagTable} has them, from now on. */
   long table() {
     TagTable t = table;
     if (t == null) {
@@ -102,6 +113,9 @@ final class Slots {
     }
     if (!entry.listed) {
       entry.listed = true;
+      if (count == used.length) {
+        used = Arrays.copyOf(used, 2 * count);
+      }
       used[count++] = index;
     }
     return entry;

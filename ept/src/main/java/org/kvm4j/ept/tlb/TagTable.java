@@ -45,6 +45,11 @@ public final class TagTable {
     }
   }
 
+  /** Whether an address is that of the table in which nothing is ever found. */
+  public static boolean isNone(long table) {
+    return table == EMPTY.address;
+  }
+
   /**
    * The slot of a linear address.
    *

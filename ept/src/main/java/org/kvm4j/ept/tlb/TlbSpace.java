@@ -1,6 +1,5 @@
 package org.kvm4j.ept.tlb;
 
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,14 +14,14 @@ public final class TlbSpace {
   /** Slots in which nothing is ever cached: who looks here takes the slow path each time. */
   public static final TlbEntry[] EMPTY = Slots.newArray();
 
+  private static final int SUPERVISOR = 0;
+  private static final int USER = 1;
+  private static final int SUPERVISOR_AC = 2;
+  private static final int SUPERVISOR_SHADOW_STACK = 3;
+  private static final int USER_SHADOW_STACK = 4;
+
   /** Supervisor-mode accesses without EFLAGS.AC, and implicit ones. */
-  public final TlbEntry[] supervisor = Slots.newArray();
-
-  /** Explicit supervisor-mode data accesses with EFLAGS.AC set while CR4.SMAP is. */
-  public final TlbEntry[] supervisorAc = Slots.newArray();
-
-  /** User-mode accesses. */
-  public final TlbEntry[] user = Slots.newArray();
+  public final TlbEntry[] supervisor;
 
   int vpid;
   long eptRoot;
@@ -31,19 +30,12 @@ public final class TlbSpace {
   /** When this space was last selected. */
   long lastUse;
 
-  /** Slots in use, for each array: entries between flushes are few against SIZE. */
-  private final Slots supervisorSlots = new Slots(supervisor);
-
-  private final Slots supervisorAcSlots = new Slots(supervisorAc);
-  private final Slots userSlots = new Slots(user);
-
-  /** Those of a supervisor's and of the user's shadow-stack accesses; null until there are any. */
-  private @Nullable Slots supervisorShadowStack;
-
-  private @Nullable Slots userShadowStack;
-
-  /** All slots that there are. */
-  private volatile Slots[] all = {supervisorSlots, supervisorAcSlots, userSlots};
+  /**
+   * The slots of each array; null if nobody has asked for it. Whoever drops write tags from another
+   * thread may find null where there are some already: these have no entry then that it would have
+   * to see ({@link Tlb#dropWriteTags}).
+   */
+  private final @Nullable Slots[] all = new Slots[5];
 
   /** Guest pages larger than 4 KBytes that entries are parts of. */
   final LargePages largePages = new LargePages();
@@ -67,10 +59,31 @@ public final class TlbSpace {
     this.vpid = vpid;
     this.eptRoot = eptRoot;
     this.pcid = pcid;
+    this.supervisor = array(SUPERVISOR);
+  }
+
+  /** Explicit supervisor-mode data accesses with EFLAGS.AC set while CR4.SMAP is. */
+  public TlbEntry[] supervisorAc() {
+    return array(SUPERVISOR_AC);
+  }
+
+  /** User-mode accesses. */
+  public TlbEntry[] user() {
+    return array(USER);
+  }
+
+  private TlbEntry[] array(int index) {
+    Slots slots = all[index];
+    if (slots == null) {
+      slots = new Slots();
+      all[index] = slots;
+    }
+    return slots.entries;
   }
 
   /**
-   * Where the tags of an array are, as {@link TagTable} has them.
+   * Where the tags of an array are, as {@link TagTable} has them: from now on, if they have been
+   * nowhere so far.
    *
    * @param which an array of this space, or {@link #EMPTY}
    */
@@ -84,19 +97,17 @@ public final class TlbSpace {
    * @param ofUser whether of the user's shadow stack, else of a supervisor's
    */
   public TlbEntry[] shadowStack(boolean ofUser) {
-    Slots s = ofUser ? userShadowStack : supervisorShadowStack;
-    if (s == null) {
-      s = new Slots(Slots.newArray());
-      if (ofUser) {
-        userShadowStack = s;
-      } else {
-        supervisorShadowStack = s;
-      }
-      Slots[] more = Arrays.copyOf(all, all.length + 1);
-      more[more.length - 1] = s;
-      all = more;
-    }
-    return s.entries;
+    return array(ofUser ? USER_SHADOW_STACK : SUPERVISOR_SHADOW_STACK);
+  }
+
+  /**
+   * Where the tags of an array are if they are anywhere, and else a table in which nothing is ever
+   * found: a table is much larger than what most arrays ever hold.
+   *
+   * @param which an array of this space, or {@link #EMPTY}
+   */
+  public long tableIfAny(TlbEntry[] which) {
+    return which == EMPTY ? TagTable.EMPTY.address : slots(which).tableIfAny();
   }
 
   /** The slot of a linear address. */
@@ -144,15 +155,9 @@ public final class TlbSpace {
   }
 
   Slots slots(TlbEntry[] which) {
-    if (which == supervisor) {
-      return supervisorSlots;
-    }
-    if (which == user) {
-      return userSlots;
-    }
-    for (Slots s : all) {
-      if (which == s.entries) {
-        return s;
+    for (Slots slots : all) {
+      if (slots != null && slots.entries == which) {
+        return slots;
       }
     }
     throw new IllegalArgumentException("the array is not one of this space");
@@ -160,8 +165,10 @@ public final class TlbSpace {
 
   void clear() {
     dropFetched();
-    for (Slots s : all) {
-      s.clear();
+    for (Slots slots : all) {
+      if (slots != null) {
+        slots.clear();
+      }
     }
     largePages.clear();
   }
@@ -169,9 +176,11 @@ public final class TlbSpace {
   void clearNonGlobal() {
     generation++;
     boolean empty = true;
-    for (Slots s : all) {
-      s.clearNonGlobal();
-      empty &= s.isEmpty();
+    for (Slots slots : all) {
+      if (slots != null) {
+        slots.clearNonGlobal();
+        empty &= slots.isEmpty();
+      }
     }
     if (empty) {
       largePages.clear();
@@ -180,8 +189,10 @@ public final class TlbSpace {
 
   /** As {@link Slots#clearKeys}. */
   void clearKeys(long changed) {
-    for (Slots s : all) {
-      s.clearKeys(changed);
+    for (Slots slots : all) {
+      if (slots != null) {
+        slots.clearKeys(changed);
+      }
     }
   }
 
@@ -194,16 +205,20 @@ public final class TlbSpace {
    */
   void clearLinear(long linear, boolean globals, boolean others) {
     long page = linear & -0x1000L;
-    for (Slots s : all) {
-      s.clearPage(page, globals, others);
+    for (Slots slots : all) {
+      if (slots != null) {
+        slots.clearPage(page, globals, others);
+      }
     }
     int shifts = largePages.shifts();
     while (shifts != 0) {
       int shift = Integer.numberOfTrailingZeros(shifts);
       shifts &= shifts - 1;
       if (largePages.contains(linear, shift)) {
-        for (Slots s : all) {
-          s.clearLargePage(linear, shift, globals, others);
+        for (Slots slots : all) {
+          if (slots != null) {
+            slots.clearLargePage(linear, shift, globals, others);
+          }
         }
       }
     }
@@ -213,15 +228,17 @@ public final class TlbSpace {
   }
 
   void clearWriteTags(long hpaPage) {
-    for (Slots s : all) {
-      s.clearWriteTags(hpaPage);
+    for (Slots slots : all) {
+      if (slots != null) {
+        slots.clearWriteTags(hpaPage);
+      }
     }
   }
 
   int live() {
     int live = 0;
-    for (Slots s : all) {
-      live += s.live();
+    for (Slots slots : all) {
+      live += slots == null ? 0 : slots.live();
     }
     return live;
   }

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
+import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.PagingMode;
@@ -40,12 +41,12 @@ class TlbTests {
 
   private TlbSpace fill(int vpid, long eptp, int pcid, long linear, boolean global) {
     TlbSpace space = tlb.select(vpid, eptp, pcid);
-    tlb.fill(space, space.user, linear, translation(0x3000, global, 12), memory);
+    tlb.fill(space, space.user(), linear, translation(0x3000, global, 12), memory);
     return space;
   }
 
   private static boolean hits(TlbSpace space, long linear) {
-    TlbEntry e = space.user[TlbSpace.index(linear)];
+    TlbEntry e = space.user()[TlbSpace.index(linear)];
     return e.readTag == (linear & -0x1000L);
   }
 
@@ -56,9 +57,44 @@ class TlbTests {
   // ---- Entries
 
   @Test
+  void tagsAreInATableFromWhenItIsAskedFor() {
+    TlbSpace space = fill(0, 0, 0, LINEAR, false);
+    assertTrue(TagTable.isNone(space.tableIfAny(space.user())));
+    long table = space.table(space.user());
+    assertEquals(table, space.tableIfAny(space.user()));
+    assertTrue(TagTable.isNone(space.tableIfAny(space.supervisor)));
+    assertTrue(TagTable.isNone(space.table(TlbSpace.EMPTY)));
+    if (HostMemory.IN_USE) {
+      assertFalse(TagTable.isNone(table));
+      assertEquals(LINEAR, HostMemory.getLong(TagTable.slot(table, LINEAR)));
+      assertEquals(
+          TlbEntry.INVALID, HostMemory.getLong(TagTable.slot(TagTable.EMPTY.address, LINEAR)));
+    }
+  }
+
+  @Test
+  void moreEntriesThanAtFirstHaveRoom() {
+    TlbSpace space = tlb.select(0, 0, 0);
+    for (int k = 0; k < TlbSpace.SIZE; k++) {
+      tlb.fill(
+          space, space.user(), LINEAR + 0x1000L * k, translation(0x1000L * k, false, 12), memory);
+      assertEquals(k + 1, tlb.live());
+    }
+    for (int k = 0; k < TlbSpace.SIZE; k++) {
+      assertTrue(hits(space, LINEAR + 0x1000L * k));
+    }
+    tlb.flushAll();
+    assertEquals(0, tlb.live());
+    for (int k = 0; k < TlbSpace.SIZE; k++) {
+      assertFalse(hits(space, LINEAR + 0x1000L * k));
+    }
+  }
+
+  @Test
   void everySlotHoldsAnEntryThatMatchesNothing() {
     TlbSpace space = tlb.select(0, 0, 0);
-    for (TlbEntry[] array : new TlbEntry[][] {space.supervisor, space.supervisorAc, space.user}) {
+    for (TlbEntry[] array :
+        new TlbEntry[][] {space.supervisor, space.supervisorAc(), space.user()}) {
       assertEquals(TlbSpace.SIZE + Slots.VICTIMS, array.length);
       for (TlbEntry e : array) {
         assertEquals(TlbEntry.INVALID, e.readTag);
@@ -83,7 +119,7 @@ class TlbTests {
     assertEquals(ram + 0x3000, e.hpa);
     assertEquals(0x100_3000, e.gpa);
     assertTrue(e.global);
-    assertEquals(TlbEntry.INVALID, space.user[TlbSpace.index(LINEAR)].readTag);
+    assertEquals(TlbEntry.INVALID, space.user()[TlbSpace.index(LINEAR)].readTag);
     assertEquals(1, tlb.live());
     assertEquals(1, tlb.fills());
   }
@@ -92,13 +128,13 @@ class TlbTests {
   void aRefilledSlotHoldsTheNewTranslationOnly() {
     TlbSpace space = fill(0, 0, 0, LINEAR, false);
     long other = LINEAR + ((long) TlbSpace.SIZE << 12);
-    tlb.fill(space, space.user, other, translation(0x5000, false, 12), memory);
+    tlb.fill(space, space.user(), other, translation(0x5000, false, 12), memory);
     assertFalse(hits(space, LINEAR));
     assertTrue(hits(space, other));
     tlb.invalidateLinear(0, 0, other);
     assertFalse(hits(space, other));
     for (int i = 0; i < 5000; i++) {
-      tlb.fill(space, space.user, other, translation(0x5000, false, 12), memory);
+      tlb.fill(space, space.user(), other, translation(0x5000, false, 12), memory);
       tlb.invalidateLinear(0, 0, other);
     }
     assertEquals(1, tlb.live(), "what gave way is kept");
@@ -119,8 +155,8 @@ class TlbTests {
   }
 
   private boolean recalls(TlbSpace space, long linear) {
-    TlbEntry e = tlb.recall(space, space.user, linear, memory);
-    assertEquals(e != null, hits(space, linear) && e == space.user[TlbSpace.index(linear)]);
+    TlbEntry e = tlb.recall(space, space.user(), linear, memory);
+    assertEquals(e != null, hits(space, linear) && e == space.user()[TlbSpace.index(linear)]);
     return e != null;
   }
 
@@ -155,11 +191,11 @@ class TlbTests {
   @Test
   void aPageIsNeverCachedTwice() {
     TlbSpace space = fillSharing(2);
-    tlb.fill(space, space.user, sharing(0), translation(0x5000, false, 12), memory);
+    tlb.fill(space, space.user(), sharing(0), translation(0x5000, false, 12), memory);
     assertEquals(2, tlb.live());
-    assertEquals(ram + 0x5000, space.user[TlbSpace.index(LINEAR)].hpa);
+    assertEquals(ram + 0x5000, space.user()[TlbSpace.index(LINEAR)].hpa);
     assertTrue(recalls(space, sharing(1)));
-    TlbEntry again = tlb.recall(space, space.user, sharing(0), memory);
+    TlbEntry again = tlb.recall(space, space.user(), sharing(0), memory);
     assertEquals(ram + 0x5000, again == null ? 0 : again.hpa);
   }
 
@@ -168,7 +204,7 @@ class TlbTests {
     TlbSpace space = fillSharing(2);
     memory.markCode(ram + 0x3000);
     tlb.dropWriteTags(ram + 0x3000);
-    TlbEntry back = tlb.recall(space, space.user, sharing(0), memory);
+    TlbEntry back = tlb.recall(space, space.user(), sharing(0), memory);
     assertEquals(TlbEntry.INVALID, back == null ? 0 : back.writeTag);
     memory.clearCode(ram + 0x3000);
   }
@@ -178,7 +214,7 @@ class TlbTests {
     TlbSpace space = tlb.select(0, 0, 0);
     Translation t = translation(0, false, 12);
     t.hpa = 0xfee0_0000L;
-    assertFalse(tlb.fill(space, space.user, LINEAR, t, memory));
+    assertFalse(tlb.fill(space, space.user(), LINEAR, t, memory));
     assertFalse(hits(space, LINEAR));
   }
 
@@ -188,7 +224,7 @@ class TlbTests {
     TlbSpace b = tlb.select(0, 0, 1);
     assertThrows(
         IllegalArgumentException.class,
-        () -> tlb.fill(a, b.user, LINEAR, translation(0, false, 12), memory));
+        () -> tlb.fill(a, b.user(), LINEAR, translation(0, false, 12), memory));
   }
 
   // ---- Contexts
@@ -232,7 +268,7 @@ class TlbTests {
   void theContextUsedLeastRecentlyGivesWayEmptied() {
     Tlb small = new Tlb(3);
     TlbSpace a = small.select(1, 0, 0);
-    small.fill(a, a.user, LINEAR, translation(0, true, 21), memory);
+    small.fill(a, a.user(), LINEAR, translation(0, true, 21), memory);
     TlbSpace b = small.select(2, 0, 0);
     TlbSpace c = small.select(3, 0, 0);
     small.select(2, 0, 0);
@@ -263,7 +299,7 @@ class TlbTests {
     PagingContext context = new PagingContext();
     context.mode = PagingMode.LEVEL4;
     TlbSpace space = tlb.select(1, 0, context);
-    tlb.fill(space, space.user, LINEAR, translation(0, false, 12), memory);
+    tlb.fill(space, space.user(), LINEAR, translation(0, false, 12), memory);
     assertSame(space, tlb.select(1, 0, context));
     assertTrue(hits(space, LINEAR));
     context.pkru = 4;
@@ -272,7 +308,7 @@ class TlbTests {
     context.wp = true;
     tlb.select(1, 0, context);
     assertFalse(hits(space, LINEAR));
-    tlb.fill(space, space.user, LINEAR, translation(0, false, 12), memory);
+    tlb.fill(space, space.user(), LINEAR, translation(0, false, 12), memory);
     context.pke = true;
     tlb.select(1, 0, context);
     assertFalse(hits(space, LINEAR));
@@ -291,7 +327,7 @@ class TlbTests {
     for (int i = 0; i < keys.length; i++) {
       Translation t = translation(0x1000 * i, i == 2, 12);
       t.key = keys[i];
-      tlb.fill(space, space.user, LINEAR + 0x1000 * i, t, memory);
+      tlb.fill(space, space.user(), LINEAR + 0x1000 * i, t, memory);
     }
     context.pkru = 1 << 2 * 5;
     assertEquals(keys.length, live(context));
@@ -356,13 +392,14 @@ class TlbTests {
   @Test
   void invlpgDropsThePageForEveryPrivilege() {
     TlbSpace space = tlb.select(0, 0, 0);
-    for (TlbEntry[] array : new TlbEntry[][] {space.supervisor, space.supervisorAc, space.user}) {
+    for (TlbEntry[] array :
+        new TlbEntry[][] {space.supervisor, space.supervisorAc(), space.user()}) {
       tlb.fill(space, array, LINEAR, translation(0, false, 12), memory);
     }
     tlb.invalidateLinear(0, 0, LINEAR);
     assertEquals(0, tlb.live());
     assertEquals(TlbEntry.INVALID, space.supervisor[TlbSpace.index(LINEAR)].writeTag);
-    assertEquals(TlbEntry.INVALID, space.supervisorAc[TlbSpace.index(LINEAR)].fetchTag);
+    assertEquals(TlbEntry.INVALID, space.supervisorAc()[TlbSpace.index(LINEAR)].fetchTag);
   }
 
   @Test
@@ -373,10 +410,10 @@ class TlbTests {
       long size = 1L << shift;
       long[] parts = {base, base + 0x5000, base + size - 0x1000};
       for (long part : parts) {
-        tlb.fill(space, space.user, part, translation(0x1000, false, shift), memory);
+        tlb.fill(space, space.user(), part, translation(0x1000, false, shift), memory);
       }
-      tlb.fill(space, space.user, base + size + 0x7000, translation(0, false, shift), memory);
-      tlb.fill(space, space.user, base - 0x9000, translation(0, false, 12), memory);
+      tlb.fill(space, space.user(), base + size + 0x7000, translation(0, false, shift), memory);
+      tlb.fill(space, space.user(), base - 0x9000, translation(0, false, 12), memory);
       tlb.invalidateLinear(0, 0, base + 0x8765);
       for (long part : parts) {
         assertFalse(hits(space, part), "page of 2^" + shift);
@@ -391,11 +428,11 @@ class TlbTests {
   void invlpgFindsLargePagesHoweverManyThereWere() {
     TlbSpace space = tlb.select(0, 0, 0);
     for (int i = 0; i < 1000; i++) {
-      tlb.fill(space, space.user, (long) i << 21, translation(0, false, 21), memory);
+      tlb.fill(space, space.user(), (long) i << 21, translation(0, false, 21), memory);
     }
     for (int i = 0; i < 1000; i++) {
       long base = (long) i << 21;
-      tlb.fill(space, space.user, base + 0x3000, translation(0, false, 21), memory);
+      tlb.fill(space, space.user(), base + 0x3000, translation(0, false, 21), memory);
       tlb.invalidateLinear(0, 0, base + 0x1f_f000);
       assertFalse(hits(space, base + 0x3000));
     }
@@ -564,7 +601,7 @@ class TlbTests {
   void storesToPagesWithCodeStayOffTheFastPath() {
     memory.markCode(ram + 0x3000);
     TlbSpace space = fill(0, 0, 0, LINEAR, false);
-    TlbEntry e = space.user[TlbSpace.index(LINEAR)];
+    TlbEntry e = space.user()[TlbSpace.index(LINEAR)];
     assertEquals(LINEAR, e.readTag);
     assertEquals(TlbEntry.INVALID, e.writeTag);
     memory.clearCode(ram + 0x3000);
@@ -577,7 +614,7 @@ class TlbTests {
     tlb.dropWriteTags(ram + 0x3000);
     assertEquals(TlbEntry.INVALID, e.writeTag);
     assertEquals(LINEAR, e.readTag);
-    assertEquals(TlbEntry.INVALID, other.user[TlbSpace.index(LINEAR + 0x8000)].writeTag);
+    assertEquals(TlbEntry.INVALID, other.user()[TlbSpace.index(LINEAR + 0x8000)].writeTag);
   }
 
   /** Marking on one thread and filling on another: whoever is second sees the other. */
@@ -612,7 +649,7 @@ class TlbTests {
       while (done.get() != t) {
         Thread.yield();
       }
-      TlbEntry e = tlb.select(0, 0, 0).user[TlbSpace.index(LINEAR)];
+      TlbEntry e = tlb.select(0, 0, 0).user()[TlbSpace.index(LINEAR)];
       if (e.writeTag != TlbEntry.INVALID) {
         missed[0]++;
       }

@@ -64,6 +64,12 @@ public final class Mmu {
   /** The tags of {@link #data}, as {@link TagTable} has them. */
   private long table;
 
+  /**
+   * Whether {@link #data} has tags in a table from when it becomes current, not from its first use
+   * on.
+   */
+  private boolean alwaysTables;
+
   /** Access bits of explicit data accesses: USER and AC as they stand. */
   private int dataAccess;
 
@@ -115,7 +121,7 @@ public final class Mmu {
     this.space = tlb.select(0, 0, 0);
     this.data = space.supervisor;
     this.fetch = space.supervisor;
-    this.table = space.table(data);
+    this.table = space.tableIfAny(data);
   }
 
   // ---- context ----
@@ -143,11 +149,11 @@ public final class Mmu {
     TlbEntry[] d;
     if (user) {
       boolean aligned = (cpu.flagsRest & Flags.AC) != 0 && (cpu.cr0 & ControlBits.CR0_AM) != 0;
-      d = aligned ? TlbSpace.EMPTY : s.user;
+      d = aligned ? TlbSpace.EMPTY : s.user();
       dataAccess = Access.USER;
       fetchAccess = Access.FETCH | Access.USER;
     } else if (c.smap && (cpu.flagsRest & Flags.AC) != 0) {
-      d = s.supervisorAc;
+      d = s.supervisorAc();
       dataAccess = Access.AC;
       fetchAccess = Access.FETCH;
     } else {
@@ -155,11 +161,11 @@ public final class Mmu {
       dataAccess = 0;
       fetchAccess = Access.FETCH;
     }
-    TlbEntry[] f = user ? s.user : s.supervisor;
+    TlbEntry[] f = user ? s.user() : s.supervisor;
     space = s;
     if (d != data) {
       data = d;
-      table = s.table(d);
+      table = alwaysTables ? s.table(d) : s.tableIfAny(d);
     }
     fetch = f;
   }
@@ -220,6 +226,26 @@ public final class Mmu {
    */
   public long data() {
     return table;
+  }
+
+  /**
+   * From now on what {@link #data} gives is where tags will be, as long as that stays, though there
+   * are none so far: for those who do not ask again after an access that was slow.
+   */
+  public void keepTables() {
+    if (!alwaysTables) {
+      alwaysTables = true;
+      table = space.table(data);
+    }
+  }
+
+  /**
+   * To be called before an access is looked for in an array: the next ones are to find its tags.
+   */
+  private void showTags(TlbEntry[] which) {
+    if (HostMemory.IN_USE && TagTable.isNone(table) && which == data) {
+      table = space.table(which);
+    }
   }
 
   /** One byte, zero-extended. */
@@ -487,7 +513,7 @@ public final class Mmu {
     TlbEntry[] which = data;
     if (which == TlbSpace.EMPTY) {
       checkAlignment(linear, 16);
-      which = space.user;
+      which = space.user();
     }
     probe(linear, size, access);
     return which;
@@ -496,14 +522,14 @@ public final class Mmu {
   /** An element of a masked move or a gather: 1 to 8 bytes, of which no alignment is checked. */
   public long readElement(long linear, int size) {
     return data == TlbSpace.EMPTY
-        ? readSlow(linear, size, space.user, dataAccess)
+        ? readSlow(linear, size, space.user(), dataAccess)
         : read(linear, size);
   }
 
   /** An element of a masked move: 1 to 8 bytes, of which no alignment is checked. */
   public void writeElement(long linear, int size, long value) {
     if (data == TlbSpace.EMPTY) {
-      writeSlow(linear, size, value, space.user, dataAccess);
+      writeSlow(linear, size, value, space.user(), dataAccess);
     } else {
       write(linear, size, value);
     }
@@ -646,7 +672,7 @@ public final class Mmu {
       long hpa = translation.hpa;
       ByteBuffer bank = ram ? memory.bank(hpa) : null;
       if (bank != null) {
-        TlbEntry[] which = data == TlbSpace.EMPTY ? space.user : data;
+        TlbEntry[] which = data == TlbSpace.EMPTY ? space.user() : data;
         tlb.fill(space, which, wrap(linear), translation, memory);
         if (watch != null) {
           watched(wrap(linear), size, true, which, dataAccess);
@@ -1002,13 +1028,13 @@ public final class Mmu {
 
   /** A read with the rights of a given CPL, as a stack switch needs; size 1, 2, 4 or 8. */
   public long readAs(int cpl, long linear, int size) {
-    return cpl == 3 ? readSlow(linear, size, space.user, Access.USER) : readSystem(linear, size);
+    return cpl == 3 ? readSlow(linear, size, space.user(), Access.USER) : readSystem(linear, size);
   }
 
   /** A write with the rights of a given CPL. */
   public void writeAs(int cpl, long linear, int size, long value) {
     if (cpl == 3) {
-      writeSlow(linear, size, value, space.user, Access.USER);
+      writeSlow(linear, size, value, space.user(), Access.USER);
     } else {
       writeSystem(linear, size, value);
     }
@@ -1248,7 +1274,7 @@ public final class Mmu {
     }
     if (which == TlbSpace.EMPTY) {
       checkAlignment(linear, size);
-      which = space.user;
+      which = space.user();
     }
     int inPage = (int) linear & 0xfff;
     if (inPage + size > 0x1000) {
@@ -1265,6 +1291,7 @@ public final class Mmu {
 
   /** Reads 1 to 8 bytes within a page, zero-extended. */
   private long readWithin(long linear, int size, TlbEntry[] which, int access) {
+    showTags(which);
     TlbEntry e = tlb.recall(space, which, linear, memory);
     if (e != null && (linear & PAGE) == e.readTag) {
       return Ordered.load(e.bank, e.offset + ((int) linear & 0xfff), size);
@@ -1298,7 +1325,7 @@ public final class Mmu {
     }
     if (which == TlbSpace.EMPTY) {
       checkAlignment(linear, size);
-      which = space.user;
+      which = space.user();
     }
     int inPage = (int) linear & 0xfff;
     if (inPage + size > 0x1000) {
@@ -1315,6 +1342,7 @@ public final class Mmu {
 
   /** Writes 1 to 8 bytes within a page. */
   private void writeWithin(long linear, int size, long value, TlbEntry[] which, int access) {
+    showTags(which);
     TlbEntry e = tlb.recall(space, which, linear, memory);
     if (e != null && (linear & PAGE) == e.writeTag) {
       Ordered.store(e.bank, e.offset + ((int) linear & 0xfff), size, value);

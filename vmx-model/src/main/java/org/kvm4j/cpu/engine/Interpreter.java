@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.cet.BranchTracking;
 import org.kvm4j.cpu.core.Cpu;
@@ -33,8 +34,6 @@ import org.kvm4j.ept.tlb.TlbEntry;
 public final class Interpreter {
   /** Instructions of one block at most. */
   private static final int BLOCK_LIMIT = 64;
-
-  private static final int LOG_JUMP_SLOTS = 14;
 
   /** A power of two. */
   private static final int JUMP_CONTEXTS = 8;
@@ -111,7 +110,11 @@ public final class Interpreter {
 
   // The jump cache: RIP to block, for the current fetch context. A slot is good if its block says
   // that it was put in at this RIP (Block.rip) since the context changed (Block.epoch).
-  private final @Nullable Block[] jumpBlock = new Block[1 << LOG_JUMP_SLOTS];
+  // The number of slots is a power of two, and grows as they are fought for.
+  private @Nullable Block[] jumpBlock = JumpSlots.NONE;
+
+  /** How many blocks have driven out others from the slots since there were more of them. */
+  private int driven;
 
   /** What the current epochs are of. */
   private JumpContext jumpContext;
@@ -150,7 +153,6 @@ public final class Interpreter {
     this.factory = new OpFactory(this);
     cpu.mmu.codeWrites = this::ownCodeWritten;
     memory.addCodeWriteListener(listener);
-    Arrays.setAll(decoded, k -> new Instruction());
     Arrays.setAll(jumpContexts, k -> new JumpContext());
     jumpContext = jumpContexts[0];
     Integer after = Integer.getInteger("org.kvm4j.cpu.translate");
@@ -338,6 +340,7 @@ public final class Interpreter {
       return;
     }
     if (translator.isTimeForOne()) {
+      cpu.mmu.keepTables();
       translator.translate(b, cpu.r[Cpu.CODE_BASE]);
     } else {
       b.heat = ASK_AGAIN;
@@ -516,14 +519,14 @@ public final class Interpreter {
     Cpu c = cpu;
     long rip = c.rip & c.ripMask;
     freshenJumpCache();
-    int slot = slot(rip);
-    Block b = jumpBlock[slot];
+    Block[] cache = jumpBlock;
+    Block b = cache[JumpSlots.of(rip, cache)];
     if (b == null || !isCached(b, rip)) {
       b = find(rip);
       if (b == null) {
         return null;
       }
-      jumpBlock[slot] = b;
+      keep(b);
     }
     c.r[Cpu.CODE_BASE] = rip - (b.offset & 0xffff);
     Op from = leaving;
@@ -538,8 +541,19 @@ public final class Interpreter {
     return b;
   }
 
-  private static int slot(long rip) {
-    return (int) (rip * 0x9e3779b97f4a7c15L >>> 64 - LOG_JUMP_SLOTS);
+  /** Puts a block, whose RIP and epoch are set, into the jump cache. */
+  private void keep(Block b) {
+    Block[] cache = jumpBlock;
+    Block other = cache[JumpSlots.of(b.rip, cache)];
+    if (other != null && other != b && other.epoch != 0) {
+      driven++;
+    }
+    if (JumpSlots.tooFew(cache, driven)) {
+      driven = 0;
+      cache = JumpSlots.more(cache);
+      jumpBlock = cache;
+    }
+    cache[JumpSlots.of(b.rip, cache)] = b;
   }
 
   /** Whether a block that the jump cache took is the one at a RIP still. */
@@ -591,8 +605,8 @@ public final class Interpreter {
    * @return null if the dispatcher has to look; nothing has changed then
    */
   @Nullable Block jump(long rip) {
-    int slot = slot(rip);
-    Block b = jumpBlock[slot];
+    Block[] cache = jumpBlock;
+    Block b = cache[JumpSlots.of(rip, cache)];
     if (b != null && isCached(b, rip)) {
       cpu.r[Cpu.CODE_BASE] = rip - (b.offset & 0xffff);
       current = b.page;
@@ -695,7 +709,8 @@ public final class Interpreter {
     pages.clear();
     Arrays.fill(recentPages, null);
     leaving = null;
-    Arrays.fill(jumpBlock, null);
+    jumpBlock = JumpSlots.NONE;
+    driven = 0;
   }
 
   /** Before code is read from a page: from then on this hears of stores to it. */
@@ -723,7 +738,7 @@ public final class Interpreter {
    * What a block is decoded to, again and again: so its operations come one after the other in the
    * heap, without anything between them, which is what flat code lives by.
    */
-  private final Instruction[] decoded = new Instruction[BLOCK_LIMIT];
+  private final @Nullable Instruction[] decoded = new Instruction[BLOCK_LIMIT];
 
   /** Decodes a block; null if its first instruction is not in memory. */
   private @Nullable Block decode(CodePage page, TlbEntry e, int start) {
@@ -734,7 +749,12 @@ public final class Interpreter {
     int n = 0;
     int at = start;
     while (n < BLOCK_LIMIT && at < 4096) {
-      Instruction i = decoder.decode(bank, base + at, base + 4096, decodeMode(), decoded[n]);
+      Instruction i = decoded[n];
+      if (i == null) {
+        i = new Instruction();
+        decoded[n] = i;
+      }
+      i = decoder.decode(bank, base + at, base + 4096, decodeMode(), i);
       if (i == Instruction.PAST_LIMIT) {
         break;
       }
@@ -755,7 +775,7 @@ public final class Interpreter {
     Op last = b;
     int offset = start;
     for (int k = 0; k < n; k++) {
-      Instruction i = decoded[k];
+      Instruction i = Objects.requireNonNull(decoded[k]);
       Op op = factory.make(i, offset, c);
       op.offset = (short) offset;
       op.length = (byte) i.length;
@@ -826,7 +846,8 @@ public final class Interpreter {
     c.instructionRip = rip;
     freshenJumpCache();
     leaving = null;
-    Block b = jumpBlock[slot(rip)];
+    Block[] cache = jumpBlock;
+    Block b = cache[JumpSlots.of(rip, cache)];
     boolean known = b != null && isCached(b, rip) && b.end <= CodePage.SIZE;
     GenericOp op = known ? b.first : null;
     if (op == null) {
