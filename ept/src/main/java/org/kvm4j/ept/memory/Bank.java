@@ -1,9 +1,9 @@
 package org.kvm4j.ept.memory;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.util.Objects;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -11,7 +11,6 @@ import org.jspecify.annotations.Nullable;
  * mapped is told by {@link #solid}, below which all are, and by the bitmap for the rest.
  */
 public final class Bank {
-  private static final VarHandle CODE = MethodHandles.arrayElementVarHandle(short[].class);
 
   /** What an access finds; its capacity is the bank's length. */
   final ByteBuffer buffer;
@@ -34,7 +33,8 @@ public final class Bank {
   /** Whether {@link PhysicalMemory#map} may place regions here. */
   final boolean shared;
 
-  private volatile short @Nullable [] code;
+  /** The marks of each page; null while there are none. */
+  private volatile @Nullable AtomicReferenceArray<@Nullable AtomicInteger> code;
 
   private Bank(ByteBuffer buffer, boolean bitmap, boolean shared) {
     this.buffer = buffer;
@@ -188,36 +188,37 @@ public final class Bank {
   }
 
   boolean holdsCode(int offset) {
-    short[] marks = code;
-    return marks != null && marks[offset >>> 12] != 0;
+    AtomicReferenceArray<@Nullable AtomicInteger> marks = code;
+    AtomicInteger count = marks == null ? null : marks.get(offset >>> 12);
+    return count != null && count.get() != 0;
   }
 
-  /** Adds a mark; returns whether it is the page's first. */
-  boolean markCode(int offset) {
-    short[] marks = code;
+  /** Adds a mark to a page. */
+  CodeMark markCode(int offset) {
+    AtomicReferenceArray<@Nullable AtomicInteger> marks = code;
     if (marks == null) {
       marks = newMarks();
     }
-    return (short) CODE.getAndAdd(marks, offset >>> 12, (short) 1) == 0;
-  }
-
-  /** Takes a mark away, if there is one. */
-  void clearCode(int offset) {
-    short[] marks = code;
-    if (marks == null) {
-      return;
+    AtomicInteger count = marks.get(offset >>> 12);
+    while (count == null) {
+      marks.compareAndSet(offset >>> 12, null, new AtomicInteger());
+      count = marks.get(offset >>> 12);
     }
-    short before;
-    do {
-      before = (short) CODE.getVolatile(marks, offset >>> 12);
-    } while (before != 0
-        && !CODE.compareAndSet(marks, offset >>> 12, before, (short) (before - 1)));
+    return new CodeMark(count);
   }
 
-  private synchronized short[] newMarks() {
-    short[] marks = code;
+  /** Forgets the marks of a page, whoever has made them. */
+  void forgetCode(int offset) {
+    AtomicReferenceArray<@Nullable AtomicInteger> marks = code;
+    if (marks != null) {
+      marks.set(offset >>> 12, null);
+    }
+  }
+
+  private synchronized AtomicReferenceArray<@Nullable AtomicInteger> newMarks() {
+    AtomicReferenceArray<@Nullable AtomicInteger> marks = code;
     if (marks == null) {
-      marks = new short[buffer.capacity() + 0xfff >>> 12];
+      marks = new AtomicReferenceArray<>(buffer.capacity() + 0xfff >>> 12);
       code = marks;
     }
     return marks;

@@ -245,7 +245,7 @@ public final class PhysicalMemory {
       page = nextCode(page, base + bytes);
       if (page < base + bytes) {
         notifyCodeWrite(page, PAGE_SIZE);
-        clearCode(page);
+        Objects.requireNonNull(bankAt(page)).forgetCode((int) page & BANK_MASK);
       }
     }
     synchronized (this) {
@@ -609,27 +609,24 @@ public final class PhysicalMemory {
   // ---- Code
 
   /**
-   * Says that a processor is about to translate code from a page, to be read after this. From now
-   * on TLBs do not let stores to it pass on the fast path, and every store that is told to this
-   * class is told to the listeners, as often as not {@link #clearCode} was called as often as this.
+   * Says that a processor is about to translate code from a page, to be read after this. Until the
+   * mark is cleared TLBs do not let stores to it pass on the fast path, and every store that is
+   * told to this class is told to the listeners.
+   *
+   * @return the mark; null if there is no memory
    */
-  public void markCode(long hpaPage) {
+  public @Nullable CodeMark markCode(long hpaPage) {
     Bank bank = bankAt(hpaPage);
     int offset = (int) hpaPage & BANK_MASK;
-    if (bank != null && bank.coversPage(offset) && bank.markCode(offset)) {
-      for (CodeWriteListener listener : listeners) {
-        listener.codeMarked(hpaPage);
-      }
+    if (bank == null || !bank.coversPage(offset)) {
+      return null;
     }
-  }
-
-  /** Says that nothing is left that a processor translated from a page that it had marked. */
-  public void clearCode(long hpaPage) {
-    Bank bank = bankAt(hpaPage);
-    int offset = (int) hpaPage & BANK_MASK;
-    if (bank != null && bank.coversPage(offset)) {
-      bank.clearCode(offset);
+    CodeMark mark = bank.markCode(offset);
+    // Even where there are others already: whoever made them may not have told yet.
+    for (CodeWriteListener listener : listeners) {
+      listener.codeMarked(hpaPage);
     }
+    return mark;
   }
 
   /** Whether the page of an address is marked as holding code. */

@@ -277,7 +277,7 @@ public final class Tlb {
       return there;
     }
     TlbEntry entry = space.slots(which).recall(page);
-    if (entry != null && entry.writeTag != TlbEntry.INVALID) {
+    if (entry != null) {
       checkWriteTag(entry, memory);
     }
     return entry;

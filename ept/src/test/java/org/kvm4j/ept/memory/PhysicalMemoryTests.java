@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
@@ -259,8 +260,10 @@ class PhysicalMemoryTests {
       memory.read(address, bytes);
       memory.deviceWriteLong(address, 3);
       memory.fill(address, 16, (byte) 9);
-      memory.markCode(address);
-      memory.clearCode(address);
+      CodeMark mark = memory.markCode(address);
+      if (mark != null) {
+        mark.clear();
+      }
       assertFalse(memory.holdsCode(address));
       memory.compareAndSetLong(address & -8, 1, 2);
       memory.compareAndSetInt(address & -4, 1, 2);
@@ -358,7 +361,7 @@ class PhysicalMemoryTests {
         (hpa, length) -> told.add((hpa - base) + "+" + length + "=" + memory.readByte(hpa));
     memory.addCodeWriteListener(listener);
     memory.deviceWriteLong(base, 1);
-    memory.markCode(base + 4096 + 5);
+    CodeMark mark = Objects.requireNonNull(memory.markCode(base + 4096 + 5));
     assertTrue(memory.holdsCode(base + 8191));
     assertFalse(memory.holdsCode(base + 8192));
     memory.writeLong(base + 4096, 0);
@@ -372,7 +375,7 @@ class PhysicalMemoryTests {
     assertEquals(
         List.of("4096+1=1", "4097+2=2", "4096+2=3", "8190+2=4", "4096+4096=0", "4096+1=6"), told);
     told.clear();
-    memory.clearCode(base + 4096);
+    mark.clear();
     memory.deviceWriteByte(base + 4096, (byte) 1);
     assertEquals(List.of(), told);
     memory.markCode(base + 8192);

@@ -7,9 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Objects;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
+import org.kvm4j.ept.memory.CodeMark;
 import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingContext;
@@ -202,11 +204,11 @@ class TlbTests {
   @Test
   void whatGaveWayLosesItsWriteTagWithTheOthers() {
     TlbSpace space = fillSharing(2);
-    memory.markCode(ram + 0x3000);
+    CodeMark mark = Objects.requireNonNull(memory.markCode(ram + 0x3000));
     tlb.dropWriteTags(ram + 0x3000);
     TlbEntry back = tlb.recall(space, space.user(), sharing(0), memory);
     assertEquals(TlbEntry.INVALID, back == null ? 0 : back.writeTag);
-    memory.clearCode(ram + 0x3000);
+    mark.clear();
   }
 
   @Test
@@ -599,12 +601,12 @@ class TlbTests {
 
   @Test
   void storesToPagesWithCodeStayOffTheFastPath() {
-    memory.markCode(ram + 0x3000);
+    CodeMark mark = Objects.requireNonNull(memory.markCode(ram + 0x3000));
     TlbSpace space = fill(0, 0, 0, LINEAR, false);
     TlbEntry e = space.user()[TlbSpace.index(LINEAR)];
     assertEquals(LINEAR, e.readTag);
     assertEquals(TlbEntry.INVALID, e.writeTag);
-    memory.clearCode(ram + 0x3000);
+    mark.clear();
     fill(0, 0, 0, LINEAR, false);
     assertEquals(LINEAR, e.writeTag);
     TlbSpace other = fill(4, EPT_B, 2, LINEAR + 0x8000, true);
@@ -641,10 +643,11 @@ class TlbTests {
             });
     filler.start();
     fillWait(turn, done);
+    CodeMark mark = Objects.requireNonNull(memory.markCode(ram + 0x3000));
     for (int i = 0; i < 2_000; i++) {
-      memory.clearCode(ram + 0x3000);
+      mark.clear();
       long t = turn.incrementAndGet();
-      memory.markCode(ram + 0x3000);
+      mark = Objects.requireNonNull(memory.markCode(ram + 0x3000));
       tlb.dropWriteTags(ram + 0x3000);
       while (done.get() != t) {
         Thread.yield();

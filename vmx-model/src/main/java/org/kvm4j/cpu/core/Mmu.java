@@ -1371,6 +1371,8 @@ public final class Mmu {
       return;
     }
     Ordered.store(bank, (int) hpa & PhysicalMemory.BANK_MASK, size, value);
+    // Whoever marks the page after this reads the code after the store.
+    VarHandle.fullFence();
     if (memory.holdsCode(hpa)) {
       codeWrites.codeWritten(hpa, size);
     }

@@ -3,6 +3,7 @@ package org.kvm4j.cpu.engine;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.ept.memory.CodeMark;
 
 /** The decoded blocks of one page of physical memory, on one processor. */
 final class CodePage {
@@ -18,8 +19,11 @@ final class CodePage {
   /** Blocks of the page before whose instruction ends here. */
   private @Nullable List<Block> tails;
 
-  /** Whether stores to the page are told of; there are no blocks where not. */
-  boolean marked;
+  /** That stores to the page are told of; null where there are no blocks. */
+  @Nullable CodeMark mark;
+
+  /** How often it has been without blocks again. */
+  int emptied;
 
   /** A bit for each 64 bytes that a block covers. */
   private long covered;

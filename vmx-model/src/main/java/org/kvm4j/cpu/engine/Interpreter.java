@@ -19,6 +19,7 @@ import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.event.DebugUnit;
 import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.cpu.event.PendingEvents;
+import org.kvm4j.ept.memory.CodeMark;
 import org.kvm4j.ept.memory.CodeWriteListener;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.tlb.TlbEntry;
@@ -37,6 +38,13 @@ public final class Interpreter {
 
   /** A power of two. */
   private static final int JUMP_CONTEXTS = 8;
+
+  /**
+   * How often a page may have no code any more and then some again. A store by another processor
+   * that is under way while the page is marked may not be told of: code that is overwritten again
+   * and again is not to meet that each time.
+   */
+  private static final int MOST_EMPTIED = 4;
 
   private static final int RECENT_PAGES = 1024;
 
@@ -715,16 +723,16 @@ public final class Interpreter {
 
   /** Before code is read from a page: from then on this hears of stores to it. */
   private void mark(CodePage page) {
-    if (!page.marked) {
-      page.marked = true;
-      memory.markCode(page.hpa);
+    if (page.mark == null) {
+      page.mark = memory.markCode(page.hpa);
     }
   }
 
   private void unmark(CodePage page) {
-    if (page.marked) {
-      page.marked = false;
-      memory.clearCode(page.hpa);
+    CodeMark mark = page.mark;
+    if (mark != null) {
+      page.mark = null;
+      mark.clear();
     }
   }
 
@@ -928,7 +936,8 @@ public final class Interpreter {
     if (p.covers(offset, length)) {
       p.invalidate(offset, length);
     }
-    if (p.isEmpty()) {
+    if (p.isEmpty() && p.emptied < MOST_EMPTIED) {
+      p.emptied++;
       unmark(p);
     }
   }

@@ -89,6 +89,10 @@ final class RegionPlan {
       return page + (op.offset & 0xffff);
     }
 
+    boolean isInPageOf(Part other) {
+      return page == other.page && block.page == other.block.page;
+    }
+
     private int depth() {
       return call == null ? 0 : call.depth() + 1;
     }
@@ -207,7 +211,7 @@ final class RegionPlan {
       whole = p.taken != null || isCold(p, end + i.immediate);
     }
     if (!jump && (isDirect(i) || isCall(i) || !InLine.endsBlock(i))) {
-      p.after = part(p, end, begin);
+      p.after = isCall(i) && end == CodePage.SIZE ? null : part(p, end, begin);
       whole &= p.after != null || isCold(p, end);
     } else if (!jump) {
       whole &= p.returns();
@@ -261,13 +265,13 @@ final class RegionPlan {
 
   private @Nullable Part part(Part from, long offset, int begin) {
     long page = from.page + (offset & -CodePage.SIZE);
+    Block b = find(from, offset);
     for (int k = begin; k < found.size(); k++) {
       Part p = found.get(k);
-      if (p.page == page && p.offset() == (offset & CodePage.SIZE - 1)) {
+      if (p.page == page && p.block == b) {
         return p;
       }
     }
-    Block b = find(from, offset);
     return b == null ? null : add(b, page, from.call);
   }
 

@@ -334,7 +334,7 @@ final class RegionWriter {
       pageChange(from, to, elsewhere);
       arrive(from, to);
       v.visitJumpInsn(GOTO, starts[to.number]);
-      if (from.page == to.page) {
+      if (from.isInPageOf(to)) {
         return;
       }
       v.visitLabel(elsewhere);
@@ -353,7 +353,7 @@ final class RegionWriter {
    * @param elsewhere what to go on with if that page is not where it was
    */
   private void pageChange(Part from, Part to, Label elsewhere) {
-    if (from.page == to.page) {
+    if (from.isInPageOf(to)) {
       return;
     }
     v.visitVarInsn(ALOAD, StateWriter.THIS);

@@ -68,7 +68,7 @@ final class StringProperties {
     boolean code = random.nextInt(8) == 0;
     int[] codeWritten = new int[1];
     if (code) {
-      m.memory.markCode(m.data + 0x1000);
+      m.markCode(m.data + 0x1000);
       m.cpu.mmu.codeWrites =
           (hpa, length) -> {
             assertEquals(m.data + 0x1000, hpa & ~0xfffL);

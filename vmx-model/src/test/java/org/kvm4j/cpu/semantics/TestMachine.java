@@ -14,6 +14,7 @@ import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
 import org.kvm4j.cpu.profile.FeatureSet;
+import org.kvm4j.ept.memory.CodeMark;
 import org.kvm4j.ept.memory.PhysicalMemory;
 
 /**
@@ -157,6 +158,13 @@ final class TestMachine {
     cpu.updateMode();
   }
 
+  private @Nullable CodeMark mark;
+
+  /** Has stores to a page told of as if it held code, until the machine is reset. */
+  void markCode(long page) {
+    mark = memory.markCode(page);
+  }
+
   /** Registers 0, RIP at {@link #code}, zeroes in memory, nothing in the TLB. */
   TestMachine reset() {
     Arrays.fill(cpu.r, 0);
@@ -165,8 +173,9 @@ final class TestMachine {
     cpu.attention = 0;
     cpu.pendingDebug = 0;
     flags(0);
-    for (long at = data; at < unmapped; at += 0x1000) {
-      memory.clearCode(at);
+    if (mark != null) {
+      mark.clear();
+      mark = null;
     }
     cpu.mmu.codeWrites = (hpa, length) -> {};
     cpu.mmu.flushAll();
