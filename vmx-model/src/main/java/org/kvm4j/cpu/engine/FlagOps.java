@@ -33,12 +33,7 @@ final class FlagOps {
       long sp = c.r[Cpu.RSP];
       FlagInstructions.load(c, (int) c.mmu.read64(sp), 8);
       c.r[Cpu.RSP] = sp + 8;
-      if (InLine.isQuiet(c)) {
-        return next;
-      }
-      c.countdown += remaining;
-      c.rip = ripAfter(c);
-      return null;
+      return InLine.after(this, c);
     }
 
     @Override
@@ -66,12 +61,8 @@ final class FlagOps {
           return next;
         }
         c.shadow = shadow;
-      } else if (InLine.isQuiet(c)) {
-        return next;
       }
-      c.countdown += remaining;
-      c.rip = ripAfter(c);
-      return null;
+      return InLine.after(this, c);
     }
   }
 

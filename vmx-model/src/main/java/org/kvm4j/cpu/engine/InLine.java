@@ -4,12 +4,13 @@ import static org.kvm4j.cpu.decode.Opcode.*;
 
 import java.util.EnumSet;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
-import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.cpu.event.DebugUnit;
 
 /**
  * Where a block ends, and where it goes on although {@link Instruction#endsBlock} has it that
@@ -32,17 +33,28 @@ final class InLine {
   /** Whether its block goes on after it only if {@link #isQuiet}. */
   static boolean looks(Instruction i) {
     return LOOKS.contains(i.opcode)
-        || i.opcode == Opcode.MOV && i.kind1 == OperandKind.CONTROL
-        || i.opcode == Opcode.MOV && i.kind1 == OperandKind.DEBUG;
+        || i.opcode == Opcode.MOV
+            && (i.kind1 == OperandKind.CONTROL || i.kind1 == OperandKind.DEBUG);
+  }
+
+  /**
+   * What comes after an instruction of the middle of a block: what follows in line, or the
+   * dispatcher, if there is something to be looked at.
+   */
+  static @Nullable Op after(Op op, Cpu c) {
+    if (isQuiet(c)) {
+      return op.next;
+    }
+    c.countdown += op.remaining;
+    c.rip = op.ripAfter(c);
+    return null;
   }
 
   /** Whether there is nothing to be looked at before the next instruction. */
   static boolean isQuiet(Cpu c) {
     GuestMode g = c.guest;
     return c.attention == 0
-        && (c.flagsRest & (Flags.TF | Flags.RF)) == 0
-        && c.shadow == 0
-        && c.pendingDebug == 0
+        && !DebugUnit.busy(c)
         && c.activity == Cpu.ACTIVE
         && c.requests() == 0
         && !c.left

@@ -46,7 +46,8 @@ public final class DebugUnit {
     return busy(cpu);
   }
 
-  private static boolean busy(Cpu cpu) {
+  /** Whether something is to be looked at around the next instruction, breakpoints aside. */
+  public static boolean busy(Cpu cpu) {
     return (cpu.flagsRest & (Flags.TF | Flags.RF)) != 0 || cpu.shadow != 0 || cpu.pendingDebug != 0;
   }
 

@@ -146,6 +146,20 @@ final class MovedCodeTests {
     three.close();
   }
 
+  /** Maps a region with INC and a jump back to it, where processors are about to run. */
+  private static long runsAtRegion(SystemMachine m, Cpu... processors) {
+    long base = 0x800000;
+    m.memory.mapAt(base, 0x10000);
+    for (Cpu c : processors) {
+      c.seg[Cpu.CS].set(0, base, 0xffff, 0x9b);
+      c.updateMode();
+      c.rip = 0;
+      c.r[Cpu.RAX] = 0;
+    }
+    m.memory.deviceWriteInt(base, 0x00fdeb40);
+    return base;
+  }
+
   /** A region is taken away and put back: two processors have run code there. */
   @Test
   void remapped_memory() {
@@ -153,15 +167,7 @@ final class MovedCodeTests {
     Interpreter one = Code.engine(m);
     Cpu c2 = new Cpu(m.cpu.model, m.memory, Platform.NONE);
     Interpreter two = new Interpreter(c2, new Decoder(m.cpu.model.features()));
-    long base = 0x800000;
-    m.memory.mapAt(base, 0x10000);
-    for (Cpu c : new Cpu[] {m.cpu, c2}) {
-      c.seg[Cpu.CS].set(0, base, 0xffff, 0x9b);
-      c.updateMode();
-      c.rip = 0;
-      c.r[Cpu.RAX] = 0;
-    }
-    m.memory.deviceWriteInt(base, 0x00fdeb40);
+    long base = runsAtRegion(m, m.cpu, c2);
     one.run(20);
     two.run(20);
     m.memory.unmap(base);
@@ -233,15 +239,7 @@ final class MovedCodeTests {
     Interpreter one = Code.engine(m);
     Cpu c2 = new Cpu(m.cpu.model, m.memory, Platform.NONE);
     Interpreter two = new Interpreter(c2, new Decoder(m.cpu.model.features()));
-    long base = 0x800000;
-    m.memory.mapAt(base, 0x10000);
-    for (Cpu c : new Cpu[] {m.cpu, c2}) {
-      c.seg[Cpu.CS].set(0, base, 0xffff, 0x9b);
-      c.updateMode();
-      c.rip = 0;
-      c.r[Cpu.RAX] = 0;
-    }
-    m.memory.deviceWriteInt(base, 0x00fdeb40);
+    long base = runsAtRegion(m, m.cpu, c2);
     one.run(20);
     m.memory.unmap(base);
     m.memory.mapAt(base, 0x10000);
