@@ -133,6 +133,12 @@ final class Backends {
         }
         continue;
       }
+      if (part.startsWith("vmx-timer-rate=")) {
+        if (!part.matches("vmx-timer-rate=([0-9]|[12][0-9]|3[01])")) {
+          throw usage("'" + part + "' in --cpu: the rate of the VMX-preemption timer is 0 to 31");
+        }
+        continue;
+      }
       if (part.length() < 2 || (part.charAt(0) != '+' && part.charAt(0) != '-')) {
         throw usage("'" + part + "' in --cpu '" + cpu + "' is no +feature or -feature");
       }

@@ -224,7 +224,8 @@ final class RunCommand implements Callable<Integer> {
       description =
           "The emulated host's CPU model: ${COMPLETION-CANDIDATES} (default: the first). Features"
               + " follow, added by +NAME and taken away by -NAME, such as sierra-forest,-avx2; +?"
-              + " names them all. help, or NAME,help, tells more. phys-bits=N gives physical addresses another width.")
+              + " names them all. help, or NAME,help, tells more. phys-bits=N gives physical addresses another width,"
+              + " vmx-timer-rate=N the VMX-preemption timer another rate.")
   private @Nullable String cpu;
 
   @Option(

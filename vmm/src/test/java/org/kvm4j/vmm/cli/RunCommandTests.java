@@ -343,6 +343,20 @@ class RunCommandTests {
         "kvm4j-v1,phys-bits=53");
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"32", "-1", "", "5x"})
+  void a_rate_of_the_preemption_timer_that_no_processor_has(String rate) {
+    refused(
+        ExitCodes.USAGE,
+        "'vmx-timer-rate=" + rate + "' in --cpu: the rate of the VMX-preemption timer is 0 to 31",
+        "--kernel",
+        flat,
+        "--mode",
+        "real",
+        "--cpu",
+        "kvm4j-v1,vmx-timer-rate=" + rate);
+  }
+
   @Test
   void a_feature_without_a_sign() {
     cli.withProviders(FakeProvider.emulated());

@@ -51,6 +51,14 @@ public interface CpuModel {
   }
 
   /**
+   * The bit of the TSC, 0 to 31, by whose changes the VMX-preemption timer counts down. SDM A.6
+   * "Miscellaneous Data".
+   */
+  default int vmxTimerRate() {
+    return 5;
+  }
+
+  /**
    * Values of model-specific registers that are constants of the model, by index:
    * IA32_ARCH_CAPABILITIES, IA32_MCG_CAP and the like. What is missing has the value that its owner
    * gives it.

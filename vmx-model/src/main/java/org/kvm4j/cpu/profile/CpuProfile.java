@@ -31,6 +31,7 @@ public final class CpuProfile implements CpuModel {
   /** Features of VMX, whether or not the features of CPUID that they need are there. */
   private final Set<VmxFeature> vmx;
 
+  private final int vmxTimerRate;
   private final Map<Integer, Long> msrs;
   private final int[][] caches;
   private final CpuidLeaves leaves;
@@ -45,6 +46,7 @@ public final class CpuProfile implements CpuModel {
     features = from.features;
     hidden = from.hidden;
     vmx = from.vmx;
+    vmxTimerRate = from.vmxTimerRate;
     msrs = Collections.unmodifiableMap(new TreeMap<>(from.msrs));
     caches = from.caches;
     leaves = new CpuidLeaves(this, caches);
@@ -63,6 +65,7 @@ public final class CpuProfile implements CpuModel {
     private FeatureSet features = FeatureSet.none();
     private FeatureSet hidden = FeatureSet.none();
     private Set<VmxFeature> vmx = EnumSet.allOf(VmxFeature.class);
+    private int vmxTimerRate = 5;
     private Map<Integer, Long> msrs = Map.of();
     private int[][] caches = {};
 
@@ -123,6 +126,12 @@ public final class CpuProfile implements CpuModel {
       return this;
     }
 
+    /** The VMX-preemption timer's rate, where it is not that of Intel's processors. */
+    Builder vmxTimerRate(int rate) {
+      vmxTimerRate = rate;
+      return this;
+    }
+
     Builder msr(int index, long value) {
       TreeMap<Integer, Long> all = new TreeMap<>(msrs);
       all.put(index, value);
@@ -151,6 +160,7 @@ public final class CpuProfile implements CpuModel {
     b.features = features;
     b.hidden = hidden;
     b.vmx = vmx;
+    b.vmxTimerRate = vmxTimerRate;
     b.msrs = msrs;
     b.caches = caches;
     return b;
@@ -206,6 +216,11 @@ public final class CpuProfile implements CpuModel {
     return copy().physicalAddressBits(bits).build();
   }
 
+  /** This profile with another rate of the VMX-preemption timer, 0 to 31. */
+  public CpuProfile withVmxTimerRate(int rate) {
+    return copy().vmxTimerRate(rate).build();
+  }
+
   // ---- identity ----
 
   /** The name that it is known by. */
@@ -256,6 +271,11 @@ public final class CpuProfile implements CpuModel {
   @Override
   public Set<VmxFeature> vmxFeatures() {
     return VmxFeature.possible(this, vmx);
+  }
+
+  @Override
+  public int vmxTimerRate() {
+    return vmxTimerRate;
   }
 
   @Override

@@ -17,6 +17,9 @@ public final class CpuProfiles {
   /** How MAXPHYADDR is given among the changes of a description. */
   private static final String PHYSICAL_BITS = "phys-bits=";
 
+  /** How the rate of the VMX-preemption timer is. */
+  private static final String VMX_TIMER_RATE = "vmx-timer-rate=";
+
   /** Its upper half is the microcode's revision, by which systems know errata. */
   private static final int IA32_BIOS_SIGN_ID = 0x8b;
 
@@ -116,6 +119,7 @@ public final class CpuProfiles {
             .physicalAddressBits(46)
             .features(union(COMMON, INTEL))
             .vmx(RECENT_VMX)
+            .vmxTimerRate(0)
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
             .caches(
                 new int[] {1, 1, 12, 64},
@@ -330,9 +334,9 @@ public final class CpuProfiles {
   }
 
   /**
-   * A model by name, with changes in their order: {@code kvm4j-v1,-la57,+avx2,phys-bits=40}. A
-   * feature comes with what it needs and goes with what needs it. Upper and lower case are the
-   * same.
+   * A model by name, with changes in their order: {@code kvm4j-v1,-la57,+avx2,phys-bits=40}, {@code
+   * kvm4j-v1,vmx-timer-rate=5}. A feature comes with what it needs and goes with what needs it.
+   * Upper and lower case are the same.
    *
    * @throws IllegalArgumentException with a message for users: an unknown name or feature with the
    *     nearest known one, or a feature that is not built
@@ -359,6 +363,9 @@ public final class CpuProfiles {
   private static CpuProfile modified(CpuProfile profile, String change) {
     if (change.startsWith(PHYSICAL_BITS)) {
       return profile.withPhysicalAddressBits(physicalBits(change));
+    }
+    if (change.startsWith(VMX_TIMER_RATE)) {
+      return profile.withVmxTimerRate(vmxTimerRate(change));
     }
     if (change.length() < 2 || change.charAt(0) != '+' && change.charAt(0) != '-') {
       throw new IllegalArgumentException(
@@ -411,6 +418,18 @@ public final class CpuProfiles {
     }
     throw new IllegalArgumentException(
         "'%s': a physical address has 32 to 52 bits".formatted(change));
+  }
+
+  private static int vmxTimerRate(String change) {
+    String number = change.substring(VMX_TIMER_RATE.length());
+    if (number.matches("[0-9]{1,2}")) {
+      int rate = Integer.parseInt(number);
+      if (rate <= 31) {
+        return rate;
+      }
+    }
+    throw new IllegalArgumentException(
+        "'%s': the rate of the VMX-preemption timer is 0 to 31".formatted(change));
   }
 
   private static String normal(String name) {

@@ -135,7 +135,7 @@ public final class VmxCapabilities {
     }
     Set<VmxFeature> features = model.vmxFeatures();
     long basic = REVISION | (long) Vmcs.REGION_SIZE << 32 | 6L << 50;
-    long misc = 5 | 4 << 16;
+    long misc = model.vmxTimerRate() | 4 << 16;
     long eptVpid = features.contains(VmxFeature.EPT) ? EPT_UC | EPT_WB : 0;
     if (features.contains(VmxFeature.HLAT)) {
       eptVpid |= MAXIMUM_HLAT_PREFIX_1;

@@ -188,7 +188,9 @@ class CpuProfilesTests {
         "kvm4j-v1,-vmx,+vmx-pml|CPU feature 'vmx-pml' needs VMX, which kvm4j-v1 has not",
         "kvm4j-v1,la57|CPU feature 'la57' has neither + nor - before its name",
         "kvm4j-v1,phys-bits=53|'phys-bits=53': a physical address has 32 to 52 bits",
-        "kvm4j-v1,phys-bits=|'phys-bits=': a physical address has 32 to 52 bits"
+        "kvm4j-v1,phys-bits=|'phys-bits=': a physical address has 32 to 52 bits",
+        "kvm4j-v1,vmx-timer-rate=32|'vmx-timer-rate=32': the rate of the VMX-preemption timer is 0 to 31",
+        "kvm4j-v1,vmx-timer-rate=-1|'vmx-timer-rate=-1': the rate of the VMX-preemption timer is 0 to 31"
       })
   void mistakes_get_a_clear_answer(String description, String message) {
     IllegalArgumentException e =
@@ -215,6 +217,14 @@ class CpuProfilesTests {
             .vmxFeatures()
             .contains(VmxFeature.INVVPID_SINGLE_CONTEXT_NOGLOBALS),
         "as QEMU spells it");
+  }
+
+  @Test
+  void the_preemption_timer_has_the_rate_of_intels_processors_but_on_our_own_model() {
+    for (String name : CpuProfiles.names()) {
+      assertEquals(name.equals("kvm4j-v1") ? 0 : 5, CpuProfiles.named(name).vmxTimerRate(), name);
+    }
+    assertEquals(31, CpuProfiles.named("kvm4j-v1,vmx-timer-rate=31,-la57,+avx2").vmxTimerRate());
   }
 
   @Test

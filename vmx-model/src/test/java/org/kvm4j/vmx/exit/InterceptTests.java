@@ -15,6 +15,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.engine.Interpreter;
@@ -924,16 +925,18 @@ class InterceptTests {
     assertEquals(ExitReason.NMI_WINDOW, h.reason());
   }
 
-  @Test
-  void the_preemption_timer_counts_and_is_saved() {
-    MinimalHypervisor h = looping();
-    h.clock.tsc = 1 << 20;
-    int shift = h.capabilities.preemptionTimerShift();
+  @ParameterizedTest
+  @ValueSource(ints = {0, 5, 31})
+  void the_preemption_timer_counts_and_is_saved(int rate) {
+    CpuProfile model = CpuProfiles.defaultProfile().withVmxTimerRate(rate);
+    MinimalHypervisor h = new MinimalHypervisor(VmxCapabilities.of(model));
+    h.guest(LONG).code(0xeb, 0xfe);
+    h.clock.tsc = 1L << 40;
     h.pin(Controls.PIN_BASED_VMX_PREEMPTION_TIMER | Controls.PIN_BASED_EXT_INTR_MASK);
     h.or(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_SAVE_VMX_PREEMPTION_TIMER);
     h.set(VmcsField.VMX_PREEMPTION_TIMER_VALUE, 100);
     assertEquals(InstructionError.SUCCESS, h.enter());
-    h.clock.tsc += 99L << shift;
+    h.clock.tsc += 99L << rate;
     assertEquals(Interpreter.Stop.BUDGET, h.engine.run(50));
     h.raiseInterrupt();
     assertEquals(Interpreter.Stop.LEFT, h.engine.run(50));
@@ -941,7 +944,7 @@ class InterceptTests {
     assertEquals(1, h.get(VmcsField.VMX_PREEMPTION_TIMER_VALUE));
     h.clearInterrupt();
     assertEquals(InstructionError.SUCCESS, h.enter());
-    h.clock.tsc += 1L << shift;
+    h.clock.tsc += 1L << rate;
     assertEquals(Interpreter.Stop.LEFT, h.engine.run(50));
     assertEquals(ExitReason.PREEMPTION_TIMER, h.reason());
     assertEquals(0, h.get(VmcsField.VMX_PREEMPTION_TIMER_VALUE));

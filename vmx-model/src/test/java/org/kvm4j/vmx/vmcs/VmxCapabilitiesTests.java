@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.profile.CpuProfile;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.cpu.profile.VmxFeature;
@@ -70,6 +71,16 @@ class VmxCapabilitiesTests {
     for (Control control : new Control[] {Control.ENABLE_PCONFIG, Control.ENTRY_TO_SMM}) {
       assertFalse(all.allows(control), control.name());
     }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 5, 31})
+  void the_preemption_timers_rate_is_the_models(int rate) {
+    CpuProfile model = CpuProfiles.defaultProfile().withVmxTimerRate(rate);
+    VmxCapabilities rated = VmxCapabilities.of(model);
+    assertEquals(rate, rated.preemptionTimerShift());
+    assertEquals(
+        all.misc & ~31 | rate, rated.msr(VmxCapabilities.IA32_VMX_MISC), "all else is the same");
   }
 
   @Test
