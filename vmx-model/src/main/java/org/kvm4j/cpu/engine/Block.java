@@ -29,6 +29,9 @@ final class Block extends Op {
   /** How often the block has yet to be executed to be translated; not above 0: no more. */
   int heat;
 
+  /** When that was counted from, in ms; 0 if it has not been asked for yet. */
+  int since;
+
   /** The block and others as one method, once it is hot. */
   @Nullable Region region;
 

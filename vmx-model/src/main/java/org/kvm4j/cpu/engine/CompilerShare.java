@@ -15,6 +15,14 @@ final class CompilerShare {
   /** What can be saved up, in ns. */
   private static final long MOST = 500_000_000;
 
+  /**
+   * The time in which a block must have been executed as often as is asked for, in ms. The machine
+   * code of a region takes three times the room of what the interpreter runs: where code is
+   * executed less often than that, so much else is between that it is not in the caches when its
+   * turn comes again.
+   */
+  static final int PACE = 200;
+
   private static final int PROCESSORS = Runtime.getRuntime().availableProcessors();
 
   /** That of this JVM. */
@@ -28,6 +36,16 @@ final class CompilerShare {
    */
   CompilerShare(long now) {
     last = now;
+  }
+
+  /**
+   * Whether what has been executed often was so within {@link #PACE}.
+   *
+   * @param since when it began to be counted, in ms; 0 if that is not known
+   * @param now a time in ms
+   */
+  static boolean isFrequent(int since, int now) {
+    return since != 0 && now - since <= PACE;
   }
 
   /** Whether one more region may be made. */

@@ -315,8 +315,8 @@ public final class Interpreter {
   /** How often a block is executed before it is translated. */
   int heat = -1;
 
-  /** Executions of a block until it is translated, where speed matters. */
-  private static final int HOT = 2000;
+  /** Executions of a block, within {@link CompilerShare#PACE}, until it is translated. */
+  private static final int HOT = 1000;
 
   /** Executions of a hot block until it asks again. */
   private static final int ASK_AGAIN = 500;
@@ -347,7 +347,10 @@ public final class Interpreter {
     if (translator == null) {
       return;
     }
-    if (translator.isTimeForOne()) {
+    if (!translator.isFrequent(b)) {
+      // Once more, though not as a block that has never been executed.
+      b.heat = heat - 1;
+    } else if (translator.isTimeForOne()) {
       cpu.mmu.keepTables();
       translator.translate(b, cpu.r[Cpu.CODE_BASE]);
     } else {

@@ -48,6 +48,17 @@ final class Translator {
     return regions;
   }
 
+  /** Whether a block that has been executed often was so within a short time. */
+  boolean isFrequent(Block b) {
+    if (share == null) {
+      return true;
+    }
+    int now = (int) (System.nanoTime() / 1_000_000) | 1;
+    int since = b.since;
+    b.since = now;
+    return CompilerShare.isFrequent(since, now);
+  }
+
   /** Whether it is time for one more region. */
   boolean isTimeForOne() {
     return share == null || share.isOpen(System.nanoTime());
