@@ -113,21 +113,39 @@ final class BarePlatform extends GuestPlatform {
     }
     // A repeated instruction stops after this iteration.
     cpu.attention = 1;
-    if (accesses.hasAnswer()) {
-      return accesses.next();
-    }
-    if (accesses.room() > 0 && vcpu.devices.read(port, address, size)) {
-      accesses.answer(DeviceExits.low(vcpu.devices.value(), size));
-      return accesses.next();
-    }
-    if (accesses.room() == 0) {
+    if (!accesses.hasAnswer() && accesses.room() == 0) {
       return -1;
+    }
+    if (!answers(port, address, size)) {
+      throw DeviceAccess.AGAIN;
+    }
+    return accesses.next();
+  }
+
+  /** Whether the next read has an answer, by the module or of user space, which else is asked. */
+  private boolean answers(boolean port, long address, int size) {
+    if (accesses.hasAnswer()) {
+      return true;
+    }
+    if (vcpu.devices.read(port, address, size)) {
+      accesses.answer(DeviceExits.low(vcpu.devices.value(), size));
+      return true;
     }
     asked = true;
     askedPort = port;
     askedAddress = address;
     askedSize = size;
-    throw DeviceAccess.AGAIN;
+    return false;
+  }
+
+  @Override
+  public boolean portsWantAlone() {
+    return true;
+  }
+
+  @Override
+  public boolean portAnswers(int port, int size) {
+    return !alone || answers(true, port, size);
   }
 
   private void write(boolean port, long address, int size, long value) {

@@ -283,6 +283,9 @@ public final class Cpu {
   /** An instruction runs by itself: what has to follow it at once may happen. */
   public boolean alone;
 
+  /** The instruction that runs by itself waits for a device: nothing of it has happened. */
+  public boolean waiting;
+
   /**
    * An event is being delivered that no instruction raises, which cannot be begun again: devices
    * that answer later are not asked.

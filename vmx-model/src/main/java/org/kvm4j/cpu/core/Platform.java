@@ -69,6 +69,23 @@ public interface Platform {
   }
 
   /**
+   * Whether instructions that access ports always run by themselves: the engine does not try them
+   * otherwise. It never changes.
+   */
+  default boolean portsWantAlone() {
+    return false;
+  }
+
+  /**
+   * Whether a read of a port would be answered now. If not, whoever answers is asked, and the
+   * instruction is to be taken up again with nothing of it done ({@link Cpu#waiting}): for what
+   * reads most ports that is quicker than {@link DeviceAccess}.
+   */
+  default boolean portAnswers(int port, int size) {
+    return true;
+  }
+
+  /**
    * An instruction makes sure that it can access physical memory that no RAM backs.
    *
    * @throws DeviceAccess if it cannot now

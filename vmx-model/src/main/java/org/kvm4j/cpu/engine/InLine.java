@@ -37,6 +37,14 @@ final class InLine {
             && (i.kind1 == OperandKind.CONTROL || i.kind1 == OperandKind.DEBUG);
   }
 
+  /** Whether an instruction accesses a port. */
+  static boolean accessesPort(Instruction i) {
+    return switch (i.opcode) {
+      case IN, OUT, INS, OUTS -> true;
+      default -> false;
+    };
+  }
+
   /**
    * What comes after an instruction of the middle of a block: what follows in line, or the
    * dispatcher, if there is something to be looked at.

@@ -84,6 +84,9 @@ public final class Interpreter {
   private final PhysicalMemory memory;
   private final OpFactory factory;
 
+  /** As {@link Platform#portsWantAlone} says. */
+  private final boolean portsWantAlone;
+
   /** By page number: keys that differ in high bits alone would share buckets. */
   private final HashMap<Long, CodePage> pages = new HashMap<>();
 
@@ -159,6 +162,7 @@ public final class Interpreter {
     this.decoder = decoder;
     this.memory = cpu.mmu.memory;
     this.factory = new OpFactory(this);
+    this.portsWantAlone = cpu.platform.portsWantAlone();
     cpu.mmu.codeWrites = this::ownCodeWritten;
     memory.addCodeWriteListener(listener);
     Arrays.setAll(jumpContexts, k -> new JumpContext());
@@ -363,8 +367,13 @@ public final class Interpreter {
     return DebugUnit.slow(cpu) || (cpu.guest != null && cpu.guest.steps());
   }
 
+  /** Whether an instruction has to run by itself wherever it stands. */
+  boolean runsAlone(Instruction i) {
+    return portsWantAlone && InLine.accessesPort(i);
+  }
+
   /** Executes one instruction with everything that debugging and shadows ask for. */
-  private void stepOne() {
+  void stepOne() {
     Cpu c = cpu;
     int flags = c.flagsRest;
     int shadow = c.shadow;
@@ -387,6 +396,13 @@ public final class Interpreter {
       c.countdown--;
       BranchTracking.check(c, op.instruction);
       Op after = op.exec(c);
+      if (c.waiting) {
+        c.waiting = false;
+        done = false;
+        again = true;
+        rewind(op);
+        return;
+      }
       if (c.left || c.guest != g) {
         // After VM entry everything is the guest's.
         return;
@@ -767,6 +783,10 @@ public final class Interpreter {
       }
       i = decoder.decode(bank, base + at, base + 4096, decodeMode(), i);
       if (i == Instruction.PAST_LIMIT) {
+        break;
+      }
+      if (n > 0 && runsAlone(i)) {
+        // In a block of its own it is found again when it is stepped.
         break;
       }
       n++;

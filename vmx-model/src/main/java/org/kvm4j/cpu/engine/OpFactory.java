@@ -23,6 +23,9 @@ final class OpFactory {
    * @param c in the mode that the code is decoded for
    */
   Op make(Instruction i, int offset, Cpu c) {
+    if (engine.runsAlone(i)) {
+      return new AloneOp(engine);
+    }
     Op op = i.lock ? null : fast(i, offset, c);
     if (op == null) {
       op = further(i, offset, c);

@@ -57,6 +57,10 @@ final class InputOutput {
     if (cpu.guest != null && cpu.guest.io(i, port, size, true, false, false, 0)) {
       return;
     }
+    if (!cpu.platform.portAnswers(port, size)) {
+      cpu.waiting = true;
+      return;
+    }
     int value = cpu.platform.portRead(port, size);
     Operands.setGpr(cpu, Cpu.RAX, size, value);
     DebugUnit.portAccessed(cpu, port, size);

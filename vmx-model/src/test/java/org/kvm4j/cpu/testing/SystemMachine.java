@@ -102,6 +102,13 @@ public final class SystemMachine {
   public final List<String> ports = new ArrayList<>();
 
   public int portValue = 0x12345678;
+
+  /** As {@link Platform#portsWantAlone}: "shared in 60/1" is an access that was not alone then. */
+  public boolean portsWantAlone;
+
+  /** As {@link Platform#portAnswers}. */
+  public boolean portAnswers = true;
+
   public long tsc = 1000;
 
   /** The vector that an interrupt controller would give; -1 for none. */
@@ -118,11 +125,17 @@ public final class SystemMachine {
                 (proxy, method, args) -> {
                   switch (method.getName()) {
                     case "portRead":
-                      ports.add("in %x/%d".formatted(args));
+                      ports.add(shared() + "in %x/%d".formatted(args));
                       return portValue;
                     case "portWrite":
-                      ports.add("out %x/%d=%x".formatted(args));
+                      ports.add(shared() + "out %x/%d=%x".formatted(args));
                       return null;
+                    case "portsWantAlone":
+                      return portsWantAlone;
+                    case "portAnswers":
+                      return portAnswers;
+                    case "endInstruction":
+                      return !(Boolean) args[0];
                     case "tsc":
                       return tsc;
                     case "acknowledgeInterrupt":
@@ -134,6 +147,10 @@ public final class SystemMachine {
     cpu = new Cpu(model, memory, platform);
     decoder = new Decoder(model.features());
     descriptorTables();
+  }
+
+  private String shared() {
+    return portsWantAlone && !cpu.alone ? "shared " : "";
   }
 
   // ---- modes ----
