@@ -23,7 +23,21 @@ final class InLine {
           CLI, STI, POPF, CLAC, STAC, SWAPGS, WRFSBASE, WRGSBASE, RDTSC, RDTSCP, RDPID, RDMSR,
           CPUID, SGDT, SIDT, SLDT, STR, SMSW);
 
+  /**
+   * Those that change neither general registers nor the flags of arithmetic, and that cannot cause
+   * a VM exit.
+   */
+  private static final Set<Opcode> KEEP_REGISTERS = EnumSet.of(CLI, STI, CLAC, STAC, SWAPGS);
+
   private InLine() {}
+
+  /**
+   * Whether an instruction that {@link InstructionWriter} does not write leaves what a region has
+   * in variables as it is, and looks at none of it, unless it faults.
+   */
+  static boolean keepsRegisters(Instruction i) {
+    return KEEP_REGISTERS.contains(i.opcode) && !i.lock;
+  }
 
   /** Whether nothing follows the instruction in its block. */
   static boolean endsBlock(Instruction i) {

@@ -109,6 +109,21 @@ abstract class Region {
   }
 
   /**
+   * An instruction that changes neither registers nor flags of the region's, which it keeps in its
+   * variables meanwhile, as the interpreter does it.
+   *
+   * @return 0 to go on, else the way out, for {@link #exit}
+   */
+  final int passInPlace(Cpu c, int index) {
+    Op following = ops[index].next;
+    Op next = interpret(c, index);
+    if (next == null) {
+      return exitCode(DISPATCH, 0);
+    }
+    return next == following && !dead && isReady(c) ? 0 : exitCode(NEXT, index);
+  }
+
+  /**
    * After what may have changed all state.
    *
    * @return null if what was expected comes next and the region may go on with it, else what comes
@@ -132,6 +147,9 @@ abstract class Region {
   /** A block. */
   static final int BLOCK = 3;
 
+  /** What is at RIP, which {@link Cpu} has. */
+  static final int DISPATCH = 4;
+
   /**
    * For {@link #exit}.
    *
@@ -139,7 +157,7 @@ abstract class Region {
    * @param number of the block or index of the instruction
    */
   static int exitCode(int what, int number) {
-    return number << 2 | what;
+    return number << 3 | what;
   }
 
   /**
@@ -150,12 +168,13 @@ abstract class Region {
    */
   final @Nullable Op exit(Cpu c, int code, int kind, long a, long b) {
     LazyFlags.settle(c, kind, a, b);
-    int number = code >> 2;
-    return switch (code & 3) {
+    int number = code >> 3;
+    return switch (code & 7) {
       case END -> follow(c, ends[number]);
       case TAKE -> take(c, number);
       case NEXT -> ops[number].next;
-      default -> blocks[number];
+      case BLOCK -> blocks[number];
+      default -> null;
     };
   }
 

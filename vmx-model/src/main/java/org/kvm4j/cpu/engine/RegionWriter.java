@@ -182,7 +182,9 @@ final class RegionWriter {
       if (last && terminal(p, list[k])) {
         return;
       }
-      if (!new InstructionWriter(this, list[k], p.at(p.ops[k])).write()) {
+      if (InLine.keepsRegisters(list[k])) {
+        interpretInLine(list[k]);
+      } else if (!new InstructionWriter(this, list[k], p.at(p.ops[k])).write()) {
         interpret();
       } else {
         afterStore();
@@ -226,6 +228,22 @@ final class RegionWriter {
     state.safe();
     invoke("pass");
     goOn();
+  }
+
+  /** The interpreter does an instruction that changes no variable but the budget. */
+  private void interpretInLine(Instruction i) {
+    mayFault();
+    flags.wantedAfter(index);
+    state.giveBudget();
+    v.visitVarInsn(ALOAD, StateWriter.THIS);
+    v.visitVarInsn(ALOAD, StateWriter.C);
+    push(index);
+    v.visitMethodInsn(INVOKEVIRTUAL, REGION, "passInPlace", "(L" + CPU + ";I)I", false);
+    state.takeBudget();
+    if (i.opcode == Opcode.CLAC || i.opcode == Opcode.STAC) {
+      state.takeTable();
+    }
+    state.exitIf(kind);
   }
 
   /** Calls a method of the region's about the instruction; what comes next is on the stack then. */

@@ -132,18 +132,14 @@ final class StateWriter {
 
   /** Takes from {@link Cpu} what is a variable here. */
   void reload() {
-    v.visitVarInsn(ALOAD, C);
-    v.visitFieldInsn(GETFIELD, CPU, "countdown", "J");
-    v.visitVarInsn(LSTORE, LEFT);
+    takeBudget();
     element(Cpu.CODE_BASE);
     if (page != 0) {
       push(page);
       v.visitInsn(LSUB);
     }
     v.visitVarInsn(LSTORE, CODE);
-    v.visitVarInsn(ALOAD, M);
-    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "data", "()J", false);
-    v.visitVarInsn(LSTORE, DATA);
+    takeTable();
     for (int k = 0; k < 16; k++) {
       if ((used & 1 << k) != 0) {
         element(k);
@@ -158,6 +154,25 @@ final class StateWriter {
     if (sse) {
       reloadMode();
     }
+  }
+
+  void takeBudget() {
+    v.visitVarInsn(ALOAD, C);
+    v.visitFieldInsn(GETFIELD, CPU, "countdown", "J");
+    v.visitVarInsn(LSTORE, LEFT);
+  }
+
+  void giveBudget() {
+    v.visitVarInsn(ALOAD, C);
+    v.visitVarInsn(LLOAD, LEFT);
+    v.visitFieldInsn(PUTFIELD, CPU, "countdown", "J");
+  }
+
+  /** Asks the MMU where it looks for translations now. */
+  void takeTable() {
+    v.visitVarInsn(ALOAD, M);
+    v.visitMethodInsn(INVOKEVIRTUAL, MMU, "data", "()J", false);
+    v.visitVarInsn(LSTORE, DATA);
   }
 
   private static int vector(int k) {
@@ -211,9 +226,7 @@ final class StateWriter {
 
   private void spill(int registers) {
     give(registers);
-    v.visitVarInsn(ALOAD, C);
-    v.visitVarInsn(LLOAD, LEFT);
-    v.visitFieldInsn(PUTFIELD, CPU, "countdown", "J");
+    giveBudget();
   }
 
   private void give(int registers) {
@@ -351,14 +364,28 @@ final class StateWriter {
    * @param code as {@link Region#exit} takes it
    */
   void exit(int kind, int code) {
+    push(code);
+    v.visitVarInsn(ISTORE, EXIT);
+    exit(kind);
+  }
+
+  private void exit(int kind) {
     if (kind != Region.DYNAMIC) {
       push(kind);
       v.visitVarInsn(ISTORE, KIND);
     }
-    push(code);
-    v.visitVarInsn(ISTORE, EXIT);
     v.visitJumpInsn(GOTO, out);
     leads = true;
+  }
+
+  /** As {@link #exit}, with the code on the stack, unless that is 0. */
+  void exitIf(int kind) {
+    v.visitInsn(DUP);
+    v.visitVarInsn(ISTORE, EXIT);
+    Label on = new Label();
+    v.visitJumpInsn(IFEQ, on);
+    exit(kind);
+    v.visitLabel(on);
   }
 
   /** What is known here, to come back to. */

@@ -197,6 +197,17 @@ final class RandomProgram {
     }
   }
 
+  /** What kernels enter and leave with. */
+  private void system() {
+    switch (random.nextInt(5)) {
+      case 0 -> put(0xfa); // cli
+      case 1 -> put(0xfb); // sti
+      case 2 -> put(0xfb, 0x90); // sti; nop
+      case 3 -> put(0x0f, 0x01, 0xf8); // swapgs
+      default -> put(0x0f, 0x01, 0xca + random.nextInt(2)); // clac, stac
+    }
+  }
+
   private void instruction() {
     if (random.nextInt(100) < vectors) {
       vector();
@@ -293,10 +304,11 @@ final class RandomProgram {
         immediate(4);
       }
       case 20 -> {
-        switch (random.nextInt(4)) {
+        switch (random.nextInt(5)) {
           case 0 -> put(0xb9, random.nextInt(5), 0, 0, 0, 0xf3, 0xa4 + random.nextInt(2));
           case 1 -> put(0x0f, 0xba, 0xe0 | random.nextInt(32) & ~4, random.nextInt(64));
           case 2 -> put(0xf5 + 3 * random.nextInt(2)); // cmc, clc
+          case 3 -> system();
           default -> branch(0xe8);
         }
       }

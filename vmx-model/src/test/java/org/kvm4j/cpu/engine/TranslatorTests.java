@@ -79,6 +79,7 @@ final class TranslatorTests {
           Long.toHexString(b.r[k]),
           () -> what + ": register " + register);
     }
+    assertEquals(a.r[Cpu.GS_BASE], b.r[Cpu.GS_BASE], () -> what + ": base of GS");
     assertEquals(a.rflags(), b.rflags(), () -> what + ": RFLAGS");
     assertEquals(a.activity, b.activity, () -> what + ": activity");
     assertEquals(a.elapsed(), b.elapsed(), () -> what + ": budget");
@@ -264,5 +265,64 @@ final class TranslatorTests {
       assertEquals(step == 2 ? 200 : 100, translated.cpu.r[Cpu.RAX], "round " + round);
     }
     assertTrue(translator.regions() > 0);
+  }
+
+  @Test
+  void interrupts_are_taken_where_translated_code_turns_them_on() {
+    // loop: cli; add eax, ecx; swapgs; sti; nop; swapgs; dec ecx; jnz loop; hlt
+    String code = "fa 01 c8 0f 01 f8 fb 90 0f 01 f8 ff c9 75 f1 f4";
+    translator.translate(3, null);
+    for (int first = 40; first < 60; first++) {
+      for (SystemMachine m : new SystemMachine[] {plain, translated}) {
+        m.idt(SystemMachine.LONG0, 0x8e);
+        Code.put(m, SystemMachine.handler(0x40), "f4");
+        Code.put(m, code);
+      }
+      start(new SplittableRandom(1), 0);
+      for (SystemMachine m : new SystemMachine[] {plain, translated}) {
+        m.cpu.r[Cpu.RCX] = 1000;
+      }
+      interpreter.run(first);
+      translator.run(first);
+      for (SystemMachine m : new SystemMachine[] {plain, translated}) {
+        m.interrupt = 0x40;
+        m.cpu.request(Cpu.REQUEST_INTERRUPT);
+      }
+      assertEquals(interpreter.run(1000), translator.run(1000));
+      compare("after " + first);
+      compareMemory("after " + first, 0x60000);
+      assertEquals(SystemMachine.handler(0x40) + 1, translated.cpu.rip);
+      for (SystemMachine m : new SystemMachine[] {plain, translated}) {
+        m.interrupt = -1;
+      }
+    }
+    assertTrue(translator.regions() > 0);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"fa", "fb", "0f 01 f8", "0f 01 ca"})
+  void what_only_the_kernel_may_do_faults_in_translated_code(String instruction) {
+    SystemMachine[] both = {SystemMachine.long64(3), SystemMachine.long64(3)};
+    for (SystemMachine m : both) {
+      m.idt(SystemMachine.LONG0, 0x8e);
+      for (int vector = 0; vector < 32; vector++) {
+        Code.put(m, SystemMachine.handler(vector), "f4");
+      }
+      // add eax, ebx, which sets flags that nobody has asked for; the instruction
+      Code.put(m, "01 d8 " + instruction);
+      m.cpu.r[Cpu.RAX] = 0x7fff_ffff;
+      m.cpu.r[Cpu.RBX] = 1;
+    }
+    Interpreter first = Code.engine(both[0]);
+    Interpreter second = Code.engine(both[1]);
+    second.translate(0, null);
+    assertEquals(first.run(100), second.run(100));
+    assertTrue(second.regions() > 0);
+    for (int slot = 0; slot < 6; slot++) {
+      assertEquals(both[0].stack(slot, 8), both[1].stack(slot, 8), "slot " + slot);
+    }
+    assertEquals(0x8000_0000L, both[1].cpu.r[Cpu.RAX]);
+    assertEquals(both[0].cpu.rip, both[1].cpu.rip);
+    assertEquals(both[0].cpu.elapsed(), both[1].cpu.elapsed());
   }
 }
