@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.conformance.kvm.RealModeCode.join;
+import static org.kvm4j.conformance.kvm.RealModeCode.wrmsr;
 import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
 import static org.kvm4j.conformance.kvm.RealModeGuest.HOLE;
 
@@ -390,6 +391,39 @@ class BareMetalTests {
       value >> 16 & 0xff,
       value >>> 24
     };
+  }
+
+  /**
+   * Code whose 201st instruction after its last WRMSR overflows a counter: STI, then 100 rounds.
+   */
+  private static int[] overflow(int entry) {
+    return join(
+        write(0xf0, 0x1ff), // on
+        write(0x340, entry),
+        wrmsr(0x309, (1L << 48) - 201), // IA32_FIXED_CTR0
+        wrmsr(0x38d, 0xb), // IA32_FIXED_CTR_CTRL
+        wrmsr(0x38f, 1L << 32), // IA32_PERF_GLOBAL_CTRL
+        new int[] {0xfb, 0x43, 0xeb, 0xfd}); // sti; inc bx; jmp
+  }
+
+  /** The handler tells of BX, and of bits 23:16 of the entry, where the mask is. */
+  private void overflows(int entry, int vector) {
+    RealModeGuest guest = guestWithChips(overflow(entry));
+    guest.sregs(s -> s.ds.base = 0xfee00000L);
+    guest.memory.putInt(4L * vector, HANDLER);
+    guest.load(HANDLER, 0x88, 0xd8, 0xe6, PORT, 0xa0, 0x42, 0x03, 0xe6, PORT, 0xf4);
+    out(100, guest.run());
+    out(1, guest.run());
+  }
+
+  @Test
+  void aCounterInterruptsByTheLocalApicRightAfterTheInstructionThatOverflowsIt() {
+    overflows(0x61, 0x61);
+    overflows(0x400, 2); // NMI
+    close();
+    open("virtual");
+    overflows(0x61, 0x61);
+    overflows(0x400, 2);
   }
 
   @Test

@@ -226,6 +226,12 @@ final class BarePlatform extends GuestPlatform {
   }
 
   @Override
+  public void performanceInterrupt() {
+    vcpu.interrupts.performance();
+    lookAtInterrupts();
+  }
+
+  @Override
   public void initialized() {
     vcpu.interrupts.reset();
     cpu.cr8 = vcpu.interrupts.cr8();

@@ -58,7 +58,7 @@ final class VcpuCpuid {
    * What a processor may have and a virtual CPU is not told of: nested virtualization is not built,
    * MONITOR and MWAIT do nothing in a guest, OSXSAVE follows CR4, and of TSC-deadline mode, which
    * needs a local APIC in the kernel, a capability tells. That supervisor shadow stacks are safe
-   * KVM does not say.
+   * KVM does not say. There are no performance counters.
    */
   private static final Feature[] WITHHELD = {
     Feature.VMX,
@@ -66,7 +66,8 @@ final class VcpuCpuid {
     Feature.MONITOR,
     Feature.OSXSAVE,
     Feature.TSC_DEADLINE,
-    Feature.CET_SSS
+    Feature.CET_SSS,
+    Feature.PDCM
   };
 
   /** What virtual CPUs can have of CET if VMX has this: Linux 6.18, vmx_set_cpu_caps. */
@@ -333,6 +334,11 @@ final class VcpuCpuid {
         e.eax = 0;
         e.ebx = 0;
         e.ecx = 0;
+      } else if (e.function == 0xa) {
+        // Of performance counters, which no virtual CPU has.
+        e.eax = 0;
+        e.ebx = 0;
+        e.edx = 0;
       }
       for (Feature f : WITHHELD) {
         if (f.leaf == e.function && f.subleaf == e.index) {

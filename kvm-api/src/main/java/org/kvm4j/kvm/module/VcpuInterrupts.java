@@ -178,6 +178,18 @@ final class VcpuInterrupts implements ApicOwner {
     }
   }
 
+  /** A performance counter has overflowed. */
+  void performance() {
+    if (apic != null) {
+      lock();
+      try {
+        apic.performanceInterrupt();
+      } finally {
+        unlock();
+      }
+    }
+  }
+
   /** KVM_INTERRUPT with a local APIC of the module. */
   int queueExternal(int vector) {
     if (hasPics()) {

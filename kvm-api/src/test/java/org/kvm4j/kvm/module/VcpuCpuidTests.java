@@ -37,7 +37,7 @@ class VcpuCpuidTests {
     for (Feature f : Feature.values()) {
       boolean expected =
           switch (f) {
-            case VMX, SVM, MONITOR, OSXSAVE, TSC_DEADLINE, CET_SSS -> false;
+            case VMX, SVM, MONITOR, OSXSAVE, TSC_DEADLINE, CET_SSS, ARCH_PERFMON, PDCM -> false;
             // The interrupt chips are software, whatever the processor has.
             case HYPERVISOR, APIC, X2APIC -> true;
             // So is this MSR; a model that is too old for leaf 7 cannot tell.
@@ -46,6 +46,12 @@ class VcpuCpuidTests {
           };
       assertEquals(expected, cpuid.has(f), f.name());
     }
+  }
+
+  @Test
+  void no_virtual_cpu_has_performance_counters() {
+    VcpuCpuid.Entry e = entry(supported(CpuProfiles.defaultProfile()), 0xa, 0);
+    assertEquals(0, e.eax | e.ebx | e.ecx | e.edx);
   }
 
   @Test

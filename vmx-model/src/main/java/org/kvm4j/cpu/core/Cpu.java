@@ -137,6 +137,9 @@ public final class Cpu {
   /** Model-specific registers that instructions and events use directly. */
   public final Msrs msr = new Msrs();
 
+  /** The performance counters. */
+  public final PerformanceCounters counters;
+
   /** Current privilege level. In real mode 0, in virtual-8086 mode 3. */
   public int cpl;
 
@@ -269,6 +272,12 @@ public final class Cpu {
   /** Units used up before this slice, plus the slice's length: used = this - countdown. */
   public long elapsedBase = countdown;
 
+  /** Units of the slice that are kept back from {@link #countdown}. */
+  private long held;
+
+  /** Where {@link #countdown} ends, counters are to be looked at, whatever is left of the slice. */
+  private boolean bounded;
+
   /** Units that did not go to instructions. */
   private long charged;
 
@@ -321,6 +330,7 @@ public final class Cpu {
     for (int i = 0; i < seg.length; i++) {
       seg[i] = new Segment();
     }
+    this.counters = new PerformanceCounters(this);
     this.mmu = new Mmu(this, memory);
     reset();
   }
@@ -337,6 +347,7 @@ public final class Cpu {
     pkrs = 0;
     resetFloatingPoint();
     msr.reset();
+    counters.reset();
     ssp = 0;
     activity = ACTIVE;
     updateMode();
@@ -448,6 +459,9 @@ public final class Cpu {
     r[GS_BASE] = seg[GS].base;
     updateMasking();
     mmu.updateContext();
+    if (counters.level != cpl) {
+      counters.levelChanged();
+    }
   }
 
   /** Follows CR4.CET, IA32_U_CET and IA32_S_CET in what CET does at this privilege level. */
@@ -774,6 +788,40 @@ public final class Cpu {
   public void charge(int units) {
     countdown -= units;
     charged += units;
+  }
+
+  /** Instructions that have taken their unit do not retire: they fault, or exit. */
+  public void notRetired(int instructions) {
+    charged += instructions;
+  }
+
+  /** A slice begins. */
+  public void begin(long budget) {
+    elapsedBase = elapsed() + budget;
+    countdown = budget;
+    held = 0;
+    bounded = false;
+    if (counters.isCounting()) {
+      counters.update();
+    }
+  }
+
+  /**
+   * Has the counters looked at once so many units are used up, if the slice has so many. SDM Vol.
+   * 3, "Generating an Interrupt on Overflow".
+   */
+  void bound(long units) {
+    long left = countdown + held;
+    long within = Math.min(left, units);
+    elapsedBase += within - countdown;
+    countdown = within;
+    held = left - within;
+    bounded = units <= left;
+  }
+
+  /** Whether {@link #countdown} has ended where the counters are to be looked at. */
+  public boolean isAtBound() {
+    return countdown <= 0 && bounded;
   }
 
   /**

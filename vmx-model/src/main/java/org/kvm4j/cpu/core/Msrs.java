@@ -44,6 +44,13 @@ public final class Msrs {
   public long tscAdjust;
   public long biosSignature;
 
+  // Of last branches. No branch is recorded.
+
+  public final long[] lastBranchFrom = new long[32];
+  public final long[] lastBranchTo = new long[32];
+  public long lastBranchTop;
+  public long lastBranchSelect;
+
   public long mcgStatus;
   public long mcgCtl;
 
@@ -79,6 +86,10 @@ public final class Msrs {
     spec = 0;
     tscAdjust = 0;
     biosSignature = 0;
+    java.util.Arrays.fill(lastBranchFrom, 0);
+    java.util.Arrays.fill(lastBranchTo, 0);
+    lastBranchTop = 0;
+    lastBranchSelect = 0;
     tscOffset = 0;
     mcgStatus = 0;
     mcgCtl = 0;

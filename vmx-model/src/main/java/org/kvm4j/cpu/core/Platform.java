@@ -50,6 +50,11 @@ public interface Platform {
    */
   default void sendInterrupt(int destination, int vector) {}
 
+  /**
+   * A performance counter has overflowed that is to interrupt: the local APIC's LVT has an entry.
+   */
+  default void performanceInterrupt() {}
+
   /** INIT was carried out outside of VMX operation. */
   default void initialized() {}
 

@@ -20,8 +20,8 @@ import org.kvm4j.cpu.event.DebugUnit;
 final class InLine {
   private static final Set<Opcode> LOOKS =
       EnumSet.of(
-          CLI, STI, POPF, CLAC, STAC, SWAPGS, WRFSBASE, WRGSBASE, RDTSC, RDTSCP, RDPID, RDMSR,
-          CPUID, SGDT, SIDT, SLDT, STR, SMSW);
+          CLI, STI, POPF, CLAC, STAC, SWAPGS, WRFSBASE, WRGSBASE, RDTSC, RDTSCP, RDPMC, RDPID,
+          RDMSR, CPUID, SGDT, SIDT, SLDT, STR, SMSW);
 
   /**
    * Those that change neither general registers nor the flags of arithmetic, and that cannot cause

@@ -211,8 +211,7 @@ public final class Interpreter {
    */
   public Stop run(long budget) {
     cpu.left = false;
-    cpu.elapsedBase = cpu.elapsed() + budget;
-    cpu.countdown = budget;
+    cpu.begin(budget);
     runner = Thread.currentThread();
     try {
       return loop();
@@ -235,6 +234,9 @@ public final class Interpreter {
         device = false;
         return Stop.DEVICE;
       }
+      if (c.isAtBound()) {
+        c.counters.update();
+      }
       if (c.attention != 0
           || c.requests() != 0
           || c.pendingDebug != 0
@@ -249,6 +251,9 @@ public final class Interpreter {
         return Stop.LEFT;
       }
       if (c.countdown <= 0) {
+        if (c.isAtBound()) {
+          continue;
+        }
         return Stop.BUDGET;
       }
       c.repeating = false;

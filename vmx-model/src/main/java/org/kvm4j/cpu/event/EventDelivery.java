@@ -7,6 +7,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.GuestMode;
+import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.core.ShutdownReport;
 import org.kvm4j.cpu.core.Vector;
@@ -22,8 +23,8 @@ import org.kvm4j.cpu.segment.StackAccess;
  * the one here.
  *
  * <p>None of these throws {@link CpuException}: what goes wrong in delivery is delivered in turn,
- * up to the triple fault. {@link org.kvm4j.cpu.core.NestedFault} passes through with nothing
- * changed, for the engine to hand to {@link GuestMode#nestedFault}.
+ * up to the triple fault. {@link NestedFault} passes through with nothing changed, for the engine
+ * to hand to {@link GuestMode#nestedFault}.
  */
 public final class EventDelivery {
   /** Types of events, as in the VMX interruption-information fields. */
@@ -121,7 +122,7 @@ public final class EventDelivery {
           throw cpu.gp(0);
         }
       } catch (CpuException e) {
-        raise(cpu, e, BENIGN);
+        raise(cpu, e, BENIGN, type);
         return;
       }
     }
@@ -194,7 +195,24 @@ public final class EventDelivery {
       deliver(cpu, vector, checked, ext, hasErrorCode, errorCode, returnRip, flags);
       finish(cpu);
     } catch (CpuException e) {
-      raise(cpu, e, type == HARDWARE_EXCEPTION ? vector : BENIGN);
+      raise(cpu, e, type == HARDWARE_EXCEPTION ? vector : BENIGN, type);
+    }
+  }
+
+  /** As below, of an event of a type: an instruction that has raised it does not retire. */
+  private static void raise(Cpu cpu, CpuException e, int during, int type) {
+    boolean ofInstruction = type >= SOFTWARE_INTERRUPT && !cpu.delivering;
+    if (ofInstruction) {
+      cpu.notRetired(1);
+    }
+    try {
+      raise(cpu, e, during);
+    } catch (NestedFault n) {
+      // It is begun again, as if it had not been.
+      if (ofInstruction) {
+        cpu.notRetired(-1);
+      }
+      throw n;
     }
   }
 

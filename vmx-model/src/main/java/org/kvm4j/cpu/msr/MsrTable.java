@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.CetControl;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.PerformanceCounters;
 import org.kvm4j.cpu.core.VirtualizationUnit;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
@@ -31,6 +32,7 @@ public final class MsrTable {
   public static final int IA32_PRED_CMD = 0x49;
   public static final int IA32_BIOS_UPDT_TRIG = 0x79;
   public static final int IA32_BIOS_SIGN_ID = 0x8b;
+  public static final int IA32_PMC0 = 0xc1;
   public static final int IA32_UMWAIT_CONTROL = 0xe1;
   public static final int IA32_MTRRCAP = 0xfe;
   public static final int IA32_ARCH_CAPABILITIES = 0x10a;
@@ -41,15 +43,27 @@ public final class MsrTable {
   public static final int IA32_MCG_CAP = 0x179;
   public static final int IA32_MCG_STATUS = 0x17a;
   public static final int IA32_MCG_CTL = 0x17b;
+  public static final int IA32_PERFEVTSEL0 = 0x186;
   public static final int IA32_MISC_ENABLE = 0x1a0;
+  public static final int MSR_LBR_SELECT = 0x1c8;
+  public static final int MSR_LASTBRANCH_TOS = 0x1c9;
   public static final int IA32_DEBUGCTL = 0x1d9;
   public static final int IA32_MTRR_PHYSBASE0 = 0x200;
   public static final int IA32_MTRR_FIX64K_00000 = 0x250;
   public static final int IA32_PAT = 0x277;
   public static final int IA32_MTRR_DEF_TYPE = 0x2ff;
+  public static final int IA32_FIXED_CTR0 = 0x309;
+  public static final int IA32_PERF_CAPABILITIES = 0x345;
+  public static final int IA32_FIXED_CTR_CTRL = 0x38d;
+  public static final int IA32_PERF_GLOBAL_STATUS = 0x38e;
+  public static final int IA32_PERF_GLOBAL_CTRL = 0x38f;
+  public static final int IA32_PERF_GLOBAL_OVF_CTRL = 0x390;
   public static final int IA32_MC0_CTL = 0x400;
   public static final int IA32_VMX_BASIC = 0x480;
   public static final int IA32_VMX_LAST = 0x493;
+  public static final int IA32_A_PMC0 = 0x4c1;
+  public static final int MSR_LASTBRANCH_0_FROM_IP = 0x680;
+  public static final int MSR_LASTBRANCH_0_TO_IP = 0x6c0;
   public static final int IA32_U_CET = 0x6a0;
   public static final int IA32_S_CET = 0x6a2;
   public static final int IA32_PL0_SSP = 0x6a4;
@@ -80,6 +94,12 @@ public final class MsrTable {
       1 | 1 << 3 | 1 << 16 | 1 << 18 | 1 << 22 | 1 << 23 | 1L << 34;
 
   private static final long MISC_ENABLE_FIXED = 1 << 7 | 1 << 11 | 1 << 12;
+
+  /** Of IA32_MISC_ENABLE: there are performance counters. */
+  private static final long MISC_ENABLE_COUNTERS = 1 << 7;
+
+  /** Of IA32_PERF_CAPABILITIES: all bits of performance counters can be written. */
+  private static final long FULL_WIDTH_WRITES = 1 << 13;
 
   /** IBRS, STIBP, SSBD. */
   private static final int SPEC_CTRL_IBRS = 1;
@@ -127,6 +147,11 @@ public final class MsrTable {
     "PROCBASED_CTLS3",
     "EXIT_CTLS2"
   };
+
+  private static final String ARCHITECTURAL = "IA-32 Architectural MSRs";
+
+  private static final String LAST_BRANCHES =
+      "Last Branch, Call Stack, Interrupt, and Exception Recording";
 
   private static final Map<Integer, Msr> TABLE = new HashMap<>();
 
@@ -270,7 +295,6 @@ public final class MsrTable {
 
   static {
     Msr.Presence always = model -> true;
-    String architectural = "IA-32 Architectural MSRs";
 
     row(
         IA32_TIME_STAMP_COUNTER,
@@ -297,7 +321,7 @@ public final class MsrTable {
     row(
         IA32_PLATFORM_ID,
         "IA32_PLATFORM_ID",
-        architectural,
+        ARCHITECTURAL,
         always,
         c -> constant(c, IA32_PLATFORM_ID, 0),
         MsrTable::refuse);
@@ -319,9 +343,9 @@ public final class MsrTable {
     row(
         IA32_MISC_ENABLE,
         "IA32_MISC_ENABLE",
-        architectural,
+        ARCHITECTURAL,
         always,
-        c -> c.msr.miscEnable,
+        c -> c.msr.miscEnable | (c.model.has(Feature.ARCH_PERFMON) ? MISC_ENABLE_COUNTERS : 0),
         (c, v) -> {
           if ((v & ~(MISC_ENABLE | MISC_ENABLE_FIXED)) != 0) {
             return false;
@@ -335,7 +359,15 @@ public final class MsrTable {
         "IA32_DEBUGCTL MSR",
         always,
         c -> c.msr.debugCtl,
-        bits(DEBUGCTL, (c, v) -> c.msr.debugCtl = v));
+        (c, v) -> {
+          boolean freezes = c.model.has(Feature.ARCH_PERFMON);
+          long defined = freezes ? DEBUGCTL | PerformanceCounters.FREEZE_ON_INTERRUPT : DEBUGCTL;
+          if ((v & ~defined) != 0) {
+            return false;
+          }
+          c.msr.debugCtl = v;
+          return true;
+        });
     row(
         IA32_APIC_BASE,
         "IA32_APIC_BASE",
@@ -346,28 +378,28 @@ public final class MsrTable {
     row(
         IA32_ARCH_CAPABILITIES,
         "IA32_ARCH_CAPABILITIES",
-        architectural,
+        ARCHITECTURAL,
         with(Feature.ARCH_CAPABILITIES),
         c -> constant(c, IA32_ARCH_CAPABILITIES, 0),
         MsrTable::refuse);
     row(
         IA32_SPEC_CTRL,
         "IA32_SPEC_CTRL",
-        architectural,
+        ARCHITECTURAL,
         with(Feature.IBRS_IBPB, Feature.STIBP, Feature.SSBD),
         c -> c.msr.spec,
         MsrTable::writeSpecCtrl);
     row(
         IA32_PRED_CMD,
         "IA32_PRED_CMD",
-        architectural,
+        ARCHITECTURAL,
         with(Feature.IBRS_IBPB),
         Msr.WRITE_ONLY,
         bits(1, (c, v) -> {}));
     row(
         IA32_FLUSH_CMD,
         "IA32_FLUSH_CMD",
-        architectural,
+        ARCHITECTURAL,
         with(Feature.L1D_FLUSH),
         Msr.WRITE_ONLY,
         bits(1, (c, v) -> {}));
@@ -492,10 +524,160 @@ public final class MsrTable {
           return true;
         });
 
+    rowsOfCounters();
+    rowsOfLastBranches();
     rowsOfCet();
     rowsOfMtrrs();
     rowsOfMachineCheck();
     rowsOfVmx();
+  }
+
+  private static void rowsOfCounters() {
+    String source = "Architectural Performance Monitoring";
+    Msr.Presence counters = with(Feature.ARCH_PERFMON);
+    for (int n = 0; n < PerformanceCounters.MOST_GENERAL; n++) {
+      int k = n;
+      Msr.Presence general = model -> k < model.performanceCounters();
+      row(
+          IA32_PMC0 + n,
+          "IA32_PMC" + n,
+          source,
+          general,
+          c -> c.counters.read(k),
+          any((c, v) -> c.counters.write(k, (int) v)));
+      row(
+          IA32_A_PMC0 + n,
+          "IA32_A_PMC" + n,
+          "Full-Width Writes to Performance Counter Registers",
+          model -> general.on(model) && hasFullWidthWrites(model),
+          c -> c.counters.read(k),
+          counter(k));
+      row(
+          IA32_PERFEVTSEL0 + n,
+          "IA32_PERFEVTSEL" + n,
+          source,
+          general,
+          c -> c.counters.select(k),
+          bits(PerformanceCounters.SELECT_DEFINED, (c, v) -> c.counters.setSelect(k, v)));
+    }
+    for (int n = 0; n < PerformanceCounters.FIXED; n++) {
+      int k = PerformanceCounters.FIRST_FIXED + n;
+      row(
+          IA32_FIXED_CTR0 + n,
+          "IA32_FIXED_CTR" + n,
+          source,
+          counters,
+          c -> c.counters.read(k),
+          counter(k));
+    }
+    row(
+        IA32_PERF_CAPABILITIES,
+        "IA32_PERF_CAPABILITIES",
+        ARCHITECTURAL,
+        with(Feature.PDCM),
+        c -> constant(c, IA32_PERF_CAPABILITIES, 0),
+        MsrTable::refuse);
+    row(
+        IA32_FIXED_CTR_CTRL,
+        "IA32_FIXED_CTR_CTRL",
+        source,
+        counters,
+        c -> c.counters.fixedControl(),
+        bits(PerformanceCounters.FIXED_CONTROL_DEFINED, (c, v) -> c.counters.setFixedControl(v)));
+    row(
+        IA32_PERF_GLOBAL_STATUS,
+        "IA32_PERF_GLOBAL_STATUS",
+        source,
+        counters,
+        c -> c.counters.status(),
+        MsrTable::refuse);
+    row(
+        IA32_PERF_GLOBAL_CTRL,
+        "IA32_PERF_GLOBAL_CTRL",
+        source,
+        counters,
+        c -> c.counters.globalControl(),
+        (c, v) -> {
+          if ((v & ~PerformanceCounters.defined(c.model)) != 0) {
+            return false;
+          }
+          c.counters.setGlobalControl(v);
+          return true;
+        });
+    row(
+        IA32_PERF_GLOBAL_OVF_CTRL,
+        "IA32_PERF_GLOBAL_OVF_CTRL",
+        source,
+        counters,
+        c -> 0,
+        (c, v) -> {
+          long defined = PerformanceCounters.defined(c.model) | PerformanceCounters.STATUS_OTHERS;
+          if ((v & ~defined) != 0) {
+            return false;
+          }
+          c.counters.clearStatus(v);
+          return true;
+        });
+  }
+
+  /** A writer of a whole counter. */
+  private static Msr.Writer counter(int k) {
+    return (c, v) -> {
+      if ((v & ~c.counters.mask()) != 0) {
+        return false;
+      }
+      c.counters.write(k, v);
+      return true;
+    };
+  }
+
+  private static boolean hasFullWidthWrites(CpuModel model) {
+    return model.has(Feature.PDCM)
+        && (model.msrs().getOrDefault(IA32_PERF_CAPABILITIES, 0L) & FULL_WIDTH_WRITES) != 0;
+  }
+
+  /**
+   * Registers that the models have by their number, and that Linux takes to be there where there
+   * are performance counters. They keep what is written.
+   */
+  private static void rowsOfLastBranches() {
+    int core = 4;
+    row(
+        MSR_LBR_SELECT,
+        "MSR_LBR_SELECT",
+        LAST_BRANCHES,
+        model -> model.lastBranches() > core,
+        c -> c.msr.lastBranchSelect,
+        bits(0x3ff, (c, v) -> c.msr.lastBranchSelect = v));
+    row(
+        MSR_LASTBRANCH_TOS,
+        "MSR_LASTBRANCH_TOS",
+        LAST_BRANCHES,
+        model -> model.lastBranches() > 0,
+        c -> c.msr.lastBranchTop,
+        any((c, v) -> c.msr.lastBranchTop = v & c.model.lastBranches() - 1));
+    for (int n = 0; n < 32; n++) {
+      int k = n;
+      Msr.Presence presence = model -> k < model.lastBranches() && model.lastBranches() > core;
+      lastBranch(MSR_LASTBRANCH_0_FROM_IP + n, "MSR_LASTBRANCH_%d_FROM_IP", k, true, presence);
+      lastBranch(MSR_LASTBRANCH_0_TO_IP + n, "MSR_LASTBRANCH_%d_TO_IP", k, false, presence);
+    }
+    for (int n = 0; n < core; n++) {
+      Msr.Presence presence = model -> model.lastBranches() == core;
+      lastBranch(0x40 + n, "MSR_LASTBRANCH_%d_FROM_IP (Core 2)", n, true, presence);
+      lastBranch(0x60 + n, "MSR_LASTBRANCH_%d_TO_IP (Core 2)", n, false, presence);
+    }
+  }
+
+  private static void lastBranch(
+      int index, String name, int k, boolean from, Msr.Presence presence) {
+    row(
+        index,
+        name.formatted(k),
+        LAST_BRANCHES,
+        presence,
+        c -> (from ? c.msr.lastBranchFrom : c.msr.lastBranchTo)[k],
+        any((c, v) -> (from ? c.msr.lastBranchFrom : c.msr.lastBranchTo)[k] = v));
   }
 
   private static void rowsOfCet() {

@@ -37,6 +37,24 @@ public interface CpuModel {
     return has(Feature.LA57) ? 57 : 48;
   }
 
+  /** General-purpose performance counters, 0 to 8. */
+  default int performanceCounters() {
+    return has(Feature.ARCH_PERFMON) ? 4 : 0;
+  }
+
+  /** The bits that each performance counter has. */
+  default int performanceCounterBits() {
+    return 48;
+  }
+
+  /**
+   * Last branches that model-specific registers have room for: 0, 4 as on Core 2, or 16 or 32 as
+   * from Nehalem on. SDM Vol. 3, "Last Branch, Call Stack, Interrupt, and Exception Recording".
+   */
+  default int lastBranches() {
+    return 0;
+  }
+
   /**
    * A CPUID leaf. Bits that follow control registers (OSXSAVE, OSPKE) and the APIC's state are as
    * at reset: CPUID itself fills them in.

@@ -33,6 +33,9 @@ public final class CpuProfile implements CpuModel {
 
   private final int vmxTimerRate;
   private final Map<Integer, Long> msrs;
+  private final int counters;
+  private final int counterBits;
+  private final int lastBranches;
   private final int[][] caches;
   private final CpuidLeaves leaves;
 
@@ -48,6 +51,9 @@ public final class CpuProfile implements CpuModel {
     vmx = from.vmx;
     vmxTimerRate = from.vmxTimerRate;
     msrs = Collections.unmodifiableMap(new TreeMap<>(from.msrs));
+    counters = from.counters;
+    counterBits = from.counterBits;
+    lastBranches = from.lastBranches;
     caches = from.caches;
     leaves = new CpuidLeaves(this, caches);
   }
@@ -67,6 +73,9 @@ public final class CpuProfile implements CpuModel {
     private Set<VmxFeature> vmx = EnumSet.allOf(VmxFeature.class);
     private int vmxTimerRate = 5;
     private Map<Integer, Long> msrs = Map.of();
+    private int counters = 4;
+    private int counterBits = 48;
+    private int lastBranches;
     private int[][] caches = {};
 
     Builder(String name) {
@@ -139,6 +148,19 @@ public final class CpuProfile implements CpuModel {
       return this;
     }
 
+    /** General-purpose performance counters, if there are any, and the bits of each counter. */
+    Builder counters(int number, int bits) {
+      counters = number;
+      counterBits = bits;
+      return this;
+    }
+
+    /** Last branches that there are registers for. */
+    Builder lastBranches(int number) {
+      lastBranches = number;
+      return this;
+    }
+
     /** Caches of leaf 4: type (1 data, 2 instruction, 3 unified), level, ways, sets. */
     Builder caches(int[]... caches) {
       this.caches = caches;
@@ -162,6 +184,9 @@ public final class CpuProfile implements CpuModel {
     b.vmx = vmx;
     b.vmxTimerRate = vmxTimerRate;
     b.msrs = msrs;
+    b.counters = counters;
+    b.counterBits = counterBits;
+    b.lastBranches = lastBranches;
     b.caches = caches;
     return b;
   }
@@ -281,6 +306,21 @@ public final class CpuProfile implements CpuModel {
   @Override
   public int physicalAddressBits() {
     return physicalAddressBits;
+  }
+
+  @Override
+  public int performanceCounters() {
+    return has(Feature.ARCH_PERFMON) ? counters : 0;
+  }
+
+  @Override
+  public int performanceCounterBits() {
+    return counterBits;
+  }
+
+  @Override
+  public int lastBranches() {
+    return lastBranches;
   }
 
   @Override

@@ -30,6 +30,10 @@ public final class CpuProfiles {
   private static final int IA32_BIOS_SIGN_ID = 0x8b;
 
   private static final int IA32_ARCH_CAPABILITIES = 0x10a;
+  private static final int IA32_PERF_CAPABILITIES = 0x345;
+
+  /** IA32_PERF_CAPABILITIES.FW_WRITE: all bits of a performance counter can be written. */
+  private static final long FULL_WIDTH_WRITES = 1 << 13;
 
   /**
    * RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO,
@@ -66,7 +70,7 @@ public final class CpuProfiles {
       set(
           """
           VMX TSC_ADJUST FDP_EXCPTN_ONLY FPU_CS_DS_DEPRECATED PKS SERIALIZE CET_SS CET_IBT CET_SSS
-          IBRS_IBPB STIBP SSBD ARCH_CAPABILITIES
+          IBRS_IBPB STIBP SSBD ARCH_CAPABILITIES ARCH_PERFMON PDCM
           """);
 
   /** AVX2 and the instructions on vectors that recent servers have. */
@@ -92,6 +96,7 @@ public final class CpuProfiles {
           ept desc-exit rdtscp-exit apicv-x2apic vpid
           exit-nosave-debugctl exit-save-pat exit-load-pat exit-save-efer exit-load-efer
           exit-save-preemption-timer entry-noload-debugctl entry-load-pat entry-load-efer
+          exit-load-perf-global-ctrl entry-load-perf-global-ctrl
           ept-execonly page-walk-4 ept-2mb invept invept-single-context invept-all-context
           invvpid invvpid-single-addr invvpid-single-context invvpid-all-context
           invvpid-single-context-noglobals
@@ -127,6 +132,8 @@ public final class CpuProfiles {
             .vmx(RECENT_VMX)
             .vmxTimerRate(OUR_TIMER_RATE)
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
+            .msr(IA32_PERF_CAPABILITIES, FULL_WIDTH_WRITES)
+            .lastBranches(32)
             .caches(
                 new int[] {1, 1, 12, 64},
                 new int[] {2, 1, 8, 64},
@@ -158,6 +165,8 @@ public final class CpuProfiles {
             .physicalAddressBits(52)
             .features(union(COMMON, INTEL, VECTORS, set("WAITPKG CLDEMOTE LAM")))
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
+            .msr(IA32_PERF_CAPABILITIES, FULL_WIDTH_WRITES)
+            .counters(8, 48)
             .caches(
                 new int[] {1, 1, 8, 64},
                 new int[] {2, 1, 8, 128},
@@ -195,7 +204,7 @@ public final class CpuProfiles {
         set(
             """
             FPU VME DE PSE TSC MSR PAE MCE CX8 SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2
-            SSE3 MONITOR VMX SSSE3 CMPXCHG16B LAHF_LM SYSCALL NX LM
+            SSE3 MONITOR VMX SSSE3 CMPXCHG16B LAHF_LM SYSCALL NX LM ARCH_PERFMON PDCM
             """);
     FeatureSet nehalem = union(core, set("SSE4_1 SSE4_2 POPCNT RDTSCP INVARIANT_TSC"));
     FeatureSet westmere = union(nehalem, set("PCID AES PCLMULQDQ PAGE1GB"));
@@ -222,6 +231,8 @@ public final class CpuProfiles {
             .physicalAddressBits(36)
             .features(core)
             .vmx(CORE_VMX)
+            .counters(2, 40)
+            .lastBranches(4)
             .caches(new int[] {1, 1, 8, 64}, new int[] {2, 1, 8, 64}, new int[] {3, 2, 16, 4096})
             .build());
     add(
@@ -232,6 +243,7 @@ public final class CpuProfiles {
             .physicalAddressBits(40)
             .features(nehalem)
             .vmx(NEHALEM_VMX)
+            .lastBranches(16)
             .caches(
                 new int[] {1, 1, 8, 64},
                 new int[] {2, 1, 4, 128},
@@ -246,6 +258,7 @@ public final class CpuProfiles {
             .physicalAddressBits(40)
             .features(westmere)
             .vmx(WESTMERE_VMX)
+            .lastBranches(16)
             .caches(
                 new int[] {1, 1, 8, 64},
                 new int[] {2, 1, 4, 128},
@@ -262,6 +275,8 @@ public final class CpuProfiles {
             .features(haswell)
             .vmx(HASWELL_VMX)
             .msr(IA32_BIOS_SIGN_ID, 0x49L << 32)
+            .msr(IA32_PERF_CAPABILITIES, FULL_WIDTH_WRITES)
+            .lastBranches(16)
             .caches(
                 new int[] {1, 1, 8, 64},
                 new int[] {2, 1, 8, 64},
@@ -277,6 +292,8 @@ public final class CpuProfiles {
             .features(skylake)
             .vmx(SKYLAKE_VMX)
             .msr(IA32_BIOS_SIGN_ID, 0x2007006L << 32)
+            .msr(IA32_PERF_CAPABILITIES, FULL_WIDTH_WRITES)
+            .lastBranches(32)
             .caches(
                 new int[] {1, 1, 8, 64},
                 new int[] {2, 1, 8, 64},
@@ -292,6 +309,8 @@ public final class CpuProfiles {
             .features(union(COMMON, INTEL, VECTORS, set("WAITPKG CLDEMOTE")))
             .vmx(RECENT_VMX)
             .msr(IA32_ARCH_CAPABILITIES, NO_SPECULATION)
+            .msr(IA32_PERF_CAPABILITIES, FULL_WIDTH_WRITES)
+            .counters(8, 48)
             .caches(
                 new int[] {1, 1, 12, 64},
                 new int[] {2, 1, 8, 64},

@@ -14,6 +14,14 @@ final class CpuidLeaves {
   private static final int LAST_AMD = 0x80000021;
   private static final int LINE = 64;
 
+  /** Events of performance counters that leaf 0AH tells of in EBX. */
+  private static final int EVENTS = 7;
+
+  /** LLC references and misses, branches and their mispredictions. */
+  private static final int MISSING_EVENTS = 0x78;
+
+  private static final int FIXED_COUNTERS = 3;
+
   /** Of 8000_0001H, EDX, on AMD: the bits that repeat those of leaf 1. */
   private static final int REPEATED = 0x0183f3ff;
 
@@ -83,6 +91,7 @@ final class CpuidLeaves {
         }
       }
       case 7 -> features7(subleaf, out);
+      case 0xa -> performanceMonitoring(out);
       case 0xb -> topology(subleaf, out);
       case 0xd -> xsave(subleaf, out);
       default -> {}
@@ -225,6 +234,17 @@ final class CpuidLeaves {
       out[0] = features.asSet().stream().anyMatch(f -> f.leaf == 7 && f.subleaf == 1) ? 1 : 0;
     } else {
       out[0] = bits(7, 1, Feature.Register.EAX);
+    }
+  }
+
+  /** Counters, and which events there are not: those of caches and branches. */
+  private void performanceMonitoring(int[] out) {
+    int counters = profile.performanceCounters();
+    if (counters > 0) {
+      int bits = profile.performanceCounterBits();
+      out[0] = bits(0xa, 0, Feature.Register.EAX) | counters << 8 | bits << 16 | EVENTS << 24;
+      out[1] = MISSING_EVENTS;
+      out[3] = FIXED_COUNTERS | bits << 5;
     }
   }
 

@@ -198,6 +198,9 @@ public enum Feature {
   AVX10(7, 1, EDX, 19),
   APX_F(7, 1, EDX, 21),
 
+  /** Architectural performance monitoring: the bit of its version, which is 2. */
+  ARCH_PERFMON(0xa, 0, EAX, 1),
+
   XSAVEOPT(0xd, 1, EAX, 0),
   XSAVEC(0xd, 1, EAX, 1),
   XGETBV_ECX1(0xd, 1, EAX, 2),

@@ -58,6 +58,8 @@ final class FeatureRules {
       TSC_DEADLINE TSC APIC
       X2APIC APIC
       FSRM ERMS
+      ARCH_PERFMON MSR
+      PDCM ARCH_PERFMON
       CET_SSS CET_SS
       """;
 

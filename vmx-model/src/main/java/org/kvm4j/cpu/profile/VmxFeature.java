@@ -93,6 +93,7 @@ public enum VmxFeature {
   EPTP_SWITCHING(Word.VM_FUNCTION, 0),
 
   EXIT_NOSAVE_DEBUGCTL(Word.VM_EXIT, 2),
+  EXIT_LOAD_PERF_GLOBAL_CTRL(Word.VM_EXIT, 12),
   EXIT_ACK_INTR(Word.VM_EXIT, 15),
   EXIT_SAVE_PAT(Word.VM_EXIT, 18),
   EXIT_LOAD_PAT(Word.VM_EXIT, 19),
@@ -101,9 +102,11 @@ public enum VmxFeature {
   EXIT_SAVE_PREEMPTION_TIMER(Word.VM_EXIT, 22),
   EXIT_LOAD_CET(Word.VM_EXIT, 28),
   EXIT_LOAD_PKRS(Word.VM_EXIT, 29),
+  EXIT_SAVE_PERF_GLOBAL_CTRL(Word.VM_EXIT, 30),
 
   ENTRY_NOLOAD_DEBUGCTL(Word.VM_ENTRY, 2),
   ENTRY_IA32E_MODE(Word.VM_ENTRY, 9),
+  ENTRY_LOAD_PERF_GLOBAL_CTRL(Word.VM_ENTRY, 13),
   ENTRY_LOAD_PAT(Word.VM_ENTRY, 14),
   ENTRY_LOAD_EFER(Word.VM_ENTRY, 15),
   ENTRY_LOAD_CET(Word.VM_ENTRY, 20),
@@ -185,6 +188,9 @@ public enum VmxFeature {
       vmx-enable-user-wait-pause waitpkg
       vmx-invpcid-exit invpcid
       vmx-xsaves xsaves
+      vmx-exit-load-perf-global-ctrl arch_perfmon
+      vmx-exit-save-perf-global-ctrl arch_perfmon
+      vmx-entry-load-perf-global-ctrl arch_perfmon
       vmx-exit-load-pkrs pks
       vmx-entry-load-pkrs pks
       vmx-exit-load-cet cet_ss
@@ -198,11 +204,9 @@ public enum VmxFeature {
       Set.of(
           "vmx-nested-exception",
           "vmx-encls-exit",
-          "vmx-exit-load-perf-global-ctrl",
           "vmx-exit-clear-bndcfgs",
           "vmx-exit-clear-rtit-ctl",
           "vmx-exit-secondary-ctls",
-          "vmx-entry-load-perf-global-ctrl",
           "vmx-entry-load-bndcfgs",
           "vmx-entry-load-rtit-ctl",
           "vmx-entry-load-fred");

@@ -3,6 +3,7 @@ package org.kvm4j.cpu.semantics;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.GuestMode;
+import org.kvm4j.cpu.core.PerformanceCounters;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.msr.MsrTable;
@@ -194,10 +195,14 @@ final class ProcessorInstructions {
     if ((cpu.cr4 & ControlBits.CR4_PCE) == 0 && cpu.cpl != 0) {
       throw cpu.gp(0);
     }
-    if (!exit(cpu, i)) {
-      // No counter is there, whatever ECX says.
+    if (exit(cpu, i)) {
+      return;
+    }
+    int counter = PerformanceCounters.ofIndex((int) cpu.r[Cpu.RCX]);
+    if (!cpu.counters.has(counter)) {
       throw cpu.gp(0);
     }
+    setEdxEax(cpu, cpu.counters.read(counter));
   }
 
   // ---- model-specific registers ----

@@ -5,6 +5,7 @@ import org.kvm4j.cpu.core.CetControl;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.PerformanceCounters;
 import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.CpuModel;
@@ -45,6 +46,9 @@ public final class EntryContext {
   private final int unusedLinearBits;
   private final long cetDefined;
 
+  /** The bits that IA32_PERF_GLOBAL_CTRL has. */
+  final long perfGlobalDefined;
+
   /** What the checks read where a processor enters a guest. */
   public EntryContext(Cpu cpu, VmxCapabilities capabilities) {
     this(cpu.model, cpu.mmu.memory, capabilities);
@@ -63,6 +67,7 @@ public final class EntryContext {
     this.physicalReserved = capabilities.physicalAddressReserved();
     this.unusedLinearBits = 64 - model.linearAddressBits();
     this.cetDefined = MsrTable.cetDefined(model);
+    this.perfGlobalDefined = PerformanceCounters.defined(model);
   }
 
   // ---- memory ----

@@ -126,6 +126,16 @@ final class GuestStateChecks {
                 !c.entry(Controls.VM_ENTRY_LOAD_DEBUG_CONTROLS)
                     || (c.v[Vmcs.GUEST_IA32_DEBUGCTL] & ~DEBUGCTL_DEFINED) == 0)
         .nearest(c -> c.v[Vmcs.GUEST_IA32_DEBUGCTL] & DEBUGCTL_DEFINED);
+    check(
+            s,
+            "GUEST_IA32_PERF_GLOBAL_CTRL_RESERVED",
+            "If IA32_PERF_GLOBAL_CTRL is loaded, its reserved bits are 0.")
+        .reads(VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL, VmcsField.VM_ENTRY_CONTROLS)
+        .passes(
+            c ->
+                !c.entry(Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL)
+                    || (c.v[Vmcs.GUEST_IA32_PERF_GLOBAL_CTRL] & ~c.perfGlobalDefined) == 0)
+        .nearest(c -> c.v[Vmcs.GUEST_IA32_PERF_GLOBAL_CTRL] & c.perfGlobalDefined);
     check(s, "GUEST_IA32E_PAGING", "If IA-32e mode guest is 1, CR0.PG and CR4.PAE are 1.")
         .reads(VmcsField.VM_ENTRY_CONTROLS, VmcsField.GUEST_CR0, VmcsField.GUEST_CR4)
         .passes(

@@ -73,6 +73,16 @@ final class HostStateChecks {
     canonical(s, VmcsField.HOST_IA32_SYSENTER_EIP);
     check(
             s,
+            "HOST_IA32_PERF_GLOBAL_CTRL_RESERVED",
+            "If IA32_PERF_GLOBAL_CTRL is loaded, its reserved bits are 0.")
+        .reads(VmcsField.HOST_IA32_PERF_GLOBAL_CTRL, VmcsField.VM_EXIT_CONTROLS)
+        .passes(
+            c ->
+                !c.exit(Controls.VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL)
+                    || (c.v[Vmcs.HOST_IA32_PERF_GLOBAL_CTRL] & ~c.perfGlobalDefined) == 0)
+        .nearest(c -> c.v[Vmcs.HOST_IA32_PERF_GLOBAL_CTRL] & c.perfGlobalDefined);
+    check(
+            s,
             "HOST_IA32_PAT_TYPES",
             "If IA32_PAT is loaded, each of its bytes is a memory type: 0, 1, 4, 5, 6 or 7.")
         .reads(VmcsField.HOST_IA32_PAT, VmcsField.VM_EXIT_CONTROLS)

@@ -52,6 +52,9 @@ public final class GuestState {
     if ((exitControls & Controls.VM_EXIT_SAVE_IA32_EFER) != 0) {
       v[Vmcs.GUEST_IA32_EFER] = cpu.efer;
     }
+    if ((exitControls & Controls.VM_EXIT_SAVE_IA32_PERF_GLOBAL_CTRL) != 0) {
+      v[Vmcs.GUEST_IA32_PERF_GLOBAL_CTRL] = cpu.counters.globalControl();
+    }
     if (cpu.model.has(Feature.PKS)) {
       v[Vmcs.GUEST_IA32_PKRS] = cpu.pkrs & 0xffffffffL;
     }
@@ -116,6 +119,9 @@ public final class GuestState {
     }
     if ((entryControls & Controls.VM_ENTRY_LOAD_IA32_PAT) != 0) {
       cpu.msr.pat = v[Vmcs.GUEST_IA32_PAT];
+    }
+    if ((entryControls & Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL) != 0) {
+      cpu.counters.setGlobalControl(v[Vmcs.GUEST_IA32_PERF_GLOBAL_CTRL]);
     }
     if ((entryControls & Controls.VM_ENTRY_LOAD_IA32_PKRS) != 0) {
       cpu.pkrs = (int) v[Vmcs.GUEST_IA32_PKRS];

@@ -53,6 +53,9 @@ public final class HostState {
     if ((controls & Controls.VM_EXIT_LOAD_IA32_PAT) != 0) {
       cpu.msr.pat = v[Vmcs.HOST_IA32_PAT];
     }
+    if ((controls & Controls.VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL) != 0) {
+      cpu.counters.setGlobalControl(v[Vmcs.HOST_IA32_PERF_GLOBAL_CTRL]);
+    }
     if ((controls & Controls.VM_EXIT_LOAD_IA32_PKRS) != 0) {
       cpu.pkrs = (int) v[Vmcs.HOST_IA32_PKRS];
     }

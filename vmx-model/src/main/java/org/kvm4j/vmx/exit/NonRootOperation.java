@@ -621,6 +621,7 @@ public final class NonRootOperation implements GuestMode {
               ? InterruptionInfo.PRIVILEGED_SOFTWARE_EXCEPTION
               : InterruptionInfo.SOFTWARE_EXCEPTION;
       v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = cpu.rip - cpu.instructionRip & 15;
+      cpu.notRetired(1);
     }
     boolean deliversCode = hasErrorCode && (cpu.cr0 & ControlBits.CR0_PE) != 0;
     v[Vmcs.VM_EXIT_INTR_ERROR_CODE] = hasErrorCode ? errorCode & 0xffffffffL : 0;
@@ -894,6 +895,9 @@ public final class NonRootOperation implements GuestMode {
     if (byInstruction) {
       v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = event ? deliveryLength : cpu.rip - cpu.instructionRip & 15;
     }
+    if (byInstruction && !cpu.delivering) {
+      cpu.notRetired(1);
+    }
     int rf = event && deliveryType == InterruptionInfo.HARDWARE_EXCEPTION ? 1 : 0;
     leave(
         9,
@@ -1149,6 +1153,7 @@ public final class NonRootOperation implements GuestMode {
 
   private boolean instructionExit(Instruction i, int reason, long qualification) {
     v[Vmcs.VM_EXIT_INSTRUCTION_LEN] = i.length;
+    cpu.notRetired(1);
     leave(reason, qualification, cpu.instructionRip, 0, 0);
     return true;
   }
@@ -1237,7 +1242,10 @@ public final class NonRootOperation implements GuestMode {
             && c.efer != f[Vmcs.GUEST_IA32_EFER]
         || (exitControls & Controls.VM_EXIT_SAVE_IA32_PAT) == 0
             && (entryControls & Controls.VM_ENTRY_LOAD_IA32_PAT) != 0
-            && c.msr.pat != f[Vmcs.GUEST_IA32_PAT]) {
+            && c.msr.pat != f[Vmcs.GUEST_IA32_PAT]
+        || (exitControls & Controls.VM_EXIT_SAVE_IA32_PERF_GLOBAL_CTRL) == 0
+            && (entryControls & Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL) != 0
+            && c.counters.globalControl() != f[Vmcs.GUEST_IA32_PERF_GLOBAL_CTRL]) {
       return false;
     }
     f[Vmcs.GUEST_CR0] = c.cr0;

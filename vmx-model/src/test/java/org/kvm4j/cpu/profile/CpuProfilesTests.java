@@ -1,5 +1,6 @@
 package org.kvm4j.cpu.profile;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -16,6 +17,20 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Models by name, and the leaves that follow from their data. */
 class CpuProfilesTests {
+  @Test
+  void performance_counters_are_as_many_as_the_processor_has() {
+    CpuProfile p = CpuProfiles.defaultProfile();
+    assertArrayEquals(new int[] {0x07300402, 0x78, 0, 0x603}, cpuid(p, 0xa, 0));
+    assertArrayEquals(
+        new int[] {0x07280202, 0x78, 0, 0x503}, cpuid(CpuProfiles.named("conroe"), 0xa, 0));
+    assertEquals(0x07300802, cpuid(CpuProfiles.named("sapphire-rapids"), 0xa, 0)[0]);
+    CpuProfile without = CpuProfiles.named("kvm4j-v1,-arch_perfmon");
+    assertArrayEquals(new int[4], cpuid(without, 0xa, 0));
+    assertFalse(without.has(Feature.PDCM));
+    assertFalse(without.vmxFeatures().contains(VmxFeature.ENTRY_LOAD_PERF_GLOBAL_CTRL));
+    assertArrayEquals(new int[4], cpuid(CpuProfiles.named("genoa"), 0xa, 0));
+  }
+
   private static int[] cpuid(CpuModel model, int leaf, int subleaf) {
     int[] out = new int[4];
     model.cpuid(leaf, subleaf, out);

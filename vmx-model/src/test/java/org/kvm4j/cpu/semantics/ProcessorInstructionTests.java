@@ -3,6 +3,7 @@ package org.kvm4j.cpu.semantics;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.cpu.core.ControlBits.*;
 import static org.kvm4j.cpu.testing.SystemMachine.*;
 
@@ -96,9 +97,89 @@ class ProcessorInstructionTests {
   }
 
   @Test
-  void rdpmc_has_no_counters() {
-    assertEquals(GP, SystemMachine.protected32(3).fault("0f33"));
-    assertEquals(GP, SystemMachine.protected32(0).fault("0f33"));
+  void rdpmc_at_cpl_3_needs_pce() {
+    SystemMachine m = SystemMachine.protected32(3);
+    assertEquals(GP, m.fault("0f33"));
+    m.cpu.cr4 |= CR4_PCE;
+    assertNull(m.fault("0f33"));
+    assertNull(SystemMachine.protected32(0).fault("0f33"));
+    assertNull(SystemMachine.real().fault("0f33"));
+    assertEquals(GP, SystemMachine.v86(3).fault("0f33"));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    // ECX, counter (# for none)
+    "0, IA32_PMC0",
+    "3, IA32_PMC3",
+    "4, #",
+    "32, #",
+    "64, #",
+    "0x40000000, IA32_FIXED_CTR0",
+    "0x40000002, IA32_FIXED_CTR2",
+    "0x40000003, #",
+    "0x40000020, #",
+    "0x20000000, #",
+    "0x80000000, #",
+    "0xffffffff, #"
+  })
+  void rdpmc_names_a_counter_by_type_and_index(String ecx, String counter) {
+    SystemMachine m = SystemMachine.protected32(0);
+    m.cpu.r[Cpu.RCX] = Long.decode(ecx);
+    if (counter.equals("#")) {
+      assertEquals(GP, m.fault("0f33"));
+      return;
+    }
+    Msr msr = MsrTable.all().stream().filter(r -> r.name.equals(counter)).findFirst().orElseThrow();
+    assertTrue(MsrTable.write(m.cpu, msr.index, 0x81234567L));
+    m.execute("0f33");
+    assertEquals(0x81234567L, m.cpu.r[Cpu.RAX]);
+    assertEquals(counter.startsWith("IA32_PMC") ? 0xffff : 0, m.cpu.r[Cpu.RDX], "sign, to 48 bits");
+  }
+
+  @Test
+  void rdpmc_has_no_counters_where_there_are_none() {
+    assertEquals(GP, SystemMachine.protected32(0, "kvm4j-v1,-arch_perfmon").fault("0f33"));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    // model, registers of it, none of it
+    "kvm4j-v1, 0x680 0x69f 0x6c0 0x6df 0x1c8 0x1c9, 0x40 0x60",
+    "haswell, 0x680 0x68f 0x6c0 0x6cf 0x1c8 0x1c9, 0x690 0x6d0 0x40",
+    "conroe, 0x40 0x43 0x60 0x63 0x1c9, 0x44 0x1c8 0x680 0x6c0",
+    "sapphire-rapids, 0x48, 0x680 0x6c0 0x1c8 0x1c9"
+  })
+  void registers_of_last_branches_are_those_of_the_model(String model, String some, String none) {
+    SystemMachine m = SystemMachine.protected32(0, model);
+    for (String index : some.split(" ", -1)) {
+      assertNull(wrmsr(m, Integer.decode(index), 3), index);
+      assertEquals(3, rdmsr(m, Integer.decode(index)), index);
+    }
+    for (String index : none.split(" ", -1)) {
+      assertEquals(GP, wrmsr(m, Integer.decode(index), 0), index);
+    }
+    m.cpu.reset();
+    assertEquals(0, rdmsr(m, Integer.decode(some.split(" ", -1)[0])));
+  }
+
+  @Test
+  void the_whole_of_a_counter_is_written_only_where_that_is_told() {
+    SystemMachine m = SystemMachine.protected32(0);
+    assertEquals(1 << 13, rdmsr(m, MsrTable.IA32_PERF_CAPABILITIES));
+    assertNull(wrmsr(m, MsrTable.IA32_A_PMC0 + 3, 0x123456789abcL));
+    assertEquals(0x123456789abcL, rdmsr(m, MsrTable.IA32_PMC0 + 3));
+    assertNull(wrmsr(m, MsrTable.IA32_PMC0 + 3, 0x7fff_0000_1234L), "bits 63:32 are ignored");
+    assertEquals(0x1234, rdmsr(m, MsrTable.IA32_A_PMC0 + 3));
+
+    m = SystemMachine.protected32(0, "conroe");
+    assertEquals(0, rdmsr(m, MsrTable.IA32_PERF_CAPABILITIES));
+    assertEquals(GP, wrmsr(m, MsrTable.IA32_A_PMC0, 0));
+    assertNull(wrmsr(m, MsrTable.IA32_PMC0 + 1, 0xffffffffL));
+    assertEquals((1L << 40) - 1, rdmsr(m, MsrTable.IA32_PMC0 + 1));
+    assertEquals(GP, wrmsr(m, MsrTable.IA32_PMC0 + 2, 0));
+    assertEquals(GP, wrmsr(m, MsrTable.IA32_FIXED_CTR0, 1L << 40));
+    assertEquals(GP, wrmsr(m, MsrTable.IA32_PERF_GLOBAL_CTRL, 4));
   }
 
   @Test
@@ -132,8 +213,18 @@ class ProcessorInstructionTests {
     "IA32_MTRR_PHYSMASK0, 0x3ffffffff800, 0x400",
     "IA32_MTRR_FIX64K_00000, 0x0606060606060606, 0x0300000000000000",
     "IA32_APIC_BASE, 0xfee00900, 0xfee00901",
-    "IA32_MISC_ENABLE, 0x41801, 0x2",
-    "IA32_DEBUGCTL, 3, 0x40",
+    "IA32_MISC_ENABLE, 0x41881, 0x2",
+    "IA32_DEBUGCTL, 0x1003, 0x40",
+    "IA32_PMC0, 0x7fffffff, #",
+    "IA32_A_PMC3, 0xffffffffffff, 0x1000000000000",
+    "IA32_FIXED_CTR2, 0xffffffffffff, 0x1000000000000",
+    "IA32_PERFEVTSEL0, 0xffdfffff, 0x200000",
+    "IA32_PERFEVTSEL3, 0, 0x100000000",
+    "IA32_FIXED_CTR_CTRL, 0xbbb, 0x4",
+    "IA32_FIXED_CTR_CTRL, 0, 0x1000",
+    "IA32_PERF_GLOBAL_CTRL, 0x70000000f, 0x10",
+    "IA32_PERF_GLOBAL_CTRL, 0, 0x800000000",
+    "IA32_PERF_GLOBAL_OVF_CTRL, 0, 0x2000000000000000",
     "IA32_SPEC_CTRL, 7, 8",
     "IA32_PRED_CMD, 1, 2",
     "IA32_GS_BASE, 0xff00000000000000, 0xfe00000000000000",
@@ -160,7 +251,7 @@ class ProcessorInstructionTests {
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {0x2, 0xc1, 0x10a + 0x1000, 0x480, 0x3a, 0x800, 0xc0000104, 0xc0010015})
+  @ValueSource(ints = {0x2, 0xc5, 0x10a + 0x1000, 0x480, 0x3a, 0x800, 0xc0000104, 0xc0010015})
   void unknown_registers_are_gp(int index) {
     SystemMachine m = SystemMachine.protected32(0);
     m.cpu.r[Cpu.RCX] = index & 0xffffffffL;
@@ -176,7 +267,9 @@ class ProcessorInstructionTests {
           MsrTable.IA32_PLATFORM_ID,
           MsrTable.IA32_MTRRCAP,
           MsrTable.IA32_ARCH_CAPABILITIES,
-          MsrTable.IA32_MCG_CAP
+          MsrTable.IA32_MCG_CAP,
+          MsrTable.IA32_PERF_CAPABILITIES,
+          MsrTable.IA32_PERF_GLOBAL_STATUS
         }) {
       long value = rdmsr(m, index);
       assertEquals(GP, wrmsr(m, index, value));

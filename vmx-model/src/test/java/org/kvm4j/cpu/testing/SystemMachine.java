@@ -114,6 +114,12 @@ public final class SystemMachine {
   /** The vector that an interrupt controller would give; -1 for none. */
   public int interrupt = -1;
 
+  /** How often performance counters have asked for an interrupt. */
+  public int performanceInterrupts;
+
+  /** What comes of it. */
+  public Runnable onPerformanceInterrupt = () -> {};
+
   private SystemMachine(CpuModel model) {
     memory.mapAt(0, 0x400000);
     Platform none = Platform.NONE;
@@ -138,6 +144,10 @@ public final class SystemMachine {
                       return !(Boolean) args[0];
                     case "tsc":
                       return tsc;
+                    case "performanceInterrupt":
+                      performanceInterrupts++;
+                      onPerformanceInterrupt.run();
+                      return null;
                     case "acknowledgeInterrupt":
                       return interrupt;
                     default:

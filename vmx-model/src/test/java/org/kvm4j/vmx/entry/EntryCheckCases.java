@@ -415,6 +415,13 @@ final class EntryCheckCases {
     fails("HOST_IA32_EFER_RESERVED", LONG, h -> h.or(VmcsField.HOST_IA32_EFER, 2));
     fails("HOST_IA32_EFER_LMA", LONG, h -> h.clear(VmcsField.HOST_IA32_EFER, 0x400));
     fails("HOST_IA32_EFER_LMA", LONG, h -> h.clear(VmcsField.HOST_IA32_EFER, 0x100));
+    for (long bit : new long[] {1L << 4, 1L << 35}) {
+      fails(
+          "HOST_IA32_PERF_GLOBAL_CTRL_RESERVED",
+          LONG,
+          h -> h.or(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL),
+          h -> h.set(VmcsField.HOST_IA32_PERF_GLOBAL_CTRL, bit));
+    }
     fails(
         "HOST_IA32_PKRS_RESERVED",
         LONG,
@@ -564,6 +571,13 @@ final class EntryCheckCases {
     fails("GUEST_IA32_EFER_LMA", LONG, h -> h.clear(VmcsField.GUEST_IA32_EFER, 0x400));
     fails("GUEST_IA32_EFER_LMA", PROTECTED, h -> h.or(VmcsField.GUEST_IA32_EFER, 0x500));
     fails("GUEST_IA32_EFER_LME", LONG, h -> h.clear(VmcsField.GUEST_IA32_EFER, 0x100));
+    for (long bit : new long[] {1L << 31, 1L << 63}) {
+      fails(
+          "GUEST_IA32_PERF_GLOBAL_CTRL_RESERVED",
+          LONG,
+          h -> h.or(VmcsField.VM_ENTRY_CONTROLS, Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL),
+          h -> h.set(VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL, bit));
+    }
     fails(
         "GUEST_IA32_PKRS_RESERVED",
         LONG,

@@ -98,9 +98,11 @@ class EntryRuleTests {
           VmcsField.GUEST_DR7,
           VmcsField.GUEST_IA32_PAT,
           VmcsField.GUEST_IA32_EFER,
+          VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL,
           VmcsField.GUEST_IA32_PKRS,
           VmcsField.HOST_IA32_PAT,
           VmcsField.HOST_IA32_EFER,
+          VmcsField.HOST_IA32_PERF_GLOBAL_CTRL,
           VmcsField.HOST_IA32_PKRS,
           VmcsField.GUEST_PDPTR0,
           VmcsField.GUEST_PDPTR3

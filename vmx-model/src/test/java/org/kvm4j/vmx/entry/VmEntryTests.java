@@ -108,6 +108,60 @@ class VmEntryTests {
     assertEquals(0x804, h.get(VmcsField.GUEST_S_CET));
   }
 
+  // ---- performance counters ----
+
+  /**
+   * NOP, NOP, CPUID, with a counter that only the guest enables, and one that only the host does.
+   */
+  private static MinimalHypervisor withCounters() {
+    MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0x90, 0x90, 0x0f, 0xa2);
+    h.cpu.counters.setFixedControl(0x11);
+    h.cpu.counters.setGlobalControl(2L << 32);
+    return h.set(VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL, 1L << 32)
+        .set(VmcsField.HOST_IA32_PERF_GLOBAL_CTRL, 4L << 32);
+  }
+
+  @Test
+  void counters_are_enabled_by_entry_and_exit_where_that_is_asked_for() {
+    MinimalHypervisor h = withCounters();
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(2L << 32, h.cpu.counters.globalControl());
+    assertEquals(1L << 32, h.get(VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL));
+    assertEquals(0, h.cpu.counters.read(32));
+    assertEquals(3, h.cpu.counters.read(33), "a cycle each, that of CPUID too");
+
+    h = withCounters();
+    h.or(VmcsField.VM_ENTRY_CONTROLS, Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL);
+    h.or(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL);
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(4L << 32, h.cpu.counters.globalControl());
+    assertEquals(2, h.cpu.counters.read(32), "CPUID exits and does not retire");
+    assertEquals(0, h.cpu.counters.read(33));
+  }
+
+  @Test
+  void what_the_guest_enables_is_saved_where_that_is_asked_for() {
+    MinimalHypervisor h = new MinimalHypervisor().guest(LONG);
+    h.or(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_SAVE_IA32_PERF_GLOBAL_CTRL);
+    h.primary(Controls.CPU_BASED_USE_MSR_BITMAPS);
+    // mov ecx, 38fh; mov eax, 5; mov edx, 1; wrmsr; cpuid
+    h.code(0xb9, 0x8f, 3, 0, 0, 0xb8, 5, 0, 0, 0, 0xba, 1, 0, 0, 0, 0x0f, 0x30, 0x0f, 0xa2);
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(0x1_0000_0005L, h.get(VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL));
+  }
+
+  @Test
+  void an_instruction_that_exits_is_counted_once_it_retires() {
+    MinimalHypervisor h = withCounters().code(0x0f, 0x31, 0x90, 0x0f, 0xa2); // rdtsc; nop; cpuid
+    h.or(VmcsField.VM_ENTRY_CONTROLS, Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL);
+    h.primary(Controls.CPU_BASED_RDTSC_EXITING);
+    assertEquals(ExitReason.RDTSC, h.run());
+    assertEquals(0, h.cpu.counters.read(32));
+    h.clear(VmcsField.CPU_BASED_VM_EXEC_CONTROL, Controls.CPU_BASED_RDTSC_EXITING);
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(2, h.cpu.counters.read(32));
+  }
+
   // ---- loading ----
 
   @Test

@@ -318,6 +318,13 @@ public final class LocalApic {
     return accept(mode, entry & 0xff, true, (entry & LEVEL_TRIGGERED) != 0);
   }
 
+  /** A performance counter has overflowed; its entry is masked once an interrupt is delivered. */
+  public void performanceInterrupt() {
+    if (deliverLocal(LVT_PERFORMANCE)) {
+      page.set(LVT_PERFORMANCE, page.get(LVT_PERFORMANCE) | MASKED);
+    }
+  }
+
   /** Remembers an error for ESR, and tells of it. */
   private void error(int bit) {
     errors |= bit;

@@ -50,6 +50,18 @@ class LocalApicTests {
   }
 
   @Test
+  void thePerformanceEntryIsMaskedOnceItHasInterrupted() {
+    apic.performanceInterrupt();
+    assertEquals(NONE, apic.pending(), "masked since reset");
+    cpu.write(LVT_PERFORMANCE, 0x61);
+    apic.performanceInterrupt();
+    assertEquals(0x61, cpu.serve());
+    assertEquals(0x10061, cpu.read(LVT_PERFORMANCE));
+    apic.performanceInterrupt();
+    assertEquals(NONE, apic.pending());
+  }
+
+  @Test
   void taskPriorityHoldsBackItsClassAndLower() {
     cpu.write(TPR, 0x4f);
     assertEquals(0x4f, cpu.read(PPR));
