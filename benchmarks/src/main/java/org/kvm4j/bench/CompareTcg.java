@@ -221,6 +221,9 @@ public final class CompareTcg {
     private final Process process;
     private final BufferedReader out;
 
+    /** What has been read of a line that has not ended yet. */
+    private final StringBuilder begun = new StringBuilder();
+
     /** CPU time of each thread at each line. */
     private final List<Map<String, Long>> samples = new ArrayList<>();
 
@@ -239,11 +242,18 @@ public final class CompareTcg {
     }
 
     private String line() throws IOException {
-      String line = out.readLine();
-      if (line == null) {
-        throw new IOException("the guest ended");
+      while (true) {
+        int c = out.read();
+        if (c < 0) {
+          throw new IOException("the guest ended");
+        }
+        if (c == '\n') {
+          String line = begun.toString();
+          begun.setLength(0);
+          return line;
+        }
+        begun.append((char) c);
       }
-      return line;
     }
 
     /** Waits for the end of a round; gives what it printed. */
@@ -278,8 +288,16 @@ public final class CompareTcg {
     /** Stops, and takes note of what was printed until then. */
     void stop() throws IOException, InterruptedException {
       signal("STOP");
+      // It may have been stopped in the midst of a line.
       while (out.ready()) {
-        round();
+        int c = out.read();
+        if (c == '\n') {
+          begun.setLength(0);
+        } else if (c >= 0) {
+          begun.append((char) c);
+        } else {
+          throw new IOException("the guest ended");
+        }
       }
     }
 
