@@ -647,6 +647,21 @@ public final class Interpreter {
     return null;
   }
 
+  /**
+   * The block at RIP, after what may have changed everything, if nothing is to be looked at before
+   * it and it is known.
+   *
+   * @return null if the dispatcher has to look
+   */
+  @Nullable Block resume() {
+    Cpu c = cpu;
+    if (!InLine.isQuiet(c) || mustStep()) {
+      return null;
+    }
+    freshenJumpCache();
+    return jump(c.rip & c.ripMask);
+  }
+
   /** As {@link #jump}, for a block that it gave before: whether it is the one at a target still. */
   boolean isCurrent(Block b, long rip) {
     if (!isCached(b, rip)) {

@@ -30,7 +30,10 @@ final class OpFactory {
     if (op == null) {
       op = further(i, offset, c);
     }
-    return op != null ? op : new GenericOp(i);
+    if (op != null) {
+      return op;
+    }
+    return SystemJump.is(i.opcode) ? new SystemJump(engine, i, offset) : new GenericOp(i);
   }
 
   /** Forms that are less hot: they find out more when they execute. */
