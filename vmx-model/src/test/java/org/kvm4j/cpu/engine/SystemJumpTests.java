@@ -18,9 +18,7 @@ final class SystemJumpTests {
   private static final int KERNEL = SystemMachine.CODE + 0x800;
   private static final int ROUNDS = 200;
 
-  /**
-   * A program of many system calls, each of which counts in EAX; HLT, which faults, ends it.
-   */
+  /** A program of many system calls, each of which counts in EAX; HLT, which faults, ends it. */
   private static SystemMachine calling() {
     SystemMachine m = SystemMachine.long64(3);
     Cpu c = m.cpu;

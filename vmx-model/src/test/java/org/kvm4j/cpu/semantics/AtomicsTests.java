@@ -11,6 +11,7 @@ import org.kvm4j.cpu.core.CpuException;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Platform;
 import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.semantics.TestMachine.Mode;
 
 final class AtomicsTests {
@@ -226,11 +227,13 @@ final class AtomicsTests {
     for (long at : new long[] {m.data + 0x40, m.data + 0x7d, m.data + 0x83, m.data + 0xfff}) {
       for (String bytes : increments) {
         m.memory.fill(m.data, 0x2000, (byte) 0);
-        Thread other = new Thread(() -> increment(n, bytes, at, rounds));
+        // By one thread: the machines share a decoder.
+        Instruction i = m.decode(bytes);
+        Thread other = new Thread(() -> increment(n, i, at, rounds));
         other.start();
-        increment(m, bytes, at, rounds);
+        increment(m, i, at, rounds);
         other.join();
-        int size = m.decode(bytes).size0;
+        int size = i.size0;
         long mask = size == 8 ? -1L : (1L << (size * 8)) - 1;
         assertEquals(2L * rounds & mask, m.memory.readLong(at) & mask, bytes + " at " + at);
         assertEquals(0, m.memory.readLong(at - 8));
@@ -238,13 +241,13 @@ final class AtomicsTests {
     }
   }
 
-  private static void increment(TestMachine m, String bytes, long at, int rounds) {
+  private static void increment(TestMachine m, Instruction i, long at, int rounds) {
     m.cpu.r[Cpu.RDI] = at;
-    org.kvm4j.cpu.decode.Instruction i = m.decode(bytes);
     for (int k = 0; k < rounds; k++) {
       m.cpu.rip = m.code;
-      if (m.execute(i) != null) {
-        throw new AssertionError(bytes);
+      CpuException fault = m.execute(i);
+      if (fault != null) {
+        throw new AssertionError("%s at %x: %s".formatted(i, at, fault.getMessage()));
       }
     }
   }
@@ -254,16 +257,16 @@ final class AtomicsTests {
     int rounds = 10_000;
     TestMachine m = new TestMachine(Mode.LONG);
     TestMachine n = new TestMachine(m);
-    Thread other = new Thread(() -> incrementPair(n, rounds));
+    Instruction i = m.decode("f0 48 0f c7 0f");
+    Thread other = new Thread(() -> incrementPair(n, i, rounds));
     other.start();
-    incrementPair(m, rounds);
+    incrementPair(m, i, rounds);
     other.join();
     assertEquals(2L * rounds, m.memory.readLong(m.data));
     assertEquals(4L * rounds, m.memory.readLong(m.data + 8));
   }
 
-  private static void incrementPair(TestMachine m, int rounds) {
-    org.kvm4j.cpu.decode.Instruction i = m.decode("f0 48 0f c7 0f");
+  private static void incrementPair(TestMachine m, Instruction i, int rounds) {
     m.cpu.r[Cpu.RDI] = m.data;
     for (int k = 0; k < rounds; k++) {
       do {
