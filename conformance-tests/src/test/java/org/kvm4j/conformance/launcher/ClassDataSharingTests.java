@@ -44,6 +44,9 @@ class ClassDataSharingTests {
 
   @TempDir
   @SuppressWarnings("NullAway.Init") // set by JUnit
+  private Path directory;
+
+  @SuppressWarnings("NullAway.Init") // set before each
   private Path tree;
 
   @BeforeEach
@@ -51,6 +54,7 @@ class ClassDataSharingTests {
     assumeTrue(Files.isExecutable(LAUNCHER), "no launcher script beside the modules");
     assumeTrue(ToolProvider.getSystemJavaCompiler() != null, "no compiler: a JRE, not a JDK");
     assumeTrue(onPath("flock"), "no flock: two launchers could not take turns");
+    tree = Files.createDirectory(directory.resolve("tree"));
     Files.copy(LAUNCHER, tree.resolve("kvm4j"), StandardCopyOption.COPY_ATTRIBUTES);
     Files.createFile(tree.resolve("pom.xml"));
     for (String module : MODULES) {
@@ -101,6 +105,27 @@ class ClassDataSharingTests {
   }
 
   @Test
+  void aJarThatWasCutShortIsPassedOver() throws IOException, InterruptedException {
+    make();
+    Path jar = archive().resolveSibling("vmm.jar");
+    byte[] whole = Files.readAllBytes(jar);
+    for (int length : new int[] {0, whole.length / 2, whole.length - 1}) {
+      Files.write(jar, Arrays.copyOf(whole, length));
+      assertEquals(new Run("one\n", 7), run(Map.of()), length + " bytes of " + whole.length);
+    }
+    Files.delete(jar);
+    assertEquals(new Run("one\n", 7), run(Map.of()));
+  }
+
+  @Test
+  void aTreeMayHaveAnOddName() throws IOException, InterruptedException {
+    tree = Files.move(tree, directory.resolve("100%d of a tree"));
+    assertEquals(new Run("one\n", 7), make());
+    assertTrue(Files.size(archive()) > 0);
+    assertEquals(new Run("one\n", 7), run(Map.of()));
+  }
+
+  @Test
   void whatWasNotMadeToTheEndIsNotUsed() throws IOException, InterruptedException {
     make();
     Files.move(archive().resolveSibling("made"), archive().resolveSibling("begun"));
@@ -114,6 +139,11 @@ class ClassDataSharingTests {
     Files.createFile(tree.resolve("vmm/target/cds"));
     assertEquals(new Run("one\n", 7), make());
     assertEquals(new Run("one\n", 7), run(Map.of()));
+  }
+
+  @Test
+  void theUsersOwnCollectorIsObeyed() throws IOException, InterruptedException {
+    assertEquals(new Run("one\n", 7), run(Map.of("KVM4J_JAVA_OPTS", "-XX:+UseSerialGC")));
   }
 
   @Test

@@ -36,8 +36,19 @@ public final class PerformanceCounters {
   /** Bits of IA32_PERF_GLOBAL_STATUS beside the counters': OvfBuf and CondChgd. */
   public static final long STATUS_OTHERS = 3L << 62;
 
+  /** IA32_DEBUGCTL.FREEZE_LBRS_ON_PMI: the interrupt clears bit 0, LBR. */
+  private static final long FREEZE_BRANCHES = 1 << 11;
+
   /** IA32_DEBUGCTL.FREEZE_PERFMON_ON_PMI. */
-  public static final long FREEZE_ON_INTERRUPT = 1 << 12;
+  private static final long FREEZE_COUNTERS = 1 << 12;
+
+  /**
+   * Bits of IA32_DEBUGCTL that come with the counters. SDM Vol. 3, "Freezing LBR and Performance
+   * Counters on PMI".
+   */
+  public static final long FREEZES = FREEZE_BRANCHES | FREEZE_COUNTERS;
+
+  private static final long RECORD_BRANCHES = 1;
 
   /** The type of fixed counters in ECX of RDPMC. */
   private static final int TYPE_FIXED = 0x4000;
@@ -248,8 +259,11 @@ public final class PerformanceCounters {
     status |= counters;
     for (long rest = counters; rest != 0; rest &= rest - 1) {
       if (interrupts(Long.numberOfTrailingZeros(rest))) {
-        if ((cpu.msr.debugCtl & FREEZE_ON_INTERRUPT) != 0) {
+        if ((cpu.msr.debugCtl & FREEZE_COUNTERS) != 0) {
           globalControl = 0;
+        }
+        if ((cpu.msr.debugCtl & FREEZE_BRANCHES) != 0) {
+          cpu.msr.debugCtl &= ~RECORD_BRANCHES;
         }
         cpu.platform.performanceInterrupt();
         return;

@@ -361,8 +361,7 @@ public final class MsrTable {
         c -> c.msr.debugCtl,
         (c, v) -> {
           boolean freezes = c.model.has(Feature.ARCH_PERFMON);
-          long defined = freezes ? DEBUGCTL | PerformanceCounters.FREEZE_ON_INTERRUPT : DEBUGCTL;
-          if ((v & ~defined) != 0) {
+          if ((v & ~(freezes ? DEBUGCTL | PerformanceCounters.FREEZES : DEBUGCTL)) != 0) {
             return false;
           }
           c.msr.debugCtl = v;

@@ -2,6 +2,7 @@ package org.kvm4j.cpu.engine;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.cpu.msr.MsrTable.*;
 
@@ -257,6 +258,19 @@ final class PerformanceCounterTests {
     assertEquals(0, get(m, IA32_FIXED_CTR0));
     assertEquals(0, get(m, IA32_PERF_GLOBAL_CTRL));
     assertEquals(1L << 32, get(m, IA32_PERF_GLOBAL_STATUS));
+  }
+
+  @Test
+  void the_interrupt_ends_the_recording_of_branches_where_that_is_asked_for() {
+    SystemMachine m = SystemMachine.long64(0);
+    Code.put(m, "90 eb fd");
+    overflowAfter(m, 10);
+    set(m, IA32_DEBUGCTL, 1 << 11 | 1);
+    assertEquals(Stop.BUDGET, Code.engine(m).run(9));
+    assertEquals(1 << 11 | 1, get(m, IA32_DEBUGCTL));
+    Code.engine(m).run(100);
+    assertEquals(1 << 11, get(m, IA32_DEBUGCTL));
+    assertNotEquals(0, get(m, IA32_PERF_GLOBAL_CTRL));
   }
 
   @Test
