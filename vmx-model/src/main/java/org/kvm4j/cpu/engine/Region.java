@@ -120,7 +120,7 @@ abstract class Region {
     if (next == null) {
       return exitCode(DISPATCH, 0);
     }
-    return next == following && !dead && isReady(c) ? 0 : exitCode(NEXT, index);
+    return next == following && mayGoOn(c) ? 0 : exitCode(NEXT, index);
   }
 
   /**
@@ -130,7 +130,11 @@ abstract class Region {
    *     next
    */
   private @Nullable Op goOn(Cpu c, @Nullable Op next, @Nullable Op expected) {
-    return next == expected && !dead && isReady(c) ? null : next == null ? LEAVE : next;
+    return next == expected && mayGoOn(c) ? null : next == null ? LEAVE : next;
+  }
+
+  private boolean mayGoOn(Cpu c) {
+    return !dead && isReady(c);
   }
 
   // Ways out that share one end: what comes next.

@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Predicate;
+import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.CetControl;
 import org.kvm4j.cpu.core.ControlBits;
@@ -269,8 +270,13 @@ public final class MsrTable {
 
   /** A writer of values without reserved bits. */
   private static Msr.Writer bits(long defined, Setter setter) {
+    return bitsOf(cpu -> defined, setter);
+  }
+
+  /** A writer of values without reserved bits, which are not the same on all processors. */
+  private static Msr.Writer bitsOf(ToLongFunction<Cpu> defined, Setter setter) {
     return (cpu, value) -> {
-      if ((value & ~defined) != 0) {
+      if ((value & ~defined.applyAsLong(cpu)) != 0) {
         return false;
       }
       setter.set(cpu, value);
@@ -359,14 +365,12 @@ public final class MsrTable {
         "IA32_DEBUGCTL MSR",
         always,
         c -> c.msr.debugCtl,
-        (c, v) -> {
-          boolean freezes = c.model.has(Feature.ARCH_PERFMON);
-          if ((v & ~(freezes ? DEBUGCTL | PerformanceCounters.FREEZES : DEBUGCTL)) != 0) {
-            return false;
-          }
-          c.msr.debugCtl = v;
-          return true;
-        });
+        bitsOf(
+            c ->
+                c.model.has(Feature.ARCH_PERFMON)
+                    ? DEBUGCTL | PerformanceCounters.FREEZES
+                    : DEBUGCTL,
+            (c, v) -> c.msr.debugCtl = v));
     row(
         IA32_APIC_BASE,
         "IA32_APIC_BASE",
@@ -596,38 +600,22 @@ public final class MsrTable {
         source,
         counters,
         c -> c.counters.globalControl(),
-        (c, v) -> {
-          if ((v & ~PerformanceCounters.defined(c.model)) != 0) {
-            return false;
-          }
-          c.counters.setGlobalControl(v);
-          return true;
-        });
+        bitsOf(
+            c -> PerformanceCounters.defined(c.model), (c, v) -> c.counters.setGlobalControl(v)));
     row(
         IA32_PERF_GLOBAL_OVF_CTRL,
         "IA32_PERF_GLOBAL_OVF_CTRL",
         source,
         counters,
         c -> 0,
-        (c, v) -> {
-          long defined = PerformanceCounters.defined(c.model) | PerformanceCounters.STATUS_OTHERS;
-          if ((v & ~defined) != 0) {
-            return false;
-          }
-          c.counters.clearStatus(v);
-          return true;
-        });
+        bitsOf(
+            c -> PerformanceCounters.defined(c.model) | PerformanceCounters.STATUS_OTHERS,
+            (c, v) -> c.counters.clearStatus(v)));
   }
 
   /** A writer of a whole counter. */
   private static Msr.Writer counter(int k) {
-    return (c, v) -> {
-      if ((v & ~c.counters.mask()) != 0) {
-        return false;
-      }
-      c.counters.write(k, v);
-      return true;
-    };
+    return bitsOf(c -> c.counters.mask(), (c, v) -> c.counters.write(k, v));
   }
 
   private static boolean hasFullWidthWrites(CpuModel model) {
