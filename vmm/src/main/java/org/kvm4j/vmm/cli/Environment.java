@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntConsumer;
 import java.util.function.Supplier;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.syscall.KernelProvider;
@@ -22,6 +23,7 @@ import org.kvm4j.kvm.syscall.KernelProvider;
  * @param errorsWithOutput whether standard error goes to the same place as output
  * @param variables the environment variables
  * @param providers finds the kernels
+ * @param emulation hears how many virtual CPUs are about to be emulated
  */
 record Environment(
     InputStream input,
@@ -30,7 +32,8 @@ record Environment(
     boolean outputTerminal,
     boolean errorsWithOutput,
     Map<String, String> variables,
-    Supplier<List<KernelProvider>> providers) {
+    Supplier<List<KernelProvider>> providers,
+    IntConsumer emulation) {
 
   /** That of this process. */
   static Environment ofProcess() {
@@ -41,7 +44,8 @@ record Environment(
         RawTerminal.isTerminal(1),
         isSame(1, 2),
         System.getenv(),
-        Kernels::providers);
+        Kernels::providers,
+        CompilerThreads::giveWayTo);
   }
 
   /** Whether two descriptors lead to the same file, pipe or terminal, as far as Linux tells. */

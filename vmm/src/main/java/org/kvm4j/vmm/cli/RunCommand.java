@@ -336,6 +336,9 @@ final class RunCommand implements Callable<Integer> {
     }
     checkOutputs();
     KernelProvider provider = main.environment().backends().choose(backendName());
+    if (provider.name().equals(Backends.EMULATED)) {
+      main.environment().emulation().accept(cpus.value());
+    }
     KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
     if (bareMetal) {
       options = Backends.onBareMetal(provider, options);

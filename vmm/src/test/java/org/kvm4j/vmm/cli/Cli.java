@@ -7,6 +7,7 @@ import java.io.OutputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,6 +25,7 @@ final class Cli {
   private final Map<String, String> variables = new LinkedHashMap<>();
   private OutputStream output = guest;
   private boolean errorsWithOutput;
+  private final List<Integer> emulated = new ArrayList<>();
   private InputStream input = InputStream.nullInputStream();
   private List<KernelProvider> providers = Kernels.providers();
 
@@ -58,6 +60,11 @@ final class Cli {
     return this;
   }
 
+  /** How many virtual CPUs each run was about to emulate. */
+  List<Integer> emulated() {
+    return emulated;
+  }
+
   int run(String... arguments) {
     Environment environment =
         new Environment(
@@ -67,7 +74,8 @@ final class Cli {
             false,
             errorsWithOutput,
             variables,
-            () -> providers);
+            () -> providers,
+            emulated::add);
     CommandLine commandLine = Main.commandLine(environment);
     commandLine.setColorScheme(CommandLine.Help.defaultColorScheme(Ansi.OFF));
     if (output == guest) {
