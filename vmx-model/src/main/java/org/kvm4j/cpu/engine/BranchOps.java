@@ -86,7 +86,16 @@ final class BranchOps {
     }
   }
 
-  // Jcc falls through to Op.next, an EndOp.
+  /** A conditional branch. It falls through to {@link Op#next}, an EndOp. */
+  abstract static class Conditional extends Direct {
+    /** Whether it is taken where its condition does not hold. */
+    final boolean negated;
+
+    Conditional(Interpreter engine, boolean negated) {
+      super(engine);
+      this.negated = negated;
+    }
+  }
 
   /** SF differs from OF. */
   private static boolean less(Cpu c) {
@@ -94,202 +103,115 @@ final class BranchOps {
     return (c.flagResult ^ aux << 63 ^ aux ^ aux << 1) < 0;
   }
 
-  static final class Jo extends Direct {
-    Jo(Interpreter engine) {
-      super(engine);
+  /** If OF. */
+  static final class Jo extends Conditional {
+    Jo(Interpreter engine, boolean negated) {
+      super(engine, negated);
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.of() ? go(c) : stay(c);
+      return c.of() != negated ? go(c) : stay(c);
     }
   }
 
-  static final class Jno extends Direct {
-    Jno(Interpreter engine) {
-      super(engine);
+  /** If CF. */
+  static final class Jb extends Conditional {
+    Jb(Interpreter engine, boolean negated) {
+      super(engine, negated);
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return !c.of() ? go(c) : stay(c);
+      return (c.flagAux < 0) != negated ? go(c) : stay(c);
     }
   }
 
-  static final class Jbe extends Direct {
-    Jbe(Interpreter engine) {
-      super(engine);
+  /** If ZF. */
+  static final class Jz extends Conditional {
+    Jz(Interpreter engine, boolean negated) {
+      super(engine, negated);
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagAux < 0 || c.flagResult == 0 ? go(c) : stay(c);
+      return (c.flagResult == 0) != negated ? go(c) : stay(c);
     }
   }
 
-  static final class Ja extends Direct {
-    Ja(Interpreter engine) {
-      super(engine);
+  /** If CF or ZF. */
+  static final class Jbe extends Conditional {
+    Jbe(Interpreter engine, boolean negated) {
+      super(engine, negated);
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.flagAux >= 0 && c.flagResult != 0 ? go(c) : stay(c);
+      return (c.flagAux < 0 || c.flagResult == 0) != negated ? go(c) : stay(c);
     }
   }
 
-  static final class Js extends Direct {
-    Js(Interpreter engine) {
-      super(engine);
+  /** If SF. */
+  static final class Js extends Conditional {
+    Js(Interpreter engine, boolean negated) {
+      super(engine, negated);
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return (c.flagResult ^ c.flagAux << 63) < 0 ? go(c) : stay(c);
+      return ((c.flagResult ^ c.flagAux << 63) < 0) != negated ? go(c) : stay(c);
     }
   }
 
-  static final class Jns extends Direct {
-    Jns(Interpreter engine) {
-      super(engine);
+  /** If PF. */
+  static final class Jp extends Conditional {
+    Jp(Interpreter engine, boolean negated) {
+      super(engine, negated);
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return (c.flagResult ^ c.flagAux << 63) >= 0 ? go(c) : stay(c);
+      return c.pf() != negated ? go(c) : stay(c);
     }
   }
 
-  static final class Jp extends Direct {
-    Jp(Interpreter engine) {
-      super(engine);
+  /** If SF differs from OF. */
+  static final class Jl extends Conditional {
+    Jl(Interpreter engine, boolean negated) {
+      super(engine, negated);
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return c.pf() ? go(c) : stay(c);
+      return less(c) != negated ? go(c) : stay(c);
     }
   }
 
-  static final class Jnp extends Direct {
-    Jnp(Interpreter engine) {
-      super(engine);
+  /** If ZF, or SF differs from OF. */
+  static final class Jle extends Conditional {
+    Jle(Interpreter engine, boolean negated) {
+      super(engine, negated);
     }
 
     @Override
     @Nullable Op exec(Cpu c) {
-      return !c.pf() ? go(c) : stay(c);
+      return (c.flagResult == 0 || less(c)) != negated ? go(c) : stay(c);
     }
   }
 
-  static final class Jl extends Direct {
-    Jl(Interpreter engine) {
-      super(engine);
-    }
-
-    @Override
-    @Nullable Op exec(Cpu c) {
-      return less(c) ? go(c) : stay(c);
-    }
-  }
-
-  static final class Jge extends Direct {
-    Jge(Interpreter engine) {
-      super(engine);
-    }
-
-    @Override
-    @Nullable Op exec(Cpu c) {
-      return !less(c) ? go(c) : stay(c);
-    }
-  }
-
-  static final class Jle extends Direct {
-    Jle(Interpreter engine) {
-      super(engine);
-    }
-
-    @Override
-    @Nullable Op exec(Cpu c) {
-      return c.flagResult == 0 || less(c) ? go(c) : stay(c);
-    }
-  }
-
-  static final class Jg extends Direct {
-    Jg(Interpreter engine) {
-      super(engine);
-    }
-
-    @Override
-    @Nullable Op exec(Cpu c) {
-      return c.flagResult != 0 && !less(c) ? go(c) : stay(c);
-    }
-  }
-
-  /** The branch for a condition, 0 to 15. */
+  /** The branch for a condition, 0 to 15, of which each odd one negates the one before. */
   static Direct jcc(Interpreter engine, int condition) {
-    return switch (condition) {
-      case 0 -> new Jo(engine);
-      case 1 -> new Jno(engine);
-      case 2 -> new Jb(engine);
-      case 3 -> new Jae(engine);
-      case 4 -> new Jz(engine);
-      case 5 -> new Jnz(engine);
-      case 6 -> new Jbe(engine);
-      case 7 -> new Ja(engine);
-      case 8 -> new Js(engine);
-      case 9 -> new Jns(engine);
-      case 10 -> new Jp(engine);
-      case 11 -> new Jnp(engine);
-      case 12 -> new Jl(engine);
-      case 13 -> new Jge(engine);
-      case 14 -> new Jle(engine);
-      default -> new Jg(engine);
+    boolean negated = (condition & 1) != 0;
+    return switch (condition >> 1) {
+      case 0 -> new Jo(engine, negated);
+      case 1 -> new Jb(engine, negated);
+      case 2 -> new Jz(engine, negated);
+      case 3 -> new Jbe(engine, negated);
+      case 4 -> new Js(engine, negated);
+      case 5 -> new Jp(engine, negated);
+      case 6 -> new Jl(engine, negated);
+      default -> new Jle(engine, negated);
     };
-  }
-
-  static final class Jz extends Direct {
-    Jz(Interpreter engine) {
-      super(engine);
-    }
-
-    @Override
-    @Nullable Op exec(Cpu c) {
-      return c.flagResult == 0 ? go(c) : stay(c);
-    }
-  }
-
-  static final class Jnz extends Direct {
-    Jnz(Interpreter engine) {
-      super(engine);
-    }
-
-    @Override
-    @Nullable Op exec(Cpu c) {
-      return c.flagResult != 0 ? go(c) : stay(c);
-    }
-  }
-
-  static final class Jb extends Direct {
-    Jb(Interpreter engine) {
-      super(engine);
-    }
-
-    @Override
-    @Nullable Op exec(Cpu c) {
-      return c.flagAux < 0 ? go(c) : stay(c);
-    }
-  }
-
-  static final class Jae extends Direct {
-    Jae(Interpreter engine) {
-      super(engine);
-    }
-
-    @Override
-    @Nullable Op exec(Cpu c) {
-      return c.flagAux >= 0 ? go(c) : stay(c);
-    }
   }
 
   static final class Call64 extends Direct {
