@@ -35,9 +35,6 @@ public final class EptWalker {
   /** Log2 of what that entry covers. */
   public int shift;
 
-  /** Host-physical address of that entry. */
-  public long entryHpa;
-
   /**
    * Of a walk that failed: {@link Translation#EPT_VIOLATION}, {@link
    * Translation#EPT_MISCONFIGURATION}, {@link Translation#SPP_EVENT} or {@link
@@ -202,7 +199,6 @@ public final class EptWalker {
               && (!mark || (need & EptEntry.WRITE & ~(value >>> 8)) == 0)) {
             rights = allowed;
             entry = value;
-            entryHpa = where;
             shift = 12;
             return value & EptEntry.ADDRESS | gpa & 0xfff;
           }
@@ -243,7 +239,6 @@ public final class EptWalker {
     while (true) {
       long where = table | (gpa >>> at & 0x1ff) << 3;
       long value = cursor.readLong(where);
-      entryHpa = where;
       if ((value & present) == 0) {
         return absent(value, at);
       }

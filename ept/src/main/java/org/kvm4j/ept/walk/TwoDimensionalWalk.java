@@ -440,10 +440,7 @@ public final class TwoDimensionalWalk {
       return hpa;
     }
     long now = ept.walkToEntryAfresh(gpa, EptEntry.READ | EptEntry.WRITE);
-    if (now == EptWalker.FAILED) {
-      return entryFailed(gpa, READ_WRITE, out);
-    }
-    return (now & -0x1000L) == apicPage ? apicAccess(gpa, out) : now;
+    return now == EptWalker.FAILED ? entryFailed(gpa, READ_WRITE, out) : now;
   }
 
   private long entryFailed(long gpa, long kind, Translation out) {

@@ -11,6 +11,7 @@ import static org.kvm4j.ept.paging.Access.WRITE;
 import org.junit.jupiter.api.Test;
 import org.kvm4j.ept.nested.EptEntry;
 import org.kvm4j.ept.nested.EptMisconfiguration;
+import org.kvm4j.ept.nested.EptPointer;
 import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.PagingMode;
 import org.kvm4j.ept.paging.Translation;
@@ -148,6 +149,73 @@ class EptViolationTests {
     guest.context.physicalBits = 52;
     guest.guestEntry(1, 1L << 48 | Guest.PAGE | 0x67);
     guest.expectViolation(READ, 1L << 48 | GPA, 0x1 | LINEAR);
+  }
+
+  /** SDM 29.3.2 "EPT Translation Mechanism": a fifth table, indexed by bits 56:48. */
+  @Test
+  void fiveLevelsTranslate57Bits() {
+    Guest g = new Guest(true);
+    g.context.physicalBits = 52;
+    long pml5 = g.ram + 0x20_000;
+    long pml4 = g.context.eptp & EptEntry.ADDRESS;
+    g.context.eptp = EptPointer.of(pml5, 5, EptPointer.WRITE_BACK, true);
+    g.memory.writeLong(pml5, pml4 | 0x507);
+    g.memory.writeLong(pml5 + 8, pml4 | 0x407);
+    g.expectOk(READ);
+    g.guestEntry(1, 1L << 48 | Guest.PAGE | 0x67);
+    g.expectOk(READ);
+    assertEquals(pml4 | 0x507, g.memory.readLong(pml5 + 8), "used");
+    g.memory.writeLong(pml5 + 8, pml4 | 0x587);
+    g.access(READ);
+    assertEquals(Translation.EPT_MISCONFIGURATION, g.found.outcome);
+    g.memory.writeLong(pml5 + 8, 0);
+    g.expectViolation(READ, 1L << 48 | GPA, 0x1 | LINEAR);
+  }
+
+  /** SDM 26.5.7.1 "Convertible EPT Violations": bit 63 of the entry that ended the walk. */
+  @Test
+  void suppressVeIsThatOfTheEntryThatViolates() {
+    long suppress = EptEntry.SUPPRESS_VE;
+    for (long page : new long[] {Guest.PAGE, Guest.TABLES[3]}) {
+      Guest g = new Guest(false);
+      g.eptRights(page, 0);
+      g.access(READ);
+      assertEquals(page == Guest.TABLES[3], g.found.pagingStructureAccess);
+      assertFalse(g.found.suppressesVe);
+      g.eptEntry(1, page, g.eptEntry(1, page) | suppress);
+      g.access(READ);
+      assertTrue(g.found.suppressesVe);
+      g.eptEntry(1, page, g.eptEntry(1, page) & ~suppress);
+      g.access(READ);
+      assertFalse(g.found.suppressesVe);
+      g.eptEntry(2, page, suppress);
+      g.access(READ);
+      assertTrue(g.found.suppressesVe);
+    }
+  }
+
+  /**
+   * SDM 30.4.6.1 "Guest-Physical Accesses to the APIC-Access Page": not virtualized, and the exit
+   * says that it was for a paging structure.
+   */
+  @Test
+  void pagingStructuresInTheApicAccessPageExit() {
+    for (int level = 4; level >= 1; level--) {
+      guest.context.apicPage = guest.ram + Guest.TABLES[4 - level];
+      for (int access : new int[] {READ, WRITE, FETCH}) {
+        guest.access(access);
+        assertEquals(Translation.APIC_ACCESS, guest.found.outcome);
+        assertEquals(guest.guestEntryGpa(level), guest.found.gpa);
+        assertEquals(Translation.GUEST_PHYSICAL_ACCESS, guest.found.qualification);
+        assertTrue(guest.found.pagingStructureAccess);
+      }
+    }
+    guest.context.apicPage = guest.ram + 0xa000;
+    guest.expectOk(READ);
+    guest.context.mode = PagingMode.PAE;
+    assertFalse(guest.walk.loadPdptes(guest.context, 0xa020, new long[4], guest.found));
+    assertEquals(Translation.APIC_ACCESS, guest.found.outcome);
+    assertEquals(0xa020, guest.found.gpa);
   }
 
   @Test
@@ -356,6 +424,9 @@ class EptViolationTests {
     guest.eptEntry(1, Guest.PAGE, guest.eptEntry(1, Guest.PAGE) | 0xc0);
     guest.expectOk(READ);
     assertTrue(guest.found.eptIgnorePat);
+    guest.eptEntry(1, Guest.PAGE, guest.eptEntry(1, Guest.PAGE) & ~0x40L);
+    guest.expectOk(READ);
+    assertFalse(guest.found.eptIgnorePat);
     assertEquals(EptEntry.WRITE_BACK, guest.found.eptMemoryType);
   }
 
@@ -394,6 +465,7 @@ class EptViolationTests {
         g.memory.writeLong(at, 0x7001);
         assertFalse(g.walk.loadPdptes(g.context, 0xa020, pdptes, g.found), "bit " + bit);
         assertEquals(Translation.PAGE_FAULT, g.found.outcome);
+        assertEquals(0xa030, g.found.gpa);
         assertEquals(before[0], pdptes[0]);
         g.memory.writeLong(at + 16, 1L << bit);
         assertTrue(g.walk.loadPdptes(g.context, 0xa020, pdptes, g.found), "bit " + bit);

@@ -12,6 +12,7 @@ import static org.kvm4j.ept.paging.Access.WRITE;
 
 import org.junit.jupiter.api.Test;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.PageFault;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.PagingMode;
@@ -120,6 +121,40 @@ class GuestPagingTests {
     guest.expectFault(WRITE | USER, 0x27);
   }
 
+  /** SDM 4.6.2 "Protection Keys": two bits for each of 16 keys, key 0 like the others. */
+  @Test
+  void everyKeyHasBitsOfItsOwn() {
+    guest.context.pke = true;
+    guest.context.pks = true;
+    for (long user : new long[] {4, 0}) {
+      leaf(4, user);
+      for (int key = 0; key < 16; key++) {
+        leaf(15L << 59, (long) key << 59);
+        int own = 3 << 2 * key;
+        guest.context.pkru = user != 0 ? ~own : -1;
+        guest.context.pkrs = user != 0 ? -1 : ~own;
+        guest.expectOk(WRITE);
+        assertTrue(guest.found.mayRead);
+        guest.context.pkru ^= -1;
+        guest.context.pkrs ^= -1;
+        guest.expectFault(READ, 0x21);
+        guest.expectOk(FETCH);
+      }
+    }
+  }
+
+  /** SDM 4.7 "Page-Fault Exceptions": bit 5 is set if the key denies the access, whatever else. */
+  @Test
+  void aReadThatTheKeyAllowsFaultsWithoutBit5() {
+    leaf(4, 5L << 59);
+    guest.context.pks = true;
+    guest.context.pkrs = 2 << 10;
+    guest.expectFault(READ | USER, 0x5);
+    guest.expectFault(WRITE | USER, 0x27);
+    guest.context.pkrs = 1 << 10;
+    guest.expectFault(READ | USER, 0x25);
+  }
+
   @Test
   void anEntryThatIsNotPresentSaysNothingElse() {
     for (int level = 4; level >= 1; level--) {
@@ -165,6 +200,9 @@ class GuestPagingTests {
     guest.context.pge = true;
     guest.expectOk(READ);
     assertTrue(guest.found.global);
+    leaf(0x100, 0);
+    guest.expectOk(READ);
+    assertFalse(guest.found.global);
   }
 
   @Test
@@ -210,6 +248,7 @@ class GuestPagingTests {
     expect(0x5008, 0x7008, 12);
     context.pse = true;
     context.physicalBits = 40;
+    expect(0xffd5_5123L, 0xabcd_e123L, 12);
     flat.writeInt(0x1000, 0x8040_0087 | 0xa5 << 13);
     expect(0x12_3456, 0xa5_8052_3456L, 22);
     flat.writeInt(0x1000, 0x8040_0087 | 1 << 21);
@@ -244,6 +283,12 @@ class GuestPagingTests {
     expectReserved(0x8000_0000L);
     assertFalse(new TwoDimensionalWalk(flat).walk(context, 0, WRITE | USER, found));
     assertEquals(6, found.errorCode, "PDPTE0 is not present");
+    context.pdpte[0] = 0x1000;
+    flat.writeLong(0x1000, 0x12_3460_00a7L);
+    assertFalse(new TwoDimensionalWalk(flat).walk(context, 0, READ, found));
+    assertEquals(0, found.errorCode, "nor is it now");
+    context.pdpte[0] = 0x1001;
+    expect(0, 0x12_3460_0000L, 21);
   }
 
   @Test
@@ -263,12 +308,65 @@ class GuestPagingTests {
     expectReserved(linear);
   }
 
+  private void expectRights(int access, boolean read, boolean write, boolean fetch) {
+    assertTrue(new TwoDimensionalWalk(flat).walk(context, 0x123, access, found), found.toString());
+    assertEquals(read, found.mayRead);
+    assertEquals(write, found.mayWrite);
+    assertEquals(fetch, found.mayFetch);
+  }
+
+  /** SDM 4.6.1 "Determination of Access Rights": what else the page may be used for. */
+  @Test
+  void withoutEptTheRightsAreThoseOfGuestPaging() {
+    expectRights(READ, true, true, true);
+    flat.mapAt(0, 0x10000);
+    context.mode = PagingMode.PAE;
+    context.nxe = true;
+    context.wp = true;
+    context.pdpte[0] = 0x1001;
+    flat.writeLong(0x1000, 0x2027);
+    flat.writeLong(0x2000, 0x5067);
+    expectRights(READ, true, true, true);
+    flat.writeLong(0x2000, 0x5065);
+    expectRights(READ, true, false, true);
+    flat.writeLong(0x2000, 1L << 63 | 0x5067);
+    expectRights(READ, true, true, false);
+    context.smap = true;
+    flat.writeLong(0x2000, 0x5067);
+    expectRights(FETCH, false, false, true);
+    assertEquals(-1, found.key);
+    context.smap = false;
+    flat.writeLong(0x2000, 0x5007);
+    expectRights(READ, true, false, true);
+    assertEquals(0x5027, flat.readLong(0x2000), "a write has to set the dirty flag first");
+    expectRights(WRITE, true, true, true);
+    assertEquals(0x5067, flat.readLong(0x2000));
+  }
+
   @Test
   void tablesWhereNoMemoryIsReadAsAllOnes() {
     flat.mapAt(0, 0x10000);
     context.mode = PagingMode.LEVEL4;
     context.cr3 = 0x20_0000;
     expectReserved(0);
+  }
+
+  /** Memory that comes or goes is seen at the next walk. */
+  @Test
+  void tablesGoWithTheirMemory() {
+    flat.mapAt(0, 1L << 30);
+    context.mode = PagingMode.PAE;
+    context.pdpte[0] = 0x1001;
+    flat.writeLong(0x1000, 0x20_0000 | 0xa7);
+    long[] pdptes = new long[4];
+    TwoDimensionalWalk walk = new TwoDimensionalWalk(flat);
+    assertTrue(walk.walk(context, 0, READ, found));
+    flat.unmap(0);
+    flat.mapAt(0, 1L << 30);
+    assertFalse(walk.walk(context, 0, READ, found), "the new memory is empty");
+    assertTrue(walk.loadPdptes(context, 0x2000, pdptes, found));
+    flat.unmap(0);
+    assertFalse(walk.loadPdptes(context, 0x2000, pdptes, found), "all ones");
   }
 
   @Test
@@ -279,6 +377,130 @@ class GuestPagingTests {
     assertEquals(PagingMode.LEVEL4, PagingMode.of(true, true, true, false));
     assertEquals(PagingMode.LEVEL5, PagingMode.of(true, true, true, true));
     assertEquals(5, PagingMode.LEVEL5.levels());
+  }
+
+  // ---- 32-bit paging through EPT
+
+  private static final int LINEAR32 = 0x0040_3123;
+
+  /** A guest in 32-bit paging with a page directory and a page table in two of its pages. */
+  private void in32BitPagingThroughEpt() {
+    guest.context.mode = PagingMode.BITS32;
+    pde(0x27);
+    pte(0x67);
+  }
+
+  private void pde(int flags) {
+    guest.memory.writeInt(guest.ram + Guest.TABLES[0] + 4, (int) Guest.TABLES[1] | flags);
+  }
+
+  private void pte(int flags) {
+    guest.memory.writeInt(guest.ram + Guest.TABLES[1] + 3 * 4, (int) Guest.PAGE | flags);
+  }
+
+  private int flagsOf(long gpa) {
+    return guest.memory.readInt(guest.ram + gpa) & 0xfff;
+  }
+
+  private boolean access32(int access) {
+    return guest.walk.walk(guest.context, LINEAR32, access, guest.found);
+  }
+
+  private void expect32(int access, long qualification, long gpa) {
+    assertFalse(access32(access));
+    assertEquals(Translation.EPT_VIOLATION, guest.found.outcome);
+    assertEquals(Long.toHexString(qualification), Long.toHexString(guest.found.qualification));
+    assertEquals(gpa, guest.found.gpa);
+  }
+
+  @Test
+  void entriesOf4BytesAreFoundThroughEpt() {
+    in32BitPagingThroughEpt();
+    assertTrue(access32(WRITE));
+    assertEquals(guest.ram + Guest.PAGE + 0x123, guest.found.hpa);
+    assertEquals(-1, guest.found.key);
+    guest.eptRights(Guest.TABLES[1], 0);
+    expect32(READ, 0x81, Guest.TABLES[1] + 12);
+    guest.eptRights(Guest.TABLES[0], 0);
+    expect32(WRITE, 0x81, Guest.TABLES[0] + 4);
+    assertTrue(guest.found.pagingStructureAccess);
+  }
+
+  /** SDM 4.8 "Accessed and Dirty Flags"; SDM 29.3.3.2 "EPT Violations" of setting one. */
+  @Test
+  void flagsOfEntriesOf4BytesAreSetWhereEptAllowsWrites() {
+    in32BitPagingThroughEpt();
+    pde(7);
+    pte(7);
+    assertTrue(access32(READ | Access.NO_SIDE_EFFECTS));
+    assertFalse(guest.found.mayWrite);
+    assertEquals(7, flagsOf(Guest.TABLES[0] + 4));
+    assertEquals(7, flagsOf(Guest.TABLES[1] + 12));
+    guest.eptRights(Guest.TABLES[0], 1);
+    expect32(READ, 0x8b, Guest.TABLES[0] + 4);
+    guest.eptRights(Guest.TABLES[0], 3);
+    guest.eptRights(Guest.TABLES[1], 1);
+    expect32(READ, 0x8b, Guest.TABLES[1] + 12);
+    assertEquals(0x27, flagsOf(Guest.TABLES[0] + 4));
+    guest.eptRights(Guest.TABLES[1], 3);
+    assertTrue(access32(READ));
+    assertFalse(guest.found.mayWrite);
+    assertEquals(0x27, flagsOf(Guest.TABLES[1] + 12));
+    assertTrue(access32(WRITE));
+    assertTrue(guest.found.mayWrite);
+    assertEquals(0x67, flagsOf(Guest.TABLES[1] + 12));
+    assertEquals(0x27, flagsOf(Guest.TABLES[0] + 4));
+    guest.eptRights(Guest.TABLES[0], 1);
+    guest.eptRights(Guest.TABLES[1], 1);
+    assertTrue(access32(WRITE), "no flag is left to be set");
+  }
+
+  @Test
+  void rightsOf32BitPagingAreThoseOfBothEntries() {
+    in32BitPagingThroughEpt();
+    guest.context.eptAdvancedInformation = true;
+    guest.eptRights(Guest.PAGE, 0);
+    expect32(READ, 0x781, Guest.PAGE + 0x123);
+    pde(0x25);
+    expect32(READ, 0x381, Guest.PAGE + 0x123);
+    pde(0x23);
+    expect32(READ, 0x581, Guest.PAGE + 0x123);
+    guest.eptRights(Guest.PAGE, 7);
+    assertFalse(access32(READ | USER));
+    assertEquals(5, guest.found.errorCode);
+    assertTrue(access32(WRITE));
+    pte(0x65);
+    assertFalse(access32(WRITE));
+    assertEquals(3, guest.found.errorCode);
+    assertTrue(access32(READ));
+    assertFalse(guest.found.mayWrite);
+    // A fetch is told of with SMEP alone, as there is no XD.
+    pde(0x26);
+    assertFalse(access32(FETCH));
+    assertEquals(0, guest.found.errorCode);
+    guest.context.smep = true;
+    assertFalse(access32(FETCH));
+    assertEquals(0x10, guest.found.errorCode);
+  }
+
+  @Test
+  void globalPagesAndMemoryTypesOf32BitPaging() {
+    in32BitPagingThroughEpt();
+    guest.context.pat = 0x0706_0504_0301_0001L;
+    pte(0x167);
+    assertTrue(access32(READ));
+    assertFalse(guest.found.global);
+    guest.context.pge = true;
+    int[] expected = {1, 0, 1, 3, 4, 5, 6, 7};
+    for (int i = 0; i < 8; i++) {
+      pte(0x167 | (i & 3) << 3 | (i >> 2) << 7);
+      assertTrue(access32(READ));
+      assertTrue(guest.found.global);
+      assertEquals(expected[i], guest.found.guestMemoryType);
+    }
+    pte(0x67);
+    assertTrue(access32(READ));
+    assertFalse(guest.found.global);
   }
 
   /** Two processors that use the same tables lose none of each other's flags. */

@@ -69,6 +69,20 @@ class GuestPhysicalCacheTests {
     expect(0xa000);
   }
 
+  /** SDM 30.4.6.1: setting a flag in the APIC-access page is an access to it. */
+  @Test
+  void theApicAccessPageIsSeenWhenAFlagIsSet() {
+    tlb.flushAll();
+    guest.eptRights(Guest.TABLES[3], 1);
+    expect(0xa000);
+    guest.memory.writeLong(guest.ram + 0x20_000 + (guest.guestEntryAt(1) & 0xfff), 0xa007);
+    guest.eptEntry(1, Guest.TABLES[3], guest.ram + 0x21_000 | 0x37);
+    guest.context.apicPage = guest.ram + 0x21_000;
+    assertEquals(false, walk.walk(guest.context, Guest.LINEAR, Access.READ, found));
+    assertEquals(Translation.APIC_ACCESS, found.outcome);
+    assertEquals(Guest.TABLES[3] + (guest.guestEntryAt(1) & 0xfff), found.gpa);
+  }
+
   @Test
   void rightsThatWereGivenSinceAreSeen() {
     tlb.flushAll();

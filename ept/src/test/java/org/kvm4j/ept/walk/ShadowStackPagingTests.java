@@ -76,6 +76,17 @@ class ShadowStackPagingTests {
     guest.expectFault(SHADOW_STACK | WRITE | USER, 0x67);
     guest.context.pkru = 1 << 10;
     guest.expectFault(SHADOW_STACK | USER, 0x65);
+    guest.context.pke = false;
+    guest.context.pks = true;
+    guest.context.pkrs = 1 << 10;
+    guest.expectOk(SHADOW_STACK | USER);
+    leaf(4, 0);
+    guest.expectFault(SHADOW_STACK, 0x61);
+    // Key 0 is a key as well.
+    leaf(15L << 59, 0);
+    guest.expectOk(SHADOW_STACK | WRITE);
+    guest.context.pkrs = 1;
+    guest.expectFault(SHADOW_STACK, 0x61);
   }
 
   @Test

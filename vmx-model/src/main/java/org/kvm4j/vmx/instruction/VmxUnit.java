@@ -546,13 +546,12 @@ public final class VmxUnit implements VirtualizationUnit {
     requireMode();
     if (!vmxOn) {
       VmxCapabilities c = capabilities;
-      boolean smx = (cpu.cr4 & ControlBits.CR4_SMXE) != 0 && cpu.model.has(Feature.SMX);
       long needed = VmxCapabilities.FEATURE_CONTROL_LOCK | VmxCapabilities.FEATURE_CONTROL_VMXON;
       if (cpu.cpl > 0
           || (cpu.cr0 & c.cr0Fixed0) != c.cr0Fixed0
           || (cpu.cr0 & ~c.cr0Fixed1) != 0
           || (cpu.cr4 & c.cr4Fixed0) != c.cr4Fixed0
-          || (cpu.cr4 & ~c.cr4Fixed1) != 0 && !smx
+          || (cpu.cr4 & ~c.cr4Fixed1) != 0
           || (cpu.msr.featureControl & needed) != needed) {
         throw cpu.gp(0);
       }

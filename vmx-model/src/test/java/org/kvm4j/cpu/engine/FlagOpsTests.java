@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
@@ -54,7 +56,60 @@ final class FlagOpsTests {
     assertEquals(2, m.cpu.r[Cpu.RAX]);
     assertNotEquals(0, m.cpu.flagsRest & Flags.IF);
     assertNotEquals(0, m.cpu.flagsRest & Flags.DF);
+    assertEquals(SystemMachine.STACK0, m.cpu.r[Cpu.RSP]);
     assertEquals(5, m.cpu.retired());
+  }
+
+  /** SDM volume 2, PUSHF: RF and VM are pushed as 0. */
+  @Test
+  void pushfq_pushes_flags_and_zeros() {
+    SystemMachine m = SystemMachine.long64(0);
+    Code.put(m, "9c ff c0 f4"); // pushfq; inc eax; hlt
+    m.cpu.setRflags(Flags.ARITHMETIC | Flags.DF | Flags.ID | Flags.RF | 2);
+    assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
+    assertEquals(SystemMachine.STACK0 - 8, m.cpu.r[Cpu.RSP]);
+    assertEquals(Flags.ARITHMETIC | Flags.DF | Flags.ID | 2, m.stack(0, 8));
+    assertEquals(1, m.cpu.r[Cpu.RAX]);
+    assertEquals(3, m.cpu.retired());
+  }
+
+  /** SDM volume 2, STI: interrupts stay blocked until the end of the next instruction. */
+  @ParameterizedTest
+  @CsvSource({"fb 90 90 90 f4, 2", "fb ff c0 90 90 f4, 3"})
+  void an_interrupt_waits_for_the_instruction_after_sti(String code, int taken) {
+    SystemMachine m = popping(0);
+    Code.put(m, code);
+    m.interrupt = 0x40;
+    m.cpu.request(Cpu.REQUEST_INTERRUPT);
+    assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
+    assertEquals(SystemMachine.handler(0x40) + 1, m.cpu.rip);
+    assertEquals(SystemMachine.CODE + taken, m.stack(0, 8));
+  }
+
+  @Test
+  void where_nothing_waits_nothing_is_seen_of_it() {
+    SystemMachine m = popping(0);
+    Code.put(m, "fb 90 ff c0 fa ff c0 f4"); // sti; nop; inc eax; cli; inc eax; hlt
+    Interpreter engine = Code.engine(m);
+    assertEquals(Stop.INACTIVE, engine.run(100));
+    assertEquals(2, m.cpu.r[Cpu.RAX]);
+    assertEquals(0, m.cpu.flagsRest & Flags.IF);
+    assertEquals(0, m.cpu.shadow);
+    assertEquals(6, m.cpu.retired());
+  }
+
+  /** An STI that finds interrupts enabled blocks none. */
+  @Test
+  void sti_casts_no_shadow_where_interrupts_are_enabled() {
+    MinimalHypervisor h =
+        new MinimalHypervisor().guest(MinimalHypervisor.Mode.LONG).code(0xfb, 0x0f, 0xa2);
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(1, h.get(VmcsField.GUEST_INTERRUPTIBILITY_INFO), "blocking by STI");
+    h.set(VmcsField.GUEST_INTERRUPTIBILITY_INFO, 0);
+    h.set(VmcsField.GUEST_RIP, MinimalHypervisor.CODE);
+    h.set(VmcsField.GUEST_RFLAGS, Flags.IF | 2);
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(0, h.get(VmcsField.GUEST_INTERRUPTIBILITY_INFO));
   }
 
   @Test

@@ -9,6 +9,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.vmx.MinimalHypervisor;
 import org.kvm4j.vmx.instruction.InstructionError;
 import org.kvm4j.vmx.vmcs.Control;
@@ -69,6 +70,24 @@ class ShadowVmcsTests {
     assertEquals(ExitReason.VMREAD, h.run());
     h.memory.writeByte(WRITE_BITMAP + (FIELD >> 3), (byte) (1 << (FIELD & 7)));
     h.set(VmcsField.GUEST_RIP, MinimalHypervisor.CODE);
+    assertEquals(ExitReason.VMWRITE, h.run());
+  }
+
+  /** What does not exit is checked as in root operation. */
+  @Test
+  void theGuestNeedsPrivilegeLevel0And64BitCodeInLongMode() {
+    h.set(VmcsField.EXCEPTION_BITMAP, 1 << Vector.GP | 1 << Vector.UD);
+    h.segment(Cpu.CS, 8, 0, 0xffffffffL, 0xc09b);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(Vector.UD, h.get(VmcsField.VM_EXIT_INTR_INFO) & 0xff);
+    h.segment(Cpu.CS, 0x33, 0, 0xffffffffL, 0xa0fb);
+    h.segment(Cpu.SS, 0x2b, 0, 0xffffffffL, 0xc0f3);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(Vector.GP, h.get(VmcsField.VM_EXIT_INTR_INFO) & 0xff);
+    assertEquals(0, h.get(VmcsField.VM_EXIT_INTR_ERROR_CODE));
+    assertEquals(MinimalHypervisor.CODE, h.get(VmcsField.GUEST_RIP));
+    // What exits, does so first.
+    h.memory.writeByte(WRITE_BITMAP + (FIELD >> 3), (byte) (1 << (FIELD & 7)));
     assertEquals(ExitReason.VMWRITE, h.run());
   }
 

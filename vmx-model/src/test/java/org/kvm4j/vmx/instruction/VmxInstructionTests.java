@@ -60,6 +60,7 @@ class VmxInstructionTests {
 
   private final MinimalHypervisor h = new MinimalHypervisor();
   private final Cpu cpu = h.cpu;
+  private long operandAt = OPERAND;
 
   private Instruction decode(int codeSize, int... code) {
     for (int k = 0; k < code.length; k++) {
@@ -78,7 +79,7 @@ class VmxInstructionTests {
     Instruction i = decode(cpu.codeSize, code);
     cpu.instructionRip = MinimalHypervisor.HOST_CODE;
     cpu.rip = cpu.instructionRip + i.length;
-    cpu.r[Cpu.RAX] = OPERAND;
+    cpu.r[Cpu.RAX] = operandAt;
     cpu.setLazyFlags(Flags.ARITHMETIC);
     h.vmx.execute(i);
   }
@@ -103,12 +104,13 @@ class VmxInstructionTests {
     assertEquals(error.number, h.get(VmcsField.VM_INSTRUCTION_ERROR));
   }
 
-  private void faults(int vector, int... code) {
+  private CpuException faults(int vector, int... code) {
     CpuException e = assertThrows(CpuException.class, () -> execute(code));
     assertEquals(vector, e.vector);
     if (vector == Vector.GP) {
       assertEquals(0, e.errorCode);
     }
+    return e;
   }
 
   private void leaveVmx() {
@@ -170,6 +172,18 @@ class VmxInstructionTests {
     }
   }
 
+  @Test
+  void both_halves_of_a_descriptor_have_to_be_mapped() {
+    h.memory.writeLong(MinimalHypervisor.PAGE_TABLES + 0x2000 + 8 * 3, 0);
+    operandAt = 0x5ffff8;
+    cpu.r[Cpu.RCX] = 2;
+    assertEquals(0x600000, faults(Vector.PF, INVEPT).payload);
+    assertEquals(0x600000, faults(Vector.PF, INVVPID).payload);
+    operandAt = 0x5ffff0;
+    succeeds(INVEPT);
+    succeeds(INVVPID);
+  }
+
   // ---- VMXON and VMXOFF ----
 
   @Test
@@ -223,6 +237,23 @@ class VmxInstructionTests {
     cpu.cr0 |= 0x20;
     cpu.cr4 &= ~0x2000L;
     faults(Vector.UD, VMXON);
+  }
+
+  /** SDM A.8 "VMX-Fixed Bits in CR4". */
+  @ParameterizedTest
+  @ValueSource(longs = {0x2020, 0x2000, 0x20})
+  void vmxon_needs_the_bits_of_cr4_to_be_allowed(long allowed) {
+    MinimalHypervisor other = new MinimalHypervisor(h.capabilities.withCr4Fixed1(allowed));
+    other.vmx.vmxoff();
+    other.memory.writeLong(OPERAND, MinimalHypervisor.VMXON_REGION);
+    other.cpu.r[Cpu.RAX] = OPERAND;
+    Instruction i = decode(8, VMXON);
+    if (allowed == 0x2020) {
+      other.vmx.execute(i);
+      assertTrue(other.vmx.inVmxOperation());
+    } else {
+      assertEquals(Vector.GP, assertThrows(CpuException.class, () -> other.vmx.execute(i)).vector);
+    }
   }
 
   // ---- VMCLEAR, VMPTRLD, VMPTRST ----
@@ -349,6 +380,19 @@ class VmxInstructionTests {
     cpu.r[Cpu.RBX] = 5;
     succeeds(VMWRITE_RCX_RBX);
     assertEquals(5, h.get(VmcsField.TSC_OFFSET));
+    operand(0x7777_7777_0000_0006L);
+    succeeds(VMWRITE_RCX_MEMORY);
+    assertEquals(6, h.get(VmcsField.TSC_OFFSET));
+    h.set(VmcsField.TSC_OFFSET, -1);
+    succeeds(VMREAD_MEMORY_RCX);
+    assertEquals(0x7777_7777_ffff_ffffL, h.memory.readLong(OPERAND));
+    // Upper halves of registers are no part of an operand.
+    cpu.r[Cpu.RCX] |= 1L << 32;
+    succeeds(VMREAD_MEMORY_RCX);
+    cpu.r[Cpu.RCX] = 1L << 32 | 2;
+    operand(0);
+    succeeds(INVEPT);
+    succeeds(INVVPID);
   }
 
   @ParameterizedTest
@@ -424,6 +468,18 @@ class VmxInstructionTests {
   }
 
   // ---- INVEPT and INVVPID ----
+
+  @Test
+  void they_are_undefined_where_the_processor_lacks_them() {
+    long all = h.capabilities.eptVpid;
+    long[] needed = {VmxCapabilities.EPT_INVEPT, VmxCapabilities.VPID_INVVPID};
+    int[][] codes = {INVEPT, INVVPID};
+    for (int k = 0; k < 2; k++) {
+      MinimalHypervisor other = new MinimalHypervisor(h.capabilities.withEptVpid(all & ~needed[k]));
+      Instruction i = decode(8, codes[k]);
+      assertEquals(Vector.UD, assertThrows(CpuException.class, () -> other.vmx.execute(i)).vector);
+    }
+  }
 
   @Test
   void invept_checks_type_and_eptp() {
