@@ -135,6 +135,7 @@ class GuestPagingTests {
         guest.context.pkrs = user != 0 ? -1 : ~own;
         guest.expectOk(WRITE);
         assertTrue(guest.found.mayRead);
+        assertEquals(user != 0 ? key : Translation.SUPERVISOR_KEYS + key, guest.found.key);
         guest.context.pkru ^= -1;
         guest.context.pkrs ^= -1;
         guest.expectFault(READ, 0x21);

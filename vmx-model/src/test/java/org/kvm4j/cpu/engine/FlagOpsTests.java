@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
@@ -61,11 +62,12 @@ final class FlagOpsTests {
   }
 
   /** SDM volume 2, PUSHF: RF and VM are pushed as 0. */
-  @Test
-  void pushfq_pushes_flags_and_zeros() {
+  @ParameterizedTest
+  @ValueSource(ints = {0, Flags.RF})
+  void pushfq_pushes_flags_and_zeros(int resume) {
     SystemMachine m = SystemMachine.long64(0);
     Code.put(m, "9c ff c0 f4"); // pushfq; inc eax; hlt
-    m.cpu.setRflags(Flags.ARITHMETIC | Flags.DF | Flags.ID | Flags.RF | 2);
+    m.cpu.setRflags(Flags.ARITHMETIC | Flags.DF | Flags.ID | resume | 2);
     assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
     assertEquals(SystemMachine.STACK0 - 8, m.cpu.r[Cpu.RSP]);
     assertEquals(Flags.ARITHMETIC | Flags.DF | Flags.ID | 2, m.stack(0, 8));
@@ -86,12 +88,31 @@ final class FlagOpsTests {
     assertEquals(SystemMachine.CODE + taken, m.stack(0, 8));
   }
 
-  @Test
-  void where_nothing_waits_nothing_is_seen_of_it() {
+  /** SDM volume 2, PUSHF and POPF: #SS(0) if the stack address is not canonical. */
+  @ParameterizedTest
+  @ValueSource(strings = {"90 9c 90", "90 9d 90"})
+  void a_stack_pointer_that_is_not_canonical_is_a_stack_fault(String code) {
+    SystemMachine m = SystemMachine.long64(3);
+    m.idt(SystemMachine.LONG0, 0x8e);
+    Code.put(m, SystemMachine.handler(Vector.SS), "f4");
+    Code.put(m, code);
+    m.cpu.r[Cpu.RSP] = 1L << 62;
+    assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
+    assertEquals(SystemMachine.handler(Vector.SS) + 1, m.cpu.rip);
+    assertEquals(SystemMachine.CODE + 1, m.stack(1, 8));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "fb 90 ff c0 fa ff c0 f4, 2",
+    "fb 90 ff c0 fa ff c0 f4, 202",
+    "fb ff c0 90 fa ff c0 f4, 202"
+  })
+  void where_nothing_waits_nothing_is_seen_of_it(String code, String flags) {
     SystemMachine m = popping(0);
-    Code.put(m, "fb 90 ff c0 fa ff c0 f4"); // sti; nop; inc eax; cli; inc eax; hlt
-    Interpreter engine = Code.engine(m);
-    assertEquals(Stop.INACTIVE, engine.run(100));
+    Code.put(m, code); // sti; nop and inc eax; cli; inc eax; hlt
+    m.cpu.setRflags(Integer.parseInt(flags, 16));
+    assertEquals(Stop.INACTIVE, Code.engine(m).run(100));
     assertEquals(2, m.cpu.r[Cpu.RAX]);
     assertEquals(0, m.cpu.flagsRest & Flags.IF);
     assertEquals(0, m.cpu.shadow);

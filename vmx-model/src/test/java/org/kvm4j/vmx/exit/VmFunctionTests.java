@@ -144,6 +144,7 @@ class VmFunctionTests {
   @ParameterizedTest
   @ValueSource(longs = {512, 0xffffffffL})
   void anIndexBeyondTheListExits(long index) {
+    h.memory.writeLong(LIST + 8 * 512, OTHER);
     h.cpu.r[Cpu.RCX] = index;
     exits();
   }

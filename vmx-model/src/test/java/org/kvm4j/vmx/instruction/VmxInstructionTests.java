@@ -420,6 +420,8 @@ class VmxInstructionTests {
     MinimalHypervisor other =
         new MinimalHypervisor(h.capabilities.without(Control.VMX_PREEMPTION_TIMER));
     assertEquals(12, other.vmx.vmread(VmcsField.VMX_PREEMPTION_TIMER_VALUE.encoding));
+    assertFalse(other.vmx.exists(VmcsField.VMX_PREEMPTION_TIMER_VALUE.ordinal()));
+    assertTrue(h.vmx.exists(VmcsField.VMX_PREEMPTION_TIMER_VALUE.ordinal()));
   }
 
   // ---- VM entry ----

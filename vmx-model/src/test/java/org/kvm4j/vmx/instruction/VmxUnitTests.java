@@ -119,6 +119,8 @@ class VmxUnitTests {
     h.vmx.set(Vmcs.GUEST_RIP, 0x1234);
     assertEquals(0x1234, h.vmx.get(Vmcs.GUEST_RIP));
     assertEquals(0x1234, h.get(VmcsField.GUEST_RIP));
+    h.vmx.set(0, 7);
+    assertEquals(7, h.get(VmcsField.at(0)), "the first field is one as well");
     succeeds(h.vmx.vmclear(VMCS_REGION));
     assertThrows(IllegalStateException.class, () -> h.vmx.get(Vmcs.GUEST_RIP));
     assertThrows(IllegalStateException.class, () -> h.vmx.set(Vmcs.GUEST_RIP, 0));
@@ -203,6 +205,32 @@ class VmxUnitTests {
     h.set(VmcsField.GUEST_RIP, MinimalHypervisor.CODE);
     assertEquals(ExitReason.VMCALL, h.run());
     return h.cpu.r[Cpu.RBX];
+  }
+
+  // ---- in non-root operation ----
+
+  /** SDM 26.1 "Instructions That Cause VM Exits": they do nothing else. */
+  @Test
+  void an_instruction_that_exits_has_no_other_effect() {
+    h.guest(LONG);
+    h.cpu.r[Cpu.RAX] = LINKED_VMCS;
+    h.cpu.r[Cpu.RCX] = VmcsField.GUEST_RSP.encoding;
+    h.cpu.r[Cpu.RBX] = 0x1234;
+    long rsp = h.get(VmcsField.GUEST_RSP);
+    exits(ExitReason.VMXOFF, 0x0f, 0x01, 0xc4);
+    assertTrue(h.vmx.inVmxOperation());
+    exits(ExitReason.VMREAD, 0x0f, 0x78, 0xcb); // vmread rbx, rcx
+    assertEquals(0x1234, h.cpu.r[Cpu.RBX]);
+    exits(ExitReason.VMWRITE, 0x0f, 0x79, 0xcb); // vmwrite rcx, rbx
+    assertEquals(rsp, h.get(VmcsField.GUEST_RSP));
+    exits(ExitReason.VMPTRST, 0x0f, 0xc7, 0x38);
+    assertEquals(VmxCapabilities.REVISION, h.memory.readLong(LINKED_VMCS));
+  }
+
+  private void exits(ExitReason reason, int... code) {
+    h.code(code);
+    assertEquals(reason, h.run());
+    assertEquals(MinimalHypervisor.CODE, h.get(VmcsField.GUEST_RIP));
   }
 
   // ---- what the rest of the processor asks ----
