@@ -371,16 +371,23 @@ public final class VmxUnit implements VirtualizationUnit {
    * @param eptp bits 63:0 of the descriptor
    */
   public int invept(long type, long eptp) {
-    boolean supported =
-        type == Tlb.INVEPT_CONTEXT
-            ? (capabilities.eptVpid & VmxCapabilities.EPT_INVEPT_SINGLE) != 0 && entry.isEptp(eptp)
-            : type == Tlb.INVEPT_ALL
-                && (capabilities.eptVpid & VmxCapabilities.EPT_INVEPT_ALL) != 0;
-    if (!supported) {
+    if (!isInveptType(type) || type == Tlb.INVEPT_CONTEXT && !entry.isEptp(eptp)) {
       return fail(InstructionError.INVALID_OPERAND);
     }
     cpu.mmu.tlb.invept((int) type, eptp);
     return InstructionError.SUCCESS;
+  }
+
+  private boolean isInveptType(long type) {
+    return type == Tlb.INVEPT_CONTEXT
+            && (capabilities.eptVpid & VmxCapabilities.EPT_INVEPT_SINGLE) != 0
+        || type == Tlb.INVEPT_ALL && (capabilities.eptVpid & VmxCapabilities.EPT_INVEPT_ALL) != 0;
+  }
+
+  private boolean isInvvpidType(long type) {
+    return type >= Tlb.INVVPID_ADDRESS
+        && type <= Tlb.INVVPID_CONTEXT_NON_GLOBAL
+        && (capabilities.eptVpid & VmxCapabilities.VPID_INDIVIDUAL_ADDRESS << type) != 0;
   }
 
   /**
@@ -392,9 +399,7 @@ public final class VmxUnit implements VirtualizationUnit {
    * @param linear bits 127:64 of the descriptor
    */
   public int invvpid(long type, long vpid, long linear) {
-    if (type < 0
-        || type > 3
-        || (capabilities.eptVpid & VmxCapabilities.VPID_INDIVIDUAL_ADDRESS << type) == 0
+    if (!isInvvpidType(type)
         || vpid >>> 16 != 0
         || type != Tlb.INVVPID_ALL && vpid == 0
         || type == Tlb.INVVPID_ADDRESS && !isCanonical(linear)) {
@@ -442,10 +447,15 @@ public final class VmxUnit implements VirtualizationUnit {
         }
         if (mayExecute(i)) {
           long type = Operands.gpr(cpu, i.reg0, operandSize());
+          operand = type;
+          if (!isInveptType(type)) {
+            // The descriptor is not read.
+            end(fail(InstructionError.INVALID_OPERAND));
+            return;
+          }
           long linear = Operands.linear(cpu, i, 16, false);
           long eptp = cpu.mmu.read64(linear);
           cpu.mmu.probeRead(linear + 8, 8);
-          operand = type;
           operandValue = eptp;
           end(invept(type, eptp));
         }
@@ -456,9 +466,13 @@ public final class VmxUnit implements VirtualizationUnit {
         }
         if (mayExecute(i)) {
           long type = Operands.gpr(cpu, i.reg0, operandSize());
+          operand = type;
+          if (!isInvvpidType(type)) {
+            end(fail(InstructionError.INVALID_OPERAND));
+            return;
+          }
           long linear = Operands.linear(cpu, i, 16, false);
           long vpid = cpu.mmu.read64(linear);
-          operand = type;
           operandValue = vpid;
           end(invvpid(type, vpid, cpu.mmu.read64(linear + 8)));
         }

@@ -164,11 +164,24 @@ class VmxInstructionTests {
     cpu.cr3 = MinimalHypervisor.HOST_STACK;
     cpu.updateMode();
     for (int[] code :
-        new int[][] {
-          VMCLEAR, VMPTRLD, VMPTRST, VMREAD_MEMORY_RCX, VMWRITE_RCX_MEMORY, INVEPT, INVVPID
-        }) {
+        new int[][] {VMCLEAR, VMPTRLD, VMPTRST, VMREAD_MEMORY_RCX, VMWRITE_RCX_MEMORY}) {
       cpu.r[Cpu.RCX] = VmcsField.GUEST_RIP.encoding;
       faults(Vector.PF, code);
+    }
+    cpu.r[Cpu.RCX] = 2;
+    faults(Vector.PF, INVEPT);
+    faults(Vector.PF, INVVPID);
+  }
+
+  /** SDM volume 3, chapter 32, the operation of INVEPT and INVVPID: the type comes first. */
+  @Test
+  void a_type_that_there_is_not_fails_before_the_descriptor_is_read() {
+    cpu.cr3 = MinimalHypervisor.HOST_STACK;
+    cpu.updateMode();
+    for (long type : new long[] {4, -1}) {
+      cpu.r[Cpu.RCX] = type;
+      failsValid(InstructionError.INVALID_OPERAND, INVEPT);
+      failsValid(InstructionError.INVALID_OPERAND, INVVPID);
     }
   }
 
