@@ -9,7 +9,9 @@ import static org.kvm4j.conformance.kvm.RealModeCode.wrmsr;
 import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
 import static org.kvm4j.conformance.kvm.RealModeGuest.HOLE;
 
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -225,6 +227,29 @@ class BareMetalTests {
     for (int i = 1; i < 50; i++) {
       out(i, guest.run());
       guest.memory.putByte(CODE + 1, (byte) (i + 1));
+    }
+  }
+
+  /** Each way to write memory, before there is a slot for it. */
+  @Test
+  void whatWasWrittenBeforeTheSlotIsInIt() {
+    List<Consumer<UserMemory>> ways =
+        List.of(
+            m -> m.putByte(0x2345, (byte) 7),
+            m -> m.putShort(0x2345, (short) 7),
+            m -> m.putInt(0x2345, 7),
+            m -> m.putLong(0x2345, 7),
+            m -> m.putIntRelease(0x2345, 7),
+            m -> m.write(0x2345, new byte[] {7}, 0, 1),
+            m -> m.fill(0x2345, 1, (byte) 7),
+            m -> m.slice(0x2000, 0x1000).putByte(0x345, (byte) 7));
+    for (Consumer<UserMemory> way : ways) {
+      try (Vm vm = kvm.createVm();
+          MappedMemory mapped = MappedMemory.allocate(kernel, 0x10000)) {
+        way.accept(mapped.memory());
+        vm.setUserMemoryRegion(0, 0, 0, mapped);
+        assertEquals(7, mapped.memory().getByte(0x2345));
+      }
     }
   }
 

@@ -75,6 +75,19 @@ final class MappedView implements UserMemory {
     return physical(offset);
   }
 
+  /** Where bytes are that are about to be written. */
+  private long forStore(long offset, int length) {
+    long hpa = at(offset, length);
+    markWritten();
+    return hpa;
+  }
+
+  private void markWritten() {
+    if (!mapping.written) {
+      mapping.written = true;
+    }
+  }
+
   /** How many of some bytes lie together from an offset on. */
   private int together(long offset, long length) {
     return mapping.together(address + offset, length);
@@ -95,6 +108,7 @@ final class MappedView implements UserMemory {
 
   private void scatter(long offset, int length, long value) {
     check(offset, length);
+    markWritten();
     for (int i = 0; i < length; i++) {
       memory(offset + i).deviceWriteByte(physical(offset + i), (byte) (value >>> i * 8));
     }
@@ -141,7 +155,7 @@ final class MappedView implements UserMemory {
 
   @Override
   public void putByte(long offset, byte value) {
-    memory(offset).deviceWriteByte(at(offset, 1), value);
+    memory(offset).deviceWriteByte(forStore(offset, 1), value);
   }
 
   @Override
@@ -149,7 +163,7 @@ final class MappedView implements UserMemory {
     if (isSplit(offset, 2)) {
       scatter(offset, 2, value);
     } else {
-      memory(offset).deviceWriteShort(at(offset, 2), value);
+      memory(offset).deviceWriteShort(forStore(offset, 2), value);
     }
   }
 
@@ -158,7 +172,7 @@ final class MappedView implements UserMemory {
     if (isSplit(offset, 4)) {
       scatter(offset, 4, value);
     } else {
-      memory(offset).deviceWriteInt(at(offset, 4), value);
+      memory(offset).deviceWriteInt(forStore(offset, 4), value);
     }
   }
 
@@ -167,7 +181,7 @@ final class MappedView implements UserMemory {
     if (isSplit(offset, 8)) {
       scatter(offset, 8, value);
     } else {
-      memory(offset).deviceWriteLong(at(offset, 8), value);
+      memory(offset).deviceWriteLong(forStore(offset, 8), value);
     }
   }
 
@@ -197,6 +211,7 @@ final class MappedView implements UserMemory {
   @Override
   public void write(long offset, byte[] source, int sourceOffset, int length) {
     check(offset, length);
+    markWritten();
     for (int done = 0; done < length; ) {
       int n = together(offset + done, length - done);
       memory(offset + done).deviceWrite(physical(offset + done), source, sourceOffset + done, n);
@@ -207,6 +222,7 @@ final class MappedView implements UserMemory {
   @Override
   public void fill(long offset, long length, byte value) {
     check(offset, length);
+    markWritten();
     for (long done = 0; done < length; ) {
       int n = together(offset + done, length - done);
       memory(offset + done).deviceFill(physical(offset + done), n, value);

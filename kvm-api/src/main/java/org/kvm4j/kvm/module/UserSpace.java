@@ -49,6 +49,9 @@ final class UserSpace {
 
     volatile boolean alive = true;
 
+    /** Whether any of its bytes may have been written where they were mapped first. */
+    volatile boolean written;
+
     /** Host-physical address of each page, for a file's; null if address less BASE is it. */
     final long @Nullable [] pages;
 
@@ -251,6 +254,8 @@ final class UserSpace {
       return -1;
     }
     if (m.pages == null) {
+      // Whoever asks may write there.
+      m.written = true;
       return m.hasMoved() && m.together(address, length) < length
               || m.memory(address, memory) != memory
           ? -1
@@ -283,11 +288,14 @@ final class UserSpace {
 
   /**
    * Moves bytes of anonymous memory to another memory, of which a part is mapped for them and holds
-   * zeros. From now on the user addresses lead there.
+   * zeros. From now on the user addresses lead there. Memory that nobody has written is not looked
+   * at: it is mostly large, and reading it would have the host provide pages for all of it.
    */
   synchronized void move(long address, long length, PhysicalMemory to, long hpa) {
     Mapping m = Objects.requireNonNull(find(address));
-    copy(memory, address - BASE, to, hpa, length);
+    if (m.written) {
+      copy(memory, address - BASE, to, hpa, length);
+    }
     Moved[] more = Arrays.copyOf(m.moved, m.moved.length + 1);
     more[m.moved.length] = new Moved(address, length, to, hpa);
     m.moved = more;
@@ -300,6 +308,7 @@ final class UserSpace {
     if (m == null || part == null) {
       return;
     }
+    m.written = true;
     copy(part.memory, part.hpa, memory, part.address - BASE, part.length);
     m.moved = Arrays.stream(m.moved).filter(p -> p != part).toArray(Moved[]::new);
   }

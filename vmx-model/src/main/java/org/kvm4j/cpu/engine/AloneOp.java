@@ -2,13 +2,21 @@ package org.kvm4j.cpu.engine;
 
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.decode.Instruction;
 
 /** An instruction that has to run by itself ({@link Interpreter#runsAlone}). */
 final class AloneOp extends Op {
   private final Interpreter engine;
 
-  AloneOp(Interpreter engine) {
+  /** The instruction at RIP, as a step has it. */
+  private final GenericOp plain;
+
+  /**
+   * @param i is copied
+   */
+  AloneOp(Interpreter engine, Instruction i) {
     this.engine = engine;
+    this.plain = Interpreter.single(i);
   }
 
   @Override
@@ -16,7 +24,7 @@ final class AloneOp extends Op {
     c.rip = rip(c);
     // The step charges it anew.
     c.countdown += remaining + 1;
-    engine.stepOne();
+    engine.stepOne(plain);
     return null;
   }
 }

@@ -224,7 +224,7 @@ public final class Interpreter {
     Cpu c = cpu;
     if (again) {
       // Answers are there, or the budget had been used up: before anything else happens.
-      stepOne();
+      stepOne(waiting);
       if (c.left) {
         return Stop.LEFT;
       }
@@ -378,7 +378,16 @@ public final class Interpreter {
   }
 
   /** Executes one instruction with everything that debugging and shadows ask for. */
-  void stepOne() {
+  private void stepOne() {
+    stepOne(null);
+  }
+
+  /**
+   * As {@link #stepOne()}, for an instruction that has been decoded.
+   *
+   * @param known the one at RIP, by {@link #single(Instruction)}; null to decode it
+   */
+  void stepOne(@Nullable GenericOp known) {
     Cpu c = cpu;
     int flags = c.flagsRest;
     int shadow = c.shadow;
@@ -386,6 +395,7 @@ public final class Interpreter {
     GenericOp op = null;
     boolean done = true;
     again = false;
+    waiting = null;
     c.alone = true;
     c.platform.beginInstruction();
     try {
@@ -397,7 +407,7 @@ public final class Interpreter {
         // A repeated instruction is over with its first iteration.
         c.attention = 1;
       }
-      op = single();
+      op = known != null ? begin(known) : single();
       c.countdown--;
       BranchTracking.check(c, op.instruction);
       Op after = op.exec(c);
@@ -405,6 +415,7 @@ public final class Interpreter {
         c.waiting = false;
         done = false;
         again = true;
+        waiting = op;
         rewind(op);
         return;
       }
@@ -426,6 +437,7 @@ public final class Interpreter {
     } catch (DeviceAccess e) {
       done = false;
       again = true;
+      waiting = op;
       rewind(op);
     } finally {
       c.alone = false;
@@ -435,6 +447,9 @@ public final class Interpreter {
 
   /** The instruction is to be carried out by itself, and again once devices have answered. */
   private boolean again;
+
+  /** That instruction; null if devices have to answer its fetch. */
+  private @Nullable GenericOp waiting;
 
   /** Devices have something to do before the next instruction. */
   private boolean device;
@@ -903,15 +918,30 @@ public final class Interpreter {
     GenericOp op = known ? b.first : null;
     if (op == null) {
       Instruction i = decoder.decode(new InstructionFetch(c, rip), decodeMode());
-      op = new GenericOp(i);
-      op.offset = 0;
-      op.length = (byte) i.length;
-      op.remaining = 0;
+      op = single(i);
       if (known) {
         b.first = op;
       }
     }
     c.r[Cpu.CODE_BASE] = rip;
+    return op;
+  }
+
+  /** An instruction as an operation that stands at RIP by itself. */
+  static GenericOp single(Instruction i) {
+    GenericOp op = new GenericOp(i);
+    op.offset = 0;
+    op.length = (byte) i.length;
+    op.remaining = 0;
+    return op;
+  }
+
+  /** What {@link #single()} gives, for an instruction that has been decoded. */
+  private GenericOp begin(GenericOp op) {
+    Cpu c = cpu;
+    c.instructionRip = c.rip & c.ripMask;
+    c.r[Cpu.CODE_BASE] = c.instructionRip;
+    leaving = null;
     return op;
   }
 

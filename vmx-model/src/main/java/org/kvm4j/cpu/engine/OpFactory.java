@@ -24,7 +24,7 @@ final class OpFactory {
    */
   Op make(Instruction i, int offset, Cpu c) {
     if (engine.runsAlone(i)) {
-      return new AloneOp(engine);
+      return new AloneOp(engine, i);
     }
     Op op = i.lock ? null : fast(i, offset, c);
     if (op == null) {
