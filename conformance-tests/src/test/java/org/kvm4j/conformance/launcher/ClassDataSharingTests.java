@@ -105,6 +105,24 @@ class ClassDataSharingTests {
   }
 
   @Test
+  void anArchiveThatWasWrittenSinceIsPassedOverAndMadeAnew()
+      throws IOException, InterruptedException {
+    make();
+    Path archive = archive();
+    byte[] bytes = Files.readAllBytes(archive);
+    // The JVM takes it for an archive, as its head is whole, and crashes by it.
+    for (int k = bytes.length / 3; k < bytes.length / 2; k++) {
+      bytes[k] ^= 0x5a;
+    }
+    archive.toFile().setWritable(true);
+    Files.write(archive, bytes);
+    assertEquals(new Run("one\n", 7), run(Map.of()));
+    make();
+    String origin = run(Map.of("KVM4J_JAVA_OPTS", CLASS_LOADING)).origin();
+    assertTrue(origin.contains("shared objects file"), origin);
+  }
+
+  @Test
   void aJarThatWasCutShortIsPassedOver() throws IOException, InterruptedException {
     make();
     Path jar = archive().resolveSibling("vmm.jar");
