@@ -74,6 +74,9 @@ public final class MinimalHypervisor {
     public long tsc;
     public int interrupt = -1;
 
+    /** The ticks that the VMX-preemption timer was last started for. */
+    public long timer = -1;
+
     /** Interrupts that were sent: destination and vector. */
     public final List<String> sent = new ArrayList<>();
 
@@ -101,6 +104,11 @@ public final class MinimalHypervisor {
     @Override
     public long tsc() {
       return tsc;
+    }
+
+    @Override
+    public void preemptionTimerStarted(long ticks) {
+      timer = ticks;
     }
 
     @Override

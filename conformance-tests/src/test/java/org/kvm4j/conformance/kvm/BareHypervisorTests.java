@@ -15,6 +15,8 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.kvm.Exit;
 import org.kvm4j.kvm.GuestMemory;
@@ -62,12 +64,19 @@ class BareHypervisorTests {
   private static final int EXTERNAL_INTERRUPT = 1;
   private static final int PREEMPTION_TIMER = 52;
 
+  /** The timer counts down at every tick of the TSC. */
+  private static final String RATE_0 = "kvm4j-v1,vmx-timer-rate=0";
+
+  /** What the hypervisor leaves in ECX. */
+  private static final int IA32_VMX_BASIC = 0x480;
+
   private final VmxCapabilities capabilities = VmxCapabilities.of(CpuProfiles.defaultProfile());
   private final List<long[]> fields = new ArrayList<>();
 
   /** Fields that are written after all others. */
   private final List<long[]> later = new ArrayList<>();
 
+  private KernelOptions options = KernelOptions.NONE.with(KernelOptions.BARE_METAL, "true");
   private Kernel kernel;
   private Vm vm;
   private GuestMemory memory;
@@ -124,10 +133,7 @@ class BareHypervisorTests {
             .filter(p -> p.name().equals("emulated"))
             .findFirst()
             .orElseThrow()
-            .open(
-                KernelOptions.NONE
-                    .with(KernelOptions.BARE_METAL, "true")
-                    .with(KernelOptions.CLOCK, clock));
+            .open(options.with(KernelOptions.CLOCK, clock));
     Kvm kvm = Kvm.open(kernel);
     vm = kvm.createVm();
     vm.createIrqchip();
@@ -429,6 +435,41 @@ class BareHypervisorTests {
     for (String clock : new String[] {"host", "virtual"}) {
       fields.clear();
       start(clock, Controls.PIN_BASED_VMX_PREEMPTION_TIMER, 0, 0, 0xf4); // hlt
+      out(REASON_PORT, PREEMPTION_TIMER, vcpu.run());
+      kernel.close();
+    }
+  }
+
+  /**
+   * A tick of the timer is one of the TSC then, which is an instruction under the virtual clock.
+   */
+  @ParameterizedTest
+  @ValueSource(strings = {"interpreter", "translator"})
+  void aTimerOfRate0ExitsAfterAnyInstruction(String engine) throws Exception {
+    options = options.with(KernelOptions.CPU, RATE_0).with(KernelOptions.ENGINE, engine);
+    int[] count = new int[128];
+    for (int i = 0; i < count.length; i += 2) {
+      count[i] = 0xff;
+      count[i + 1] = 0xc1; // inc ecx
+    }
+    for (int ticks : new int[] {0, 1, 2, 3, 7, 16, 33, 63}) {
+      fields.clear();
+      later.add(new long[] {VmcsField.VMX_PREEMPTION_TIMER_VALUE.encoding, ticks});
+      start("virtual", Controls.PIN_BASED_VMX_PREEMPTION_TIMER, 0, 0, count);
+      out(REASON_PORT, PREEMPTION_TIMER, vcpu.run());
+      assertEquals(ticks, vcpu.getRegs().rcx - IA32_VMX_BASIC, "instructions of the guest");
+      kernel.close();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"host", "virtual"})
+  void aTimerOfRate0EndsAHlt(String clock) throws Exception {
+    options = options.with(KernelOptions.CPU, RATE_0);
+    for (int ticks : new int[] {0, 1, 2, 3, 100, 100_000}) {
+      fields.clear();
+      later.add(new long[] {VmcsField.VMX_PREEMPTION_TIMER_VALUE.encoding, ticks});
+      start(clock, Controls.PIN_BASED_VMX_PREEMPTION_TIMER, 0, 0, 0xf4, 0xeb, 0xfd); // hlt; jmp
       out(REASON_PORT, PREEMPTION_TIMER, vcpu.run());
       kernel.close();
     }

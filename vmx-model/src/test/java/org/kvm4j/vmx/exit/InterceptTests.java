@@ -953,6 +953,26 @@ class InterceptTests {
     assertEquals(MinimalHypervisor.CODE, h.get(VmcsField.GUEST_RIP));
   }
 
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, 5, 31})
+  void the_preemption_timer_of_the_greatest_value_is_long(int rate) {
+    CpuProfile model = CpuProfiles.defaultProfile().withVmxTimerRate(rate);
+    MinimalHypervisor h = new MinimalHypervisor(VmxCapabilities.of(model));
+    h.guest(LONG).code(0xeb, 0xfe);
+    h.clock.tsc = 1L << 40 | 1;
+    h.pin(Controls.PIN_BASED_VMX_PREEMPTION_TIMER);
+    h.set(VmcsField.VMX_PREEMPTION_TIMER_VALUE, 0xffffffffL);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    // Its first tick is the next change of the bit, here one of the TSC sooner, if not each is.
+    long ticks = (0xffffffffL << rate) - (rate == 0 ? 0 : 1);
+    assertEquals(ticks, h.clock.timer);
+    h.clock.tsc += ticks - 1;
+    assertEquals(Interpreter.Stop.BUDGET, h.engine.run(50));
+    h.clock.tsc++;
+    assertEquals(Interpreter.Stop.LEFT, h.engine.run(50));
+    assertEquals(ExitReason.PREEMPTION_TIMER, h.reason());
+  }
+
   @Test
   void the_monitor_trap_flag_exits_after_each_instruction() {
     MinimalHypervisor h = new MinimalHypervisor().guest(LONG).code(0xb0, 1, 0xb0, 2, 0x0f, 0xa2);
