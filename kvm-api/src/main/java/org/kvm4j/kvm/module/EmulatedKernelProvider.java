@@ -1,7 +1,6 @@
 package org.kvm4j.kvm.module;
 
 import java.io.UncheckedIOException;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -59,17 +58,16 @@ public final class EmulatedKernelProvider implements KernelProvider {
                 "the emulated kernel has no option \"" + option.getKey() + "\"");
       }
     }
+    String cpu = options.get(KernelOptions.CPU).orElse(CpuProfiles.DEFAULT);
     Set<VmxFeature> missing = bare ? Set.of() : VmxVcpu.missing(model);
     if (!missing.isEmpty()) {
       throw new IllegalArgumentException(
-          "the emulated kernel's KVM module runs guests by VT-x with EPT, VPID and unrestricted guests,"
-              + " and the CPU '%s' lacks %s; on bare metal it can be had"
-                  .formatted(model, names(missing)));
+          "the CPU '%s' lacks %s, without which the emulated kernel's KVM module runs no guest; it can be had on bare metal"
+              .formatted(cpu, model.has(Feature.VMX) ? names(missing) : "vmx"));
     }
     try {
       PhysicalMemory.prepare();
-      String name = options.get(KernelOptions.CPU).orElse(CpuProfiles.defaultProfile().name());
-      return new EmulatedKernel(new HostMachine(model, clock, engine, bare).named(name));
+      return new EmulatedKernel(new HostMachine(model, clock, engine, bare).named(cpu));
     } catch (UncheckedIOException | OutOfPhysicalMemoryException e) {
       throw new IllegalStateException(e.getMessage(), e);
     }
@@ -106,11 +104,7 @@ public final class EmulatedKernelProvider implements KernelProvider {
   public List<String> optionValues(String option) {
     return switch (option) {
       case KernelOptions.CPU -> List.copyOf(CpuProfiles.names());
-      case KernelOptions.CPU_FEATURE -> {
-        List<String> all = new ArrayList<>(names(Feature.values()));
-        all.addAll(VmxFeature.names());
-        yield all;
-      }
+      case KernelOptions.CPU_FEATURE -> CpuProfiles.featureNames();
       case KernelOptions.CLOCK -> names(MachineClock.values());
       case KernelOptions.ENGINE -> names(Engine.values());
       case KernelOptions.BARE_METAL -> List.of("false", "true");

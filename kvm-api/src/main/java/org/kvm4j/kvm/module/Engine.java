@@ -2,11 +2,11 @@ package org.kvm4j.kvm.module;
 
 /** How the emulated processors execute code. What guests see is the same. */
 public enum Engine {
-  /** Decoded operations, one after the other. */
-  INTERPRETER,
+  /** Decoded operations, and hot code of 64-bit mode translated to bytecode of the JVM's. */
+  TRANSLATOR,
 
-  /** The same, and hot code of 64-bit mode translated to bytecode of the JVM's. */
-  TRANSLATOR;
+  /** Decoded operations, one after the other. */
+  INTERPRETER;
 
   /** The engine where none is asked for. */
   public static final Engine DEFAULT = TRANSLATOR;

@@ -15,11 +15,12 @@ public final class KernelOptions {
 
   /**
    * The CPU model of the emulated host, and features to add to it and to take away: {@code
-   * NAME[,+feature,-feature...]}.
+   * NAME[,+feature,-feature...]}. Whether it is well said only the kernel knows: {@link
+   * KernelProvider#describe} tells.
    */
   public static final String CPU = "cpu";
 
-  /** The features that {@link #CPU} can add and take away; not an option of its own. */
+  /** The features that {@link #CPU} can add; not an option of its own. */
   public static final String CPU_FEATURE = "cpu-feature";
 
   /**

@@ -111,41 +111,13 @@ final class Backends {
     return provider.optionValues(option).isEmpty();
   }
 
+  /** Its kernel knows what can be said of a CPU. */
   private static void checkCpu(KernelProvider provider, String cpu) {
-    String[] parts = cpu.split(",", -1);
-    List<String> models = known(provider, KernelOptions.CPU, "--cpu");
-    if (parts[0].isEmpty() || "+-".indexOf(parts[0].charAt(0)) >= 0) {
-      throw usage(
-          "--cpu '"
-              + cpu
-              + "' does not begin with a CPU's name; there are: "
-              + String.join(", ", models));
-    }
-    if (!models.contains(parts[0])) {
-      throw usage("unknown CPU '" + parts[0] + "'" + Nearest.hint(parts[0], models));
-    }
-    List<String> features = provider.optionValues(KernelOptions.CPU_FEATURE);
-    for (int i = 1; i < parts.length; i++) {
-      String part = parts[i];
-      if (part.startsWith("phys-bits=")) {
-        if (!part.matches("phys-bits=(3[2-9]|4[0-9]|5[0-2])")) {
-          throw usage("'" + part + "' in --cpu: a physical address has 32 to 52 bits");
-        }
-        continue;
-      }
-      if (part.startsWith("vmx-timer-rate=")) {
-        if (!part.matches("vmx-timer-rate=([0-9]|[12][0-9]|3[01])")) {
-          throw usage("'" + part + "' in --cpu: the rate of the VMX-preemption timer is 0 to 31");
-        }
-        continue;
-      }
-      if (part.length() < 2 || (part.charAt(0) != '+' && part.charAt(0) != '-')) {
-        throw usage("'" + part + "' in --cpu '" + cpu + "' is no +feature or -feature");
-      }
-      String feature = part.substring(1);
-      if (!features.isEmpty() && !features.contains(feature)) {
-        throw usage("unknown CPU feature '" + feature + "'" + Nearest.hint(feature, features));
-      }
+    known(provider, KernelOptions.CPU, "--cpu");
+    try {
+      provider.describe(KernelOptions.CPU, cpu);
+    } catch (IllegalArgumentException e) {
+      throw usage("--cpu '" + cpu + "': " + e.getMessage());
     }
   }
 

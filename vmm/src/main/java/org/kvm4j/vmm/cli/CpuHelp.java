@@ -38,14 +38,10 @@ final class CpuHelp {
     }
     String model = cpu.substring(0, cpu.length() - WORD.length() - 1);
     Backends.options(provider, model, null, null); // tells what is wrong with it
-    try {
-      List<String> lines = new ArrayList<>();
-      lines.add(model + ": " + provider.describe(KernelOptions.CPU, model));
-      lines.addAll(wrapped(provider.describe(KernelOptions.CPU_FEATURE, model)));
-      return lines;
-    } catch (IllegalArgumentException e) {
-      throw new CommandException(ExitCodes.USAGE, String.valueOf(e.getMessage()));
-    }
+    List<String> lines = new ArrayList<>();
+    lines.add(model + ": " + provider.describe(KernelOptions.CPU, model));
+    lines.addAll(wrapped(provider.describe(KernelOptions.CPU_FEATURE, model)));
+    return lines;
   }
 
   private static List<String> models(KernelProvider provider) {

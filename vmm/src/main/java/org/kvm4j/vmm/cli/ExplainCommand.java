@@ -72,7 +72,7 @@ final class ExplainCommand implements Callable<Integer> {
   @Option(
       names = "--cpu",
       paramLabel = "NAME[,+f,-f]",
-      completionCandidates = CpuModels.class,
+      completionCandidates = EmulatedValues.CpuModels.class,
       description =
           "The CPU model whose capabilities count, as for 'kvm4j run' (default: what the dump says;"
               + " else one that has every control).")
@@ -166,15 +166,9 @@ final class ExplainCommand implements Callable<Integer> {
     if (cpu == null) {
       return;
     }
-    Backends.options(provider, cpu, null, null); // tells what is wrong with the names
-    List<String> features;
-    try {
-      features = List.of(provider.describe(KernelOptions.CPU_FEATURE, cpu).split(" "));
-    } catch (IllegalArgumentException e) {
-      throw usage("--cpu " + cpu + ": " + e.getMessage());
-    }
-    if (!features.contains("vmx")) {
-      throw usage("--cpu " + cpu + ": that processor has no VMX");
+    Backends.options(provider, cpu, null, null); // tells what is wrong with it
+    if (!List.of(provider.describe(KernelOptions.CPU_FEATURE, cpu).split(" ")).contains("vmx")) {
+      throw usage("--cpu '" + cpu + "': that processor has no VMX");
     }
   }
 

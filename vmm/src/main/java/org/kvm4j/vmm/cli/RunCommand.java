@@ -220,11 +220,11 @@ final class RunCommand implements Callable<Integer> {
   @Option(
       names = "--cpu",
       paramLabel = "NAME[,+f,-f]",
-      completionCandidates = CpuModels.class,
+      completionCandidates = EmulatedValues.CpuModels.class,
       description =
           "The emulated host's CPU model: ${COMPLETION-CANDIDATES} (default: the first). Features"
               + " follow, added by +NAME and taken away by -NAME, such as sierra-forest,-avx2; +?"
-              + " names them all. help, or NAME,help, tells more. phys-bits=N gives physical addresses another width,"
+              + " names all that there are. help, or NAME,help, tells more. phys-bits=N gives physical addresses another width,"
               + " vmx-timer-rate=N the VMX-preemption timer another rate.")
   private @Nullable String cpu;
 
@@ -241,7 +241,10 @@ final class RunCommand implements Callable<Integer> {
   @Option(
       names = "--engine",
       paramLabel = "NAME",
-      description = "The emulated CPU's execution engine.")
+      completionCandidates = EmulatedValues.Engines.class,
+      description =
+          "How the emulated CPU executes code: ${COMPLETION-CANDIDATES} (default: the first, which"
+              + " translates hot 64-bit code to bytecode of the JVM's). What guests see is the same.")
   private @Nullable String engine;
 
   @Option(

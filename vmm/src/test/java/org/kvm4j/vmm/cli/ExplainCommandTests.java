@@ -178,10 +178,10 @@ class ExplainCommandTests {
         "explain src|src cannot be read: it is a directory|4",
         "explain pom.xml|pom.xml: there is no VMCS dump in it: no line \"*** Guest State ***\", as the"
             + " kernel's dump_vmcs begins with|4",
-        "explain --cpu genoa pom.xml|--cpu genoa: that processor has no VMX|2",
-        "explain --cpu genoaa --exit-reason 1|unknown CPU 'genoaa'; did you mean genoa?|2",
-        "explain --cpu genoa --exit-reason 1|--cpu genoa: that processor has no VMX|2",
-        "explain --cpu genoaa pom.xml|unknown CPU 'genoaa'; did you mean genoa?|2",
+        "explain --cpu genoa pom.xml|--cpu 'genoa': that processor has no VMX|2",
+        "explain --cpu genoaa --exit-reason 1|--cpu 'genoaa': unknown CPU 'genoaa'; did you mean genoa?|2",
+        "explain --cpu genoa --exit-reason 1|--cpu 'genoa': that processor has no VMX|2",
+        "explain --cpu genoaa pom.xml|--cpu 'genoaa': unknown CPU 'genoaa'; did you mean genoa?|2",
       })
   void what_is_wrong_with_a_command_line_is_one_line(String line, String message, int code) {
     assertEquals(code, cli.run(line.split(" ")));

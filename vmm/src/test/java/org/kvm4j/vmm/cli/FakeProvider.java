@@ -28,7 +28,6 @@ final class FakeProvider implements KernelProvider {
         null,
         Map.of(
             KernelOptions.CPU, List.of("max", "skylake-client", "skylake-server", "icelake-server"),
-            KernelOptions.CPU_FEATURE, List.of("avx2", "ept", "vmx"),
             KernelOptions.CLOCK, List.of("host", "virtual"),
             KernelOptions.ENGINE, List.of("t0")));
   }

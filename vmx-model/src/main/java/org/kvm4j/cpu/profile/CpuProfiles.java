@@ -1,24 +1,20 @@
 package org.kvm4j.cpu.profile;
 
-import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /** The CPU models that there are, by name. */
 public final class CpuProfiles {
   /** The name of the model that is taken where none is asked for. */
   public static final String DEFAULT = "kvm4j-v1";
-
-  /** How MAXPHYADDR is given among the changes of a description. */
-  private static final String PHYSICAL_BITS = "phys-bits=";
-
-  /** How the rate of the VMX-preemption timer is given. */
-  private static final String VMX_TIMER_RATE = "vmx-timer-rate=";
 
   /**
    * The rate of the VMX-preemption timer of our own model: the finest with which Linux's KVM uses
@@ -46,10 +42,6 @@ public final class CpuProfiles {
   /** The same, as AMD's processors tell it. */
   private static final FeatureSet AMD_NO_SPECULATION =
       set("SSBD_NOT_REQUIRED SRSO_NO TSA_SQ_NO TSA_L1_NO");
-
-  /** Other names of features: those of QEMU and Linux. */
-  private static final Map<String, Feature> ALIASES =
-      Map.of("shstk", Feature.CET_SS, "ibt", Feature.CET_IBT);
 
   /** What can be asked for beyond the features of any model: what is built. */
   private static final FeatureSet OPTIONAL = set("APIC X2APIC HYPERVISOR");
@@ -343,14 +335,24 @@ public final class CpuProfiles {
     return all;
   }
 
-  /** Whether a feature is built, so that any model can have it. */
-  private static boolean isBuilt(Feature feature) {
+  /** Whether a feature is built, so that a model can have it. */
+  static boolean isBuilt(Feature feature) {
     return OPTIONAL.has(feature) || PROFILES.values().stream().anyMatch(p -> p.has(feature));
+  }
+
+  /** The names of all features that are built, of CPUID and then of VMX, in lower case. */
+  public static List<String> featureNames() {
+    Stream<String> cpuid =
+        Arrays.stream(Feature.values())
+            .filter(CpuProfiles::isBuilt)
+            .map(f -> f.name().toLowerCase(Locale.ROOT));
+    return Stream.concat(cpuid, Arrays.stream(VmxFeature.values()).map(VmxFeature::toString))
+        .toList();
   }
 
   /** The names of all models. */
   public static Set<String> names() {
-    return java.util.Collections.unmodifiableSet(PROFILES.keySet());
+    return Collections.unmodifiableSet(PROFILES.keySet());
   }
 
   /** The default model. */
@@ -358,156 +360,21 @@ public final class CpuProfiles {
     return named(DEFAULT);
   }
 
+  /** The model of a name in lower case; null if none has it. */
+  static @Nullable CpuProfile model(String name) {
+    return PROFILES.get(name);
+  }
+
   /**
    * A model by name, with changes in their order: {@code kvm4j-v1,-la57,+avx2,phys-bits=40}, {@code
-   * kvm4j-v1,vmx-timer-rate=5}. A feature comes with what it needs and goes with what needs it.
-   * Upper and lower case are the same.
+   * kvm4j-v1,vmx-timer-rate=5}. A feature comes with what it needs and goes with what needs it;
+   * what CPUID does not tell of stays as it is. Upper and lower case are the same.
    *
-   * @throws IllegalArgumentException with a message for users: an unknown name or feature with the
-   *     nearest known one, or a feature that is not built
+   * @throws IllegalArgumentException with a line for users: an unknown name or feature with the
+   *     nearest known one, a feature that is not built or the other vendor's alone, a number that
+   *     cannot be
    */
   public static CpuProfile named(String description) {
-    String[] parts = description.split(",", -1);
-    String name = parts[0].trim().toLowerCase(Locale.ROOT);
-    CpuProfile profile = PROFILES.get(name);
-    if (profile == null) {
-      String near = suggestion(name, PROFILES.keySet());
-      throw new IllegalArgumentException(
-          "unknown CPU '%s'%s known: %s"
-              .formatted(
-                  parts[0].trim(),
-                  near.isEmpty() ? ";" : near,
-                  String.join(", ", PROFILES.keySet())));
-    }
-    for (int k = 1; k < parts.length; k++) {
-      profile = modified(profile, parts[k].trim());
-    }
-    return profile;
-  }
-
-  private static CpuProfile modified(CpuProfile profile, String change) {
-    if (change.startsWith(PHYSICAL_BITS)) {
-      return profile.withPhysicalAddressBits(physicalBits(change));
-    }
-    if (change.startsWith(VMX_TIMER_RATE)) {
-      return profile.withVmxTimerRate(vmxTimerRate(change));
-    }
-    if (change.length() < 2 || change.charAt(0) != '+' && change.charAt(0) != '-') {
-      throw new IllegalArgumentException(
-          "CPU feature '%s' has neither + nor - before its name".formatted(change));
-    }
-    String name = normal(change.substring(1)).replace('_', '-');
-    if (VmxFeature.isName(name)) {
-      return modifiedVmx(profile, change, name);
-    }
-    Feature feature = feature(change.substring(1));
-    if (change.charAt(0) == '-') {
-      return profile.without(feature);
-    }
-    if (!isBuilt(feature)) {
-      throw new IllegalArgumentException(
-          "CPU feature '%s' is not built".formatted(change.substring(1)));
-    }
-    return profile.with(feature);
-  }
-
-  private static CpuProfile modifiedVmx(CpuProfile profile, String change, String name) {
-    VmxFeature feature = VmxFeature.of(name);
-    if (feature == null && !VmxFeature.isNotBuilt(name)) {
-      throw new IllegalArgumentException(
-          "unknown CPU feature '%s'%s"
-              .formatted(change.substring(1), suggestion(name, VmxFeature.names())));
-    }
-    if (change.charAt(0) == '-') {
-      return feature == null ? profile : profile.without(feature);
-    }
-    if (feature == null) {
-      throw new IllegalArgumentException(
-          "CPU feature '%s' is not built".formatted(change.substring(1)));
-    }
-    if (!profile.has(Feature.VMX)) {
-      throw new IllegalArgumentException(
-          "CPU feature '%s' needs VMX, which %s has not"
-              .formatted(change.substring(1), profile.name()));
-    }
-    return profile.with(feature);
-  }
-
-  private static int physicalBits(String change) {
-    String number = change.substring(PHYSICAL_BITS.length());
-    if (number.matches("[0-9]{2}")) {
-      int bits = Integer.parseInt(number);
-      if (bits >= 32 && bits <= 52) {
-        return bits;
-      }
-    }
-    throw new IllegalArgumentException(
-        "'%s': a physical address has 32 to 52 bits".formatted(change));
-  }
-
-  private static int vmxTimerRate(String change) {
-    String number = change.substring(VMX_TIMER_RATE.length());
-    if (number.matches("[0-9]{1,2}")) {
-      int rate = Integer.parseInt(number);
-      if (rate <= 31) {
-        return rate;
-      }
-    }
-    throw new IllegalArgumentException(
-        "'%s': the rate of the VMX-preemption timer is 0 to 31".formatted(change));
-  }
-
-  private static String normal(String name) {
-    return name.toLowerCase(Locale.ROOT).replace('-', '_').replace('.', '_');
-  }
-
-  private static Feature feature(String name) {
-    Feature alias = ALIASES.get(normal(name));
-    if (alias != null) {
-      return alias;
-    }
-    List<String> names = new ArrayList<>();
-    for (Feature f : Feature.values()) {
-      if (normal(f.name()).equals(normal(name))) {
-        return f;
-      }
-      names.add(normal(f.name()));
-    }
-    names.addAll(ALIASES.keySet());
-    throw new IllegalArgumentException(
-        "unknown CPU feature '%s'%s".formatted(name, suggestion(normal(name), names)));
-  }
-
-  /** "; did you mean ...?" with the nearest name, or nothing if none is near. */
-  private static String suggestion(String name, Iterable<String> known) {
-    String best = "";
-    int distance = Integer.MAX_VALUE;
-    for (String k : known) {
-      int d = distance(name, k);
-      if (d < distance) {
-        distance = d;
-        best = k;
-      }
-    }
-    return distance <= Math.max(2, best.length() / 2) ? "; did you mean '%s'?".formatted(best) : "";
-  }
-
-  /** Levenshtein distance. */
-  private static int distance(String a, String b) {
-    int[] row = new int[b.length() + 1];
-    for (int j = 0; j <= b.length(); j++) {
-      row[j] = j;
-    }
-    for (int i = 1; i <= a.length(); i++) {
-      int diagonal = row[0];
-      row[0] = i;
-      for (int j = 1; j <= b.length(); j++) {
-        int above = row[j];
-        int change = a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1;
-        row[j] = Math.min(diagonal + change, Math.min(above, row[j - 1]) + 1);
-        diagonal = above;
-      }
-    }
-    return row[b.length()];
+    return CpuDescription.parse(description);
   }
 }

@@ -4,11 +4,12 @@ import java.util.EnumMap;
 import java.util.EnumSet;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Which features need which: what a processor with the one always has, and what software that finds
- * the one takes for granted. SDM Vol. 1, ch. 11 to 14, "Checking for ... Support"; APM Vol. 3,
- * Appendix D "Instruction Subsets and CPUID Feature Flags".
+ * the one takes for granted; and which are one vendor's alone. SDM Vol. 1, ch. 11 to 14, "Checking
+ * for ... Support"; APM Vol. 3, Appendix D "Instruction Subsets and CPUID Feature Flags".
  */
 final class FeatureRules {
   /** A feature, then what it needs. */
@@ -63,6 +64,22 @@ final class FeatureRules {
       CET_SSS CET_SS
       """;
 
+  /** What is built and has a bit in the SDM alone, of which the APM says "reserved". */
+  private static final Set<Feature> INTEL =
+      set(
+          """
+          VMX ARCH_PERFMON PDCM FDP_EXCPTN_ONLY FPU_CS_DS_DEPRECATED PKS SERIALIZE CET_IBT CET_SSS
+          IBRS_IBPB STIBP SSBD ARCH_CAPABILITIES WAITPKG CLDEMOTE LAM
+          """);
+
+  /** What is built and has a bit in the APM alone. */
+  private static final Set<Feature> AMD =
+      set(
+          """
+          MMXEXT TOPOEXT CLZERO RSTR_FP_ERR_PTRS EFER_LMSLE_UNSUPPORTED SSBD_NOT_REQUIRED SRSO_NO
+          TSA_SQ_NO TSA_L1_NO
+          """);
+
   private static final Map<Feature, Set<Feature>> DIRECT = new EnumMap<>(Feature.class);
 
   static {
@@ -79,6 +96,23 @@ final class FeatureRules {
   }
 
   private FeatureRules() {}
+
+  private static Set<Feature> set(String names) {
+    EnumSet<Feature> all = EnumSet.noneOf(Feature.class);
+    for (String name : names.strip().split("\\s+", -1)) {
+      all.add(Feature.valueOf(name));
+    }
+    return all;
+  }
+
+  /**
+   * The vendor whose processors alone have a feature, as leaf 0 spells it; null if both have it.
+   */
+  static @Nullable String vendor(Feature feature) {
+    return INTEL.contains(feature)
+        ? CpuProfile.INTEL
+        : AMD.contains(feature) ? CpuProfile.AMD : null;
+  }
 
   /** A feature and all that it needs. */
   static Set<Feature> withNeeds(Feature feature) {

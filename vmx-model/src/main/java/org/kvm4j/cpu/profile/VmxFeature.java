@@ -281,7 +281,7 @@ public enum VmxFeature {
   }
 
   /** All names on the command line, those of features that are not built too. */
-  public static Set<String> names() {
+  static Set<String> names() {
     TreeSet<String> all = new TreeSet<>(BY_NAME.keySet());
     all.addAll(NOT_BUILT);
     return all;

@@ -9,11 +9,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Models by name, and the leaves that follow from their data. */
 class CpuProfilesTests {
@@ -193,24 +197,102 @@ class CpuProfilesTests {
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
+      quoteCharacter = '"',
       value = {
-        "kvm4j-v2|unknown CPU 'kvm4j-v2'; did you mean 'kvm4j-v1'? known: kvm4j-v1, kvm4j-32, sierra-forest, genoa, conroe, nehalem, westmere, haswell, skylake-server, sapphire-rapids",
-        "z80|unknown CPU 'z80'; known: kvm4j-v1, kvm4j-32, sierra-forest, genoa, conroe, nehalem, westmere, haswell, skylake-server, sapphire-rapids",
-        "kvm4j-v1,+lm57|unknown CPU feature 'lm57'; did you mean 'la57'?",
+        "kvm4j-v2|unknown CPU 'kvm4j-v2'; did you mean kvm4j-v1?",
+        "z80|unknown CPU 'z80'; there are: kvm4j-v1, kvm4j-32, sierra-forest, genoa, conroe, nehalem, westmere, haswell, skylake-server, sapphire-rapids",
+        "+avx2|the name of a CPU comes first; there are: kvm4j-v1, kvm4j-32, sierra-forest, genoa, conroe, nehalem, westmere, haswell, skylake-server, sapphire-rapids",
+        "kvm4j-v1,+lm57|unknown CPU feature 'lm57'; did you mean la57?",
+        "skylake|unknown CPU 'skylake'; did you mean skylake-server?",
+        "kvm4j-v1,+perfmon|unknown CPU feature 'perfmon'; did you mean arch_perfmon?",
+        "kvm4j-v1,pmu=off|'pmu=off' is no change; changes are +FEATURE, -FEATURE, phys-bits=N, vmx-timer-rate=N",
+        "genoa,-axv2|unknown CPU feature 'axv2'; did you mean avx2?",
+        "kvm4j-v1,+avx2=on|unknown CPU feature 'avx2=on'; did you mean avx2?",
+        "kvm4j-v1,+zzzzzz|unknown CPU feature 'zzzzzz'; NAME,+? lists all",
         "kvm4j-v1,+avx512f|CPU feature 'avx512f' is not built",
-        "kvm4j-v1,-vmx-eptt|unknown CPU feature 'vmx-eptt'; did you mean 'vmx-ept'?",
+        "genoa,+svm|CPU feature 'svm' is not built",
+        "kvm4j-v1,-vmx-eptt|unknown CPU feature 'vmx-eptt'; did you mean vmx-ept?",
         "kvm4j-v1,+vmx-encls-exit|CPU feature 'vmx-encls-exit' is not built",
-        "kvm4j-v1,-vmx,+vmx-pml|CPU feature 'vmx-pml' needs VMX, which kvm4j-v1 has not",
-        "kvm4j-v1,la57|CPU feature 'la57' has neither + nor - before its name",
-        "kvm4j-v1,phys-bits=53|'phys-bits=53': a physical address has 32 to 52 bits",
-        "kvm4j-v1,phys-bits=|'phys-bits=': a physical address has 32 to 52 bits",
-        "kvm4j-v1,vmx-timer-rate=32|'vmx-timer-rate=32': the rate of the VMX-preemption timer is 0 to 31",
-        "kvm4j-v1,vmx-timer-rate=-1|'vmx-timer-rate=-1': the rate of the VMX-preemption timer is 0 to 31"
+        "kvm4j-v1,-vmx,+vmx-pml|CPU feature 'vmx-pml' needs vmx, which the CPU has not",
+        "kvm4j-32,+vmx-pml|CPU feature 'vmx-pml' needs vmx, which the CPU has not",
+        "genoa,+arch_perfmon|CPU feature 'arch_perfmon' is Intel's alone, and genoa is AMD's",
+        "genoa,+vmx|CPU feature 'vmx' is Intel's alone, and genoa is AMD's",
+        "genoa,+vmx-pml|CPU feature 'vmx-pml' is Intel's alone, and genoa is AMD's",
+        "genoa,+ibt|CPU feature 'ibt' is Intel's alone, and genoa is AMD's",
+        "haswell,+clzero|CPU feature 'clzero' is AMD's alone, and haswell is Intel's",
+        "kvm4j-v1,la57|'la57' has neither + nor - before it; changes are +FEATURE, -FEATURE, phys-bits=N, vmx-timer-rate=N",
+        "kvm4j-v1,|'' is no change; changes are +FEATURE, -FEATURE, phys-bits=N, vmx-timer-rate=N",
+        "kvm4j-v1,+,+la57|'+' is no change; changes are +FEATURE, -FEATURE, phys-bits=N, vmx-timer-rate=N",
+        "kvm4j-v1,phys-bits=53|phys-bits, the width of physical addresses in bits, is a number from 32 to 52, not '53'",
+        "kvm4j-v1,phys-bits=|phys-bits, the width of physical addresses in bits, is a number from 32 to 52, not ''",
+        "kvm4j-v1,phys-bits=36,phys-bits=40|phys-bits is given twice",
+        "kvm4j-v1,vmx-timer-rate=32|vmx-timer-rate, the rate of the VMX-preemption timer, is a number from 0 to 31, not '32'",
+        "kvm4j-v1,vmx-timer-rate=-1|vmx-timer-rate, the rate of the VMX-preemption timer, is a number from 0 to 31, not '-1'",
+        "kvm4j-v1,vmx-timer-rate=0x2|vmx-timer-rate, the rate of the VMX-preemption timer, is a number from 0 to 31, not '0x2'",
+        "kvm4j-v1,vmx-timer-rate|vmx-timer-rate, the rate of the VMX-preemption timer, is a number from 0 to 31, not ''",
+        "kvm4j-v1,vmx-timer-rate=9999999999|vmx-timer-rate, the rate of the VMX-preemption timer, is a number from 0 to 31, not '9999999999'",
+        "kvm4j-v1,+vmx-timer-rate=3|vmx-timer-rate=N has neither + nor - before it, as '+vmx-timer-rate=3' has",
+        "kvm4j-v1,vmx-timer-rate=3,vmx-timer-rate=3|vmx-timer-rate is given twice",
+        "conroe,vmx-timer-rate=3|vmx-timer-rate is given, and the CPU has no VMX-preemption timer",
+        "kvm4j-32,vmx-timer-rate=3|vmx-timer-rate is given, and the CPU has no VMX-preemption timer",
+        "genoa,vmx-timer-rate=3|vmx-timer-rate is given, and the CPU has no VMX-preemption timer",
+        "kvm4j-v1,vmx-timer-rate=3,-vmx-preemption-timer|vmx-timer-rate is given, and the CPU has no VMX-preemption timer"
       })
   void mistakes_get_a_clear_answer(String description, String message) {
     IllegalArgumentException e =
         assertThrows(IllegalArgumentException.class, () -> CpuProfiles.named(description));
     assertEquals(message, e.getMessage());
+  }
+
+  @Test
+  void a_change_is_the_same_however_it_is_written() {
+    CpuProfile p = CpuProfiles.named("Kvm4j-V1,-sse4.2, +AES,-SHSTK, +VMX_PML,phys_bits=40");
+    assertTrue(p.has(Feature.AES));
+    assertFalse(p.has(Feature.SSE4_2));
+    assertFalse(p.has(Feature.CET_SS));
+    assertEquals(40, p.physicalAddressBits());
+  }
+
+  @Test
+  void what_cpuid_does_not_tell_of_cannot_be_taken() {
+    CpuProfile genoa = CpuProfiles.named("genoa");
+    for (String change : new String[] {"-vmx", "-vmx-ept", "-svm", "-arch_perfmon"}) {
+      CpuProfile p = CpuProfiles.named("genoa," + change);
+      assertEquals(genoa.features().asSet(), p.features().asSet(), change);
+      assertEquals(genoa.vmxFeatures(), p.vmxFeatures(), change);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void a_model_has_what_its_vendor_has(String name) {
+    CpuProfile p = CpuProfiles.named(name);
+    for (Feature f : p.reported().asSet()) {
+      String vendor = FeatureRules.vendor(f);
+      assertTrue(vendor == null || vendor.equals(p.vendor()), f.name());
+    }
+  }
+
+  @Test
+  void a_timer_that_is_given_has_the_rate_that_is_given() {
+    assertEquals(
+        9, CpuProfiles.named("conroe,vmx-timer-rate=9,+vmx-preemption-timer").vmxTimerRate());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"kvm4j-v1", "genoa"})
+  void all_features_that_are_named_can_be_had(String model) {
+    for (String name : CpuProfiles.featureNames()) {
+      try {
+        CpuProfile p = CpuProfiles.named(model + ",+" + name);
+        List<String> has = new ArrayList<>();
+        p.reported().asSet().forEach(f -> has.add(f.name().toLowerCase(Locale.ROOT)));
+        p.vmxFeatures().forEach(f -> has.add(f.toString()));
+        assertTrue(has.contains(name), name);
+      } catch (IllegalArgumentException e) {
+        assertTrue(String.valueOf(e.getMessage()).contains("'s alone, and "), name);
+      }
+    }
   }
 
   @Test
