@@ -52,7 +52,7 @@ class ExplainCommandTests {
         "CONTROL_EPTP_MEMORY_TYPE  <- this is what a processor reports: VMfailValid, error 7",
         "(SDM 27.2.1.1 \"VM-Execution Control Fields\")",
         "EPT_POINTER=0x112015",
-        "nearest that passes: EPT_POINTER=0x112016",
+        "nearest that passes: EPT_POINTER=0x11201e",
         "CONTROL_EPTP_WALK_LENGTH\n");
   }
 

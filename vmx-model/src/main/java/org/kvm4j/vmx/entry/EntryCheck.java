@@ -73,65 +73,23 @@ public record EntryCheck(
 
   /**
    * The nearest value of one of the fields with which the state passes this check, all others as
-   * they are: the {@link #remedy}'s, or where there is none, or it is not enough, the value with
-   * the fewest bits changed, of the field that is named first. One that fails no check that the
-   * state passes now comes before one that does.
+   * they are ({@link NearestValue} says what is near).
    *
-   * @return null if no field alone makes the state pass with up to two bits changed
+   * @param c a state that fails this check
+   * @return null if no field alone makes the state pass
    */
   public @Nullable Value nearest(EntryContext c) {
-    Value harmless = nearest(c, true);
-    return harmless != null ? harmless : nearest(c, false);
+    return nearest(c, field -> true);
   }
 
-  private @Nullable Value nearest(EntryContext c, boolean harmless) {
-    for (VmcsField field : fields) {
-      List<EntryCheck> others =
-          harmless
-              ? EntryChecks.all().stream()
-                  .filter(o -> o.fields.contains(field) && o.predicate.passes(c))
-                  .toList()
-              : List.of();
-      long present = c.v[field.ordinal()];
-      if (remedy != null && field == fields.get(0)) {
-        long proposed = remedy.nearest(c) & field.width.mask;
-        if (passesWith(c, field, proposed, others)) {
-          return new Value(field, proposed);
-        }
-      }
-      for (int high = 0; high < field.width.bits; high++) {
-        if (passesWith(c, field, present ^ 1L << high, others)) {
-          return new Value(field, present ^ 1L << high);
-        }
-      }
-      for (int high = 1; high < field.width.bits; high++) {
-        for (int low = 0; low < high; low++) {
-          long two = present ^ 1L << high ^ 1L << low;
-          if (passesWith(c, field, two, others)) {
-            return new Value(field, two);
-          }
-        }
-      }
-    }
-    return null;
-  }
-
-  private boolean passesWith(EntryContext c, VmcsField field, long value, List<EntryCheck> others) {
-    long present = c.v[field.ordinal()];
-    c.v[field.ordinal()] = value;
-    try {
-      if (!predicate.passes(c)) {
-        return false;
-      }
-      for (EntryCheck other : others) {
-        if (!other.predicate.passes(c)) {
-          return false;
-        }
-      }
-      return true;
-    } finally {
-      c.v[field.ordinal()] = present;
-    }
+  /**
+   * As {@link #nearest(EntryContext)}.
+   *
+   * @param changeable which fields may have another value
+   */
+  public @Nullable Value nearest(
+      EntryContext c, java.util.function.Predicate<VmcsField> changeable) {
+    return NearestValue.of(this, c, changeable);
   }
 
   /** The rule in a sentence, with the SDM's section. */

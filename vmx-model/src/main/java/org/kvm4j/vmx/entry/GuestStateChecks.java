@@ -180,8 +180,7 @@ final class GuestStateChecks {
         .passes(
             c ->
                 !c.entry(Controls.VM_ENTRY_LOAD_IA32_EFER)
-                    || (c.v[Vmcs.GUEST_IA32_EFER] & ControlBits.EFER_LMA) != 0 == c.guestIa32e())
-        .nearest(c -> c.v[Vmcs.GUEST_IA32_EFER] ^ ControlBits.EFER_LMA);
+                    || (c.v[Vmcs.GUEST_IA32_EFER] & ControlBits.EFER_LMA) != 0 == c.guestIa32e());
     check(
             s,
             "GUEST_IA32_EFER_LME",
@@ -193,8 +192,7 @@ final class GuestStateChecks {
                     || (c.v[Vmcs.GUEST_CR0] & ControlBits.CR0_PG) == 0
                     || (c.v[Vmcs.GUEST_IA32_EFER] & ControlBits.EFER_LMA)
                         != 0
-                        == ((c.v[Vmcs.GUEST_IA32_EFER] & ControlBits.EFER_LME) != 0))
-        .nearest(c -> c.v[Vmcs.GUEST_IA32_EFER] ^ ControlBits.EFER_LME);
+                        == ((c.v[Vmcs.GUEST_IA32_EFER] & ControlBits.EFER_LME) != 0));
     check(s, "GUEST_IA32_PKRS_RESERVED", "If PKRS is loaded, its bits 63:32 are 0.")
         .reads(VmcsField.GUEST_IA32_PKRS, VmcsField.VM_ENTRY_CONTROLS)
         .passes(

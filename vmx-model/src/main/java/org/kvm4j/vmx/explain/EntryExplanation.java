@@ -107,10 +107,10 @@ public final class EntryExplanation {
   /** The nearest value of a field that the dump has. */
   private static EntryCheck.@Nullable Value nearest(
       EntryCheck check, EntryContext c, Predicate<VmcsField> known) {
-    EntryCheck.Value value = check.nearest(c);
+    EntryCheck.Value value = check.nearest(c, known);
     // What the search for it has met counts for nothing.
     c.takeMissedMemory();
-    return value != null && known.test(value.field()) ? value : null;
+    return value;
   }
 
   /** A check tried with everything that it may meet. */
@@ -159,10 +159,10 @@ public final class EntryExplanation {
       }
       for (long all : new long[] {-1, 0}) {
         each(unknown, all, false);
-        EntryCheck.Value proposed = check.nearest(c);
+        EntryCheck.Value proposed = check.nearest(c, unknown::contains);
         // What the search for it has met counts for nothing.
         c.takeMissedMemory();
-        if (proposed != null && unknown.contains(proposed.field())) {
+        if (proposed != null) {
           c.v[proposed.field().ordinal()] = proposed.value();
           run();
         }

@@ -192,6 +192,30 @@ class EntryCheckTableTests {
     assertEquals("GUEST_CS_AR_BYTES=0xa099", nearest("GUEST_CS_AR_TYPE", c));
   }
 
+  @Test
+  void the_nearest_value_mends_most_and_makes_no_other_guest_of_it() {
+    MinimalHypervisor h = new MinimalHypervisor(EntryCheckCases.everything());
+    h.guest(MinimalHypervisor.Mode.LONG);
+    EntryContext c = context(h);
+    long[] good = c.v.clone();
+    c.v[Vmcs.GUEST_CS_LIMIT] = 0x12345678;
+    assertEquals("GUEST_CS_LIMIT=0x12345fff", nearest("GUEST_CS_AR_G", c), "not RFLAGS.VM");
+    c.v = good.clone();
+    c.v[Vmcs.GUEST_RFLAGS] |= 1 << 17;
+    for (EntryCheck check : EntryChecks.failures(c)) {
+      assertEquals(
+          "GUEST_RFLAGS=0x" + Long.toHexString(good[Vmcs.GUEST_RFLAGS]),
+          nearest(check.id(), c),
+          "mends all: " + check.id());
+    }
+    c.v = good.clone();
+    c.v[Vmcs.GUEST_IA32_EFER] = 0x100;
+    assertEquals("GUEST_IA32_EFER=0x500", nearest("GUEST_IA32_EFER_LME", c), "and its LMA");
+    c.v = good.clone();
+    c.v[Vmcs.EPT_POINTER] = MinimalHypervisor.EPT | 0xb5e;
+    assertEquals("EPT_POINTER=0x1005e", nearest("CONTROL_EPTP_RESERVED", c), "EPT stays on");
+  }
+
   private static String nearest(String id, EntryContext c) {
     return String.valueOf(Objects.requireNonNull(EntryChecks.of(id)).nearest(c));
   }
