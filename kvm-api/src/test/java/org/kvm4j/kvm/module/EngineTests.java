@@ -77,6 +77,6 @@ class EngineTests {
   void anUnknownEngineIsRefusedWithThoseThereAre() {
     IllegalArgumentException refusal =
         assertThrows(IllegalArgumentException.class, () -> kernel("t0").close());
-    assertTrue(refusal.toString().contains("interpreter, translator"), refusal::toString);
+    assertTrue(refusal.toString().contains("translator, interpreter"), refusal::toString);
   }
 }
