@@ -240,25 +240,39 @@ print_number:
 
 # Controls: what is wanted, and what the capability MSRs ask for. SDM A.2 "Reserved Controls and Default Settings".
 write_controls:
-        leaq    controls(%rip), %rsi
-1:      movl    (%rsi), %ecx            # capability MSR
-        jrcxz   2f
+        movl    $0x480, %ecx            # IA32_VMX_BASIC
+        rdmsr
+        xorl    %edi, %edi
+        btl     $55 - 32, %edx          # are there the TRUE MSRs, of controls that may be 0 after all?
+        jnc     1f
+        movl    $0x48d - 0x481, %edi    # how far they are from the others
+1:      leaq    controls(%rip), %rsi
+2:      movl    (%rsi), %ecx
+        cmpl    $0x48b, %ecx
+        je      3f
+        addl    %edi, %ecx
+        call    write_control
+        jmp     2b
+3:      testl   %eax, %eax              # the primary controls, written last: bit 31 activates the secondary ones
+        js      write_control
+        ret
+
+# Writes the controls of the table's row at RSI, of the MSR in ECX; EAX is what is written, RSI the next row.
+write_control:
         rdmsr                           # EAX: what must be 1, EDX: what may be 1
         orl     8(%rsi), %eax
         andl    %edx, %eax
         movl    4(%rsi), %edx           # the field
         vmwrite %rax, %rdx
         addq    $12, %rsi
-        jmp     1b
-2:      ret
+        ret
 
-controls:
-        .long   0x48d, 0x4000, 0                        # pin-based
-        .long   0x48e, 0x4002, 1 << 31 | 1 << 24 | 1 << 7  # secondary controls, all ports and HLT exit
-        .long   0x48b, 0x401e, 1 << 1                   # EPT
-        .long   0x48f, 0x400c, 1 << 21 | 1 << 20 | 1 << 9  # IA32_EFER is loaded and saved, 64-bit host
-        .long   0x490, 0x4012, 1 << 15 | 1 << 9         # IA32_EFER is loaded, IA-32e mode guest
-        .long   0
+controls:                               # capability MSR, field, what is wanted
+        .long   0x481, 0x4000, 0                        # pin-based
+        .long   0x483, 0x400c, 1 << 21 | 1 << 20 | 1 << 9  # IA32_EFER is loaded and saved, 64-bit host
+        .long   0x484, 0x4012, 1 << 15 | 1 << 9         # IA32_EFER is loaded, IA-32e mode guest
+        .long   0x482, 0x4002, 1 << 31 | 1 << 24 | 1 << 7  # secondary controls, all ports and HLT exit
+        .long   0x48b, 0x401e, 1 << 1                   # EPT, if there are secondary controls
 
 # The guest has the host's control registers and IA32_EFER.
 write_registers:

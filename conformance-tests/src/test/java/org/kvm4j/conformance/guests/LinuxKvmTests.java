@@ -28,7 +28,7 @@ import org.kvm4j.vmm.demo.DemoGuest;
 class LinuxKvmTests {
   private static final String CLOUD = "cloud-amd64";
 
-  /** The guest that is a hypervisor: it needs EPT of the KVM that it runs on. */
+  /** The guest that is a hypervisor: it wants EPT of the KVM that it runs on, to tell the same. */
   private static final String HYPERVISOR = "hypervisor";
 
   /** Needs a timer in the kernel beside it, or mends what it was given wrong. */

@@ -13,6 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The hypervisor of the demonstration guests on bare metal: what is told of it. */
@@ -71,6 +72,24 @@ class HypervisorTraceTests {
         "cpu 0: VMXOFF: VMsucceed\n");
     assertFalse(cli.err().contains("VMWRITE"), "not asked for");
     assertTrue(cli.guest().endsWith("Hypervisor: VMX operation left.\n"), cli.guest());
+  }
+
+  /** It asks IA32_VMX_BASIC for the TRUE MSRs, and the primary controls for the secondary ones. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "kvm4j-v1,-vmx-true-ctls|true",
+        "kvm4j-v1,-vmx-secondary-ctls|false",
+        "conroe|false",
+        "haswell|true",
+      })
+  void the_hypervisor_asks_the_processor_what_it_can(String cpu, boolean ept) {
+    assertEquals(0, run("hypervisor", "--cpu", cpu), cli.err());
+    assertEquals("", cli.err());
+    assertTrue(cli.guest().contains("Guest: memory is there, and says 42.\n"), cli.guest());
+    assertTrue(cli.guest().endsWith("Hypervisor: VMX operation left.\n"), cli.guest());
+    assertEquals(ept, cli.guest().contains("Hypervisor: EPT violation at 0x00200000"), cli.guest());
   }
 
   @Test
