@@ -3,8 +3,10 @@ package org.kvm4j.kvm.module;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
 import org.kvm4j.kvm.syscall.Explainer;
+import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.explain.DumpReports;
 import org.kvm4j.vmx.explain.ExitExplanation;
+import org.kvm4j.vmx.instruction.InstructionError;
 
 /** Explains by the emulated processor's own rules. */
 final class ModelExplainer implements Explainer {
@@ -31,6 +33,7 @@ final class ModelExplainer implements Explainer {
 
   @Override
   public String exit(ExitFields f) {
+    checkNumbers(f);
     StringBuilder text = new StringBuilder();
     int reason = f.reason().orElse(-1);
     f.reason().ifPresent(r -> line(text, "Exit reason", r, ExitExplanation.reason(r)));
@@ -56,6 +59,16 @@ final class ModelExplainer implements Explainer {
                     String.format(
                         "VM-instruction error %d: %s%n", n, ExitExplanation.instructionError(n))));
     return text.toString();
+  }
+
+  private static void checkNumbers(ExitFields f) {
+    if (f.reason().isPresent() && ExitReason.of(f.reason().getAsInt()) == null) {
+      throw new IllegalArgumentException(ExitExplanation.reason(f.reason().getAsInt()));
+    }
+    int error = f.instructionError().orElse(InstructionError.SUCCESS);
+    if (error != InstructionError.SUCCESS && InstructionError.of(error) == null) {
+      throw new IllegalArgumentException(ExitExplanation.instructionError(error));
+    }
   }
 
   private static String orNothing(String words) {

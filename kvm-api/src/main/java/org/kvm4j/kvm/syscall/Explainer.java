@@ -43,7 +43,12 @@ public interface Explainer {
    */
   LogReader dumps(String cpu, Consumer<String> out);
 
-  /** Explains VM-exit information. */
+  /**
+   * Explains VM-exit information.
+   *
+   * @throws IllegalArgumentException if there is no such exit reason or VM-instruction error; the
+   *     message is one line
+   */
   String exit(ExitFields fields);
 
   /**

@@ -154,7 +154,11 @@ final class ExplainCommand implements Callable<Integer> {
     }
     checkCpu(provider);
     if (file == null) {
-      out.print(explainer.exit(exitFields()));
+      try {
+        out.print(explainer.exit(exitFields()));
+      } catch (IllegalArgumentException e) {
+        throw usage(String.valueOf(e.getMessage()));
+      }
       out.flush();
     } else {
       dumps(explainer, file, out);

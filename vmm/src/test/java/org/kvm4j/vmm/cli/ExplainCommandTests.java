@@ -172,6 +172,11 @@ class ExplainCommandTests {
         "explain --intr-info 3 --instruction-info 3|what a qualification or instruction information"
             + " says depends on --exit-reason|2",
         "explain --exit-reason 0x100000000|--exit-reason has 32 bits, and 0x100000000 does not fit|2",
+        "explain --exit-reason 999|no exit reason has the number 999|2",
+        "explain --exit-reason 0x80000023|no exit reason has the number 35; bit 31: VM-entry"
+            + " failure|2",
+        "explain --exit-reason 12 --instruction-error 99|no VM-instruction error has the number 99|2",
+        "explain --instruction-error 0xffffffff|no VM-instruction error has the number 4294967295|2",
         "explain --exit-reason 1 there|a file has its own exit reason: FILE cannot go with options of"
             + " single fields|2",
         "explain nowhere.txt|nowhere.txt: no such file|4",
@@ -277,7 +282,8 @@ class ExplainCommandTests {
     String text = explained(cut + cut);
     assertContains(
         text,
-        "not understood: line 2: cut short, without GUEST_CS_LIMIT, GUEST_CS_BASE\n",
+        "that it has\n\nnot understood: line 2: cut short, without GUEST_CS_LIMIT, GUEST_CS_BASE\n"
+            + "\nNo check of VM entry fails",
         "VMCS dump at line 3: the same is to be told as of that at line 1");
     assertFalse(text.contains("line 4"), text);
   }

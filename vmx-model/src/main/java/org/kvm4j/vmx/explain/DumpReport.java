@@ -35,9 +35,6 @@ final class DumpReport {
   private final List<Finding> failures;
   private final List<Finding> open;
 
-  /** Where in the text belongs what was not understood. */
-  private int problemsAt;
-
   private DumpReport(VmcsDump dump, String cpu, CpuModel model, VmxCapabilities capabilities) {
     this.dump = dump;
     this.cpu = cpu;
@@ -71,10 +68,10 @@ final class DumpReport {
 
   /** The report, lines with their ends. */
   String text() {
+    String problems = problems(VmcsDump.Problem::toString);
     return "VMCS dump at line %d, %s\n\n".formatted(dump.line(), processor())
-        + text.substring(0, problemsAt)
-        + problems(VmcsDump.Problem::toString)
-        + text.substring(problemsAt);
+        + (problems.isEmpty() ? "" : problems + "\n")
+        + text;
   }
 
   /** What two dumps have in common of which the same is to be told: all but lines' numbers. */
@@ -238,7 +235,6 @@ final class DumpReport {
         line("  %s: %s", finding.check().id(), String.join(", ", finding.lacks()));
       }
     }
-    problemsAt = text.length();
     line("");
   }
 

@@ -34,11 +34,15 @@ public final class ExitExplanation {
                   .formatted(reason, reason.number, reason.cause.section, reason.cause.title));
     }
     flag(text, field, 31, "VM-entry failure");
+    flag(text, field, 30, "not defined");
     flag(text, field, 29, "from VMX root operation");
     flag(text, field, 28, "a monitor-trap-flag exit is pending");
     flag(text, field, 27, "in enclave mode");
     flag(text, field, 26, "a bus lock was asserted");
     flag(text, field, 25, "a shadow stack is prematurely busy");
+    for (int bit = 24; bit >= 16; bit--) {
+      flag(text, field, bit, "not defined");
+    }
     return text.toString();
   }
 
@@ -211,7 +215,12 @@ public final class ExitExplanation {
 
   /** The VM-instruction error field in words. */
   public static String instructionError(int number) {
+    if (number == InstructionError.SUCCESS) {
+      return "none";
+    }
     InstructionError error = InstructionError.of(number);
-    return error == null ? "no error has the number " + number : error.title;
+    return error == null
+        ? "no VM-instruction error has the number " + Integer.toUnsignedString(number)
+        : error.title;
   }
 }

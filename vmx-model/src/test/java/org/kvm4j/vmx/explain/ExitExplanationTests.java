@@ -26,6 +26,10 @@ class ExitExplanationTests {
             + " Failures During or After Loading Guest State\"); bit 31: VM-entry failure",
         ExitExplanation.reason(0x80000021));
     assertEquals("no exit reason has the number 35", ExitExplanation.reason(35));
+    assertEquals(
+        "HLT (HLT, 12; SDM 26.1.3 \"Instructions That Cause VM Exits Conditionally\"); bit 30: not"
+            + " defined; bit 24: not defined; bit 16: not defined",
+        ExitExplanation.reason(0x4101000c));
   }
 
   @Test
@@ -109,7 +113,8 @@ class ExitExplanationTests {
   @Test
   void instruction_errors() {
     assertEquals("VM entry with invalid control field(s)", ExitExplanation.instructionError(7));
-    assertEquals("no error has the number 14", ExitExplanation.instructionError(14));
+    assertEquals("no VM-instruction error has the number 14", ExitExplanation.instructionError(14));
+    assertEquals("none", ExitExplanation.instructionError(0));
   }
 
   /** No number makes the words fail. */
