@@ -205,6 +205,7 @@ final class CpuDescription {
       }
       names.add(known);
     }
+    names.addAll(VmxFeature.names()); // perhaps one without its vmx-
     throw unknown(name, names);
   }
 

@@ -208,6 +208,8 @@ class CpuProfilesTests {
         "kvm4j-v1,pmu=off|'pmu=off' is no change; changes are +FEATURE, -FEATURE, phys-bits=N, vmx-timer-rate=N",
         "genoa,-axv2|unknown CPU feature 'axv2'; did you mean avx2?",
         "kvm4j-v1,+avx2=on|unknown CPU feature 'avx2=on'; did you mean avx2?",
+        "haswell,-ept|unknown CPU feature 'ept'; did you mean vmx-ept?",
+        "haswell,-vmx-nosuch|unknown CPU feature 'vmx-nosuch'; NAME,+? lists all",
         "kvm4j-v1,+zzzzzz|unknown CPU feature 'zzzzzz'; NAME,+? lists all",
         "kvm4j-v1,+avx512f|CPU feature 'avx512f' is not built",
         "genoa,+svm|CPU feature 'svm' is not built",
