@@ -17,8 +17,8 @@ import org.kvm4j.vmx.vmcs.VmcsField;
  * to none.
  *
  * <p>That is sound because whatever the processor itself stores into the guest-state area at a VM
- * exit passes the checks, and where a check depends on more than the VMCS it says so ({@link
- * EntryCheck#always}).
+ * exit passes the checks, or counts as written ({@link Vmcs#checkAgain}), and where a check depends
+ * on more than the VMCS it says so ({@link EntryCheck#always}).
  *
  * <p>Source: SDM 27.2 "Checks on VMX Controls and Host-State Area", 27.3.1 "Checks on the Guest
  * State Area".

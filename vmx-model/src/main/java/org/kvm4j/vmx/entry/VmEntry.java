@@ -101,6 +101,7 @@ public final class VmEntry {
     c.current = vmcs.address;
     c.hostLongMode = hostLongMode;
     failure = null;
+    boolean nmiBlocked = cpu.nmiBlocked;
     EntryCheck failed = checks.run(vmcs, c);
     if (failed != null) {
       vmcs.complete();
@@ -113,8 +114,8 @@ public final class VmEntry {
           return INVALID_HOST_STATE;
         }
         case GUEST_STATE -> {
-          nonRoot.enter(vmcs, true);
-          nonRoot.entryFailure(ExitReason.INVALID_GUEST_STATE, failed.qualification());
+          nonRoot.entryFailure(
+              vmcs, ExitReason.INVALID_GUEST_STATE, failed.qualification(), nmiBlocked);
           return 0;
         }
       }
@@ -142,7 +143,7 @@ public final class VmEntry {
       int entry = lists.load(v[Vmcs.VM_ENTRY_MSR_LOAD_ADDR], loads);
       if (entry != 0) {
         failure = VmEntryFailure.ofMsr(entry, lists.failedIndex, lists.failedValue);
-        nonRoot.entryFailure(ExitReason.MSR_LOAD_FAIL, entry);
+        nonRoot.entryFailure(vmcs, ExitReason.MSR_LOAD_FAIL, entry, nmiBlocked);
         return 0;
       }
     }
@@ -260,6 +261,7 @@ public final class VmEntry {
       cpu.nmiBlocked = true;
     }
     cpu.delivering = true;
+    nonRoot.inject();
     try {
       EventDelivery.inject(
           cpu,

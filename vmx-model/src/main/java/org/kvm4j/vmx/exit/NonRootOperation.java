@@ -125,6 +125,12 @@ public final class NonRootOperation implements GuestMode {
   private int deliveryErrorCode;
   private int deliveryLength;
 
+  /** The event whose delivery is in progress was injected by VM entry. */
+  private boolean deliveryInjected;
+
+  /** The next delivery is that of the event that VM entry injects. */
+  private boolean injecting;
+
   /** The VMCS whose guest's registers are in the processor still, or null. */
   private @Nullable Vmcs resident;
 
@@ -148,31 +154,13 @@ public final class NonRootOperation implements GuestMode {
   // ---- entry's side ----
 
   /**
-   * Takes the controls of a VMCS over. VM entry calls it after all checks, before it loads guest
-   * state.
+   * Takes the controls of a VMCS over, and begins with what VM entry begins. VM entry calls it
+   * after all checks, before it loads guest state.
    *
    * @param changed whether any control field may differ from the last call with the same VMCS
    */
   public void enter(Vmcs vmcs, boolean changed) {
-    if (this.vmcs != vmcs || changed) {
-      this.vmcs = vmcs;
-      v = vmcs.v;
-      pin = (int) v[Vmcs.PIN_BASED_VM_EXEC_CONTROL];
-      primary = (int) v[Vmcs.CPU_BASED_VM_EXEC_CONTROL];
-      secondary = secondary(v);
-      exitControls = (int) v[Vmcs.VM_EXIT_CONTROLS];
-      entryControls = (int) v[Vmcs.VM_ENTRY_CONTROLS];
-      exceptionBitmap = (int) v[Vmcs.EXCEPTION_BITMAP];
-      cr0Mask = v[Vmcs.CR0_GUEST_HOST_MASK];
-      cr0Shadow = v[Vmcs.CR0_READ_SHADOW];
-      cr4Mask = v[Vmcs.CR4_GUEST_HOST_MASK];
-      cr4Shadow = v[Vmcs.CR4_READ_SHADOW];
-      boolean offset = (primary & Controls.CPU_BASED_USE_TSC_OFFSETTING) != 0;
-      tscOffset = offset ? v[Vmcs.TSC_OFFSET] : 0;
-      plainTsc = !offset || (secondary & Controls.SECONDARY_EXEC_TSC_SCALING) == 0;
-      tscMultiplier = v[Vmcs.TSC_MULTIPLIER];
-      virtualSpecCtrl = (tertiary(v) & Controls.TERTIARY_EXEC_SPEC_CTRL) != 0;
-    }
+    takeControls(vmcs, changed);
     int w = 0;
     if ((primary & (Controls.CPU_BASED_INTR_WINDOW_EXITING | Controls.CPU_BASED_NMI_WINDOW_EXITING))
         != 0) {
@@ -196,6 +184,28 @@ public final class NonRootOperation implements GuestMode {
     watch = w;
     pauseFirst = 0;
     pauseLast = 0;
+  }
+
+  private void takeControls(Vmcs vmcs, boolean changed) {
+    if (this.vmcs != vmcs || changed) {
+      this.vmcs = vmcs;
+      v = vmcs.v;
+      pin = (int) v[Vmcs.PIN_BASED_VM_EXEC_CONTROL];
+      primary = (int) v[Vmcs.CPU_BASED_VM_EXEC_CONTROL];
+      secondary = secondary(v);
+      exitControls = (int) v[Vmcs.VM_EXIT_CONTROLS];
+      entryControls = (int) v[Vmcs.VM_ENTRY_CONTROLS];
+      exceptionBitmap = (int) v[Vmcs.EXCEPTION_BITMAP];
+      cr0Mask = v[Vmcs.CR0_GUEST_HOST_MASK];
+      cr0Shadow = v[Vmcs.CR0_READ_SHADOW];
+      cr4Mask = v[Vmcs.CR4_GUEST_HOST_MASK];
+      cr4Shadow = v[Vmcs.CR4_READ_SHADOW];
+      boolean offset = (primary & Controls.CPU_BASED_USE_TSC_OFFSETTING) != 0;
+      tscOffset = offset ? v[Vmcs.TSC_OFFSET] : 0;
+      plainTsc = !offset || (secondary & Controls.SECONDARY_EXEC_TSC_SCALING) == 0;
+      tscMultiplier = v[Vmcs.TSC_MULTIPLIER];
+      virtualSpecCtrl = (tertiary(v) & Controls.TERTIARY_EXEC_SPEC_CTRL) != 0;
+    }
     deliveryType = -1;
     abort = null;
   }
@@ -239,6 +249,11 @@ public final class NonRootOperation implements GuestMode {
     if (l != null) {
       l.entered(vmcs);
     }
+  }
+
+  /** VM entry is about to deliver the event that it injects. */
+  public void inject() {
+    injecting = true;
   }
 
   /** Makes a monitor-trap-flag exit pending on the next instruction boundary. */
@@ -710,7 +725,7 @@ public final class NonRootOperation implements GuestMode {
   public boolean windowPending() {
     return watch != 0 && open() != 0
         || virtualApic.hasNews()
-            && (virtualApic.exits()
+            && (apicExits()
                 || virtualApic.hasWritten()
                 || virtualApic.isPending() && takesVirtualInterrupt());
   }
@@ -718,6 +733,15 @@ public final class NonRootOperation implements GuestMode {
   /** 30.2.2 "Virtual-Interrupt Delivery". */
   private boolean takesVirtualInterrupt() {
     return cpu.activity <= Cpu.HALTED && cpu.shadow == 0 && (cpu.flagsRest & Flags.IF) != 0;
+  }
+
+  /**
+   * Whether a VM exit of the virtual APIC's is due. One that VM entry has found waits until the
+   * processor is out of the shutdown and the wait-for-SIPI state: SDM 27.7.7 "VM Exits Induced by
+   * the TPR Threshold".
+   */
+  private boolean apicExits() {
+    return virtualApic.exits() && cpu.activity <= Cpu.HALTED;
   }
 
   @Override
@@ -728,7 +752,7 @@ public final class NonRootOperation implements GuestMode {
   @Override
   public boolean afterInstruction() {
     virtualApic.emulateWrite();
-    if (!virtualApic.exits()) {
+    if (!apicExits()) {
       // SDM 26.2 "Other Causes of VM Exits", bus-lock detection.
       return busLocked && boundaryExit(74);
     }
@@ -832,11 +856,13 @@ public final class NonRootOperation implements GuestMode {
   /** The exits of {@link #watch} that are due now. */
   private int open() {
     int due = watch & WATCH_MONITOR_TRAP;
-    if (cpu.activity <= Cpu.HALTED && cpu.shadow == 0) {
-      if ((cpu.flagsRest & Flags.IF) != 0) {
+    if (cpu.shadow == 0) {
+      if ((cpu.flagsRest & Flags.IF) != 0 && cpu.activity <= Cpu.HALTED) {
         due |= watch & WATCH_INTERRUPT_WINDOW;
       }
-      if (!cpu.nmiBlocked) {
+      // It wakes a processor from the states that an NMI does, the shutdown state among them: SDM
+      // 27.7.6 "NMI-Window Exiting".
+      if (!cpu.nmiBlocked && cpu.activity != Cpu.WAIT_FOR_SIPI) {
         due |= watch & WATCH_NMI_WINDOW;
       }
     }
@@ -898,7 +924,7 @@ public final class NonRootOperation implements GuestMode {
     if (byInstruction && !cpu.delivering) {
       cpu.notRetired(1);
     }
-    int rf = event && deliveryType == InterruptionInfo.HARDWARE_EXCEPTION ? 1 : 0;
+    int rf = event ? deliveredRf() : 0;
     leave(
         9,
         selector & 0xffff | (long) source << 30,
@@ -934,6 +960,24 @@ public final class NonRootOperation implements GuestMode {
     return true;
   }
 
+  /**
+   * RF as the event whose delivery is in progress would have pushed it, or saved it in the old TSS:
+   * faults set it, debug exceptions and what VM entry injects keep it. SDM 28.3.3 "Saving RIP, RSP,
+   * RFLAGS, and SSP".
+   */
+  private int deliveredRf() {
+    if (deliveryInjected) {
+      return RF_KEEP;
+    }
+    if (InterruptionInfo.isSoftware(deliveryType)) {
+      return 0;
+    }
+    boolean ofFault =
+        deliveryType == InterruptionInfo.HARDWARE_EXCEPTION
+            && InterruptionInfo.vector(deliveryInfo) != Vector.DB;
+    return ofFault ? 1 : rfBetweenInstructions();
+  }
+
   @Override
   public void nestedFault(NestedFault fault) {
     Translation t = fault.translation;
@@ -942,14 +986,7 @@ public final class NonRootOperation implements GuestMode {
         || t.outcome == Translation.SPP_EVENT) {
       v[Vmcs.GUEST_PHYSICAL_ADDRESS] = t.gpa;
     }
-    int rf = 1;
-    if (deliveryType >= 0) {
-      // As it would have been pushed: faults set it, debug exceptions keep it.
-      boolean ofFault =
-          deliveryType == InterruptionInfo.HARDWARE_EXCEPTION
-              && InterruptionInfo.vector(deliveryInfo) != Vector.DB;
-      rf = InterruptionInfo.isSoftware(deliveryType) ? 0 : ofFault ? 1 : RF_KEEP;
-    }
+    int rf = deliveryType < 0 ? 1 : deliveredRf();
     long rip =
         deliveryType < 0 || InterruptionInfo.isSoftware(deliveryType)
             ? cpu.instructionRip
@@ -1124,6 +1161,10 @@ public final class NonRootOperation implements GuestMode {
       deliveryType = -1;
       return;
     }
+    // INT n in virtual-8086 mode is told of twice, where it is not redirected.
+    deliveryInjected =
+        injecting || deliveryInjected && type == deliveryType && InterruptionInfo.isSoftware(type);
+    injecting = false;
     deliveryType = type;
     deliveryInfo = InterruptionInfo.of(type, vector, hasErrorCode);
     deliveryErrorCode = errorCode;
@@ -1187,8 +1228,14 @@ public final class NonRootOperation implements GuestMode {
     }
     f[Vmcs.VM_ENTRY_INTR_INFO_FIELD] &= 0x7fffffffL;
     if (unrestrictedGuest()) {
-      long entry = f[Vmcs.VM_ENTRY_CONTROLS] & ~(long) Controls.VM_ENTRY_IA32E_MODE;
-      f[Vmcs.VM_ENTRY_CONTROLS] = c.longMode ? entry | Controls.VM_ENTRY_IA32E_MODE : entry;
+      long before = f[Vmcs.VM_ENTRY_CONTROLS];
+      long entry = before & ~(long) Controls.VM_ENTRY_IA32E_MODE;
+      entry = c.longMode ? entry | Controls.VM_ENTRY_IA32E_MODE : entry;
+      if (entry != before) {
+        f[Vmcs.VM_ENTRY_CONTROLS] = entry;
+        // IA32_EFER, if it is not saved, has the LMA of before.
+        vmcs.checkAgain(Vmcs.VM_ENTRY_CONTROLS);
+      }
     }
 
     // 28.3 "Saving Guest State".
@@ -1293,6 +1340,10 @@ public final class NonRootOperation implements GuestMode {
       }
     }
     f[Vmcs.GUEST_PENDING_DBG_EXCEPTIONS] = pending;
+    if (c.shadow != 0 && (c.flagsRest & Flags.TF) != 0) {
+      // After a single-step trap in the shadow of STI there is blocking without a pending BS.
+      vmcs.checkAgain(Vmcs.GUEST_PENDING_DBG_EXCEPTIONS);
+    }
     if ((pin & Controls.PIN_BASED_VMX_PREEMPTION_TIMER) != 0
         && (exitControls & Controls.VM_EXIT_SAVE_VMX_PREEMPTION_TIMER) != 0) {
       long left = timerEnd - (c.platform.tsc() >>> timerShift);
@@ -1338,14 +1389,18 @@ public final class NonRootOperation implements GuestMode {
    * A VM-entry failure: guest state was not saved and is not; the exit reason has bit 31 set.
    *
    * <p>Source: SDM 27.8 "VM-Entry Failures During or After Loading Guest State".
+   *
+   * @param nmiBlocked whether NMIs were blocked before VM entry, and are again
    */
-  public void entryFailure(ExitReason reason, long qualification) {
+  public void entryFailure(Vmcs vmcs, ExitReason reason, long qualification, boolean nmiBlocked) {
+    takeControls(vmcs, true);
     v[Vmcs.VM_EXIT_REASON] = reason.number | 1L << 31;
     v[Vmcs.EXIT_QUALIFICATION] = qualification;
     isResident(vmcs);
     vmcs.complete();
     resident = null;
     loadHost(v);
+    cpu.nmiBlocked = nmiBlocked;
   }
 
   /** 28.7 "VMX Aborts": the indicator goes to the region in memory, the processor shuts down. */

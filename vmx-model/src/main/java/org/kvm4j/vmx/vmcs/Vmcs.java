@@ -368,6 +368,13 @@ public final class Vmcs {
     dirty[ordinal >> 6] |= 1L << ordinal;
   }
 
+  /**
+   * Has the checks that read a field run at the next entry: what was stored there may fail them.
+   */
+  public void checkAgain(int ordinal) {
+    mark(ordinal);
+  }
+
   /** A field as software writes it. */
   public void write(VmcsField field, long value) {
     write(field.ordinal(), value);

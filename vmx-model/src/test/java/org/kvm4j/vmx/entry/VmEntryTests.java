@@ -9,6 +9,7 @@ import static org.kvm4j.vmx.MinimalHypervisor.Mode.LONG;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.PAE;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.PROTECTED;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.REAL;
+import static org.kvm4j.vmx.MinimalHypervisor.Mode.UNPAGED;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.V86;
 
 import org.junit.jupiter.api.Test;
@@ -16,6 +17,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
+import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.vmx.MinimalHypervisor;
 import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.exit.VmxAbort;
@@ -572,5 +574,154 @@ class VmEntryTests {
     assertEquals(0xfffff, h.get(VmcsField.GUEST_FS_LIMIT));
     assertEquals(0x50f3, h.get(VmcsField.GUEST_FS_AR_BYTES));
     assertEquals(Segment.UNUSABLE, h.get(VmcsField.GUEST_ES_AR_BYTES));
+  }
+
+  // ---- what is blocked, and when ----
+
+  @ParameterizedTest
+  @ValueSource(ints = {Cpu.ACTIVE, Cpu.HALTED, Cpu.SHUTDOWN})
+  void an_NMI_window_wakes_from_what_an_NMI_wakes_from(int activity) {
+    MinimalHypervisor h = withHandlers();
+    h.pin(Controls.PIN_BASED_NMI_EXITING | Controls.PIN_BASED_VIRTUAL_NMIS);
+    h.primary(Controls.CPU_BASED_NMI_WINDOW_EXITING);
+    h.set(VmcsField.GUEST_ACTIVITY_STATE, activity);
+    assertEquals(ExitReason.NMI_WINDOW, h.run());
+    assertEquals(activity, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+  }
+
+  @Test
+  void an_NMI_window_does_not_end_the_wait_for_a_start_up_IPI() {
+    MinimalHypervisor h = withHandlers();
+    h.pin(Controls.PIN_BASED_NMI_EXITING | Controls.PIN_BASED_VIRTUAL_NMIS);
+    h.primary(Controls.CPU_BASED_NMI_WINDOW_EXITING);
+    h.set(VmcsField.GUEST_ACTIVITY_STATE, Cpu.WAIT_FOR_SIPI);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    assertEquals(Interpreter.Stop.INACTIVE, h.engine.run(10));
+  }
+
+  /** A TPR that is below its threshold at VM entry. */
+  private static MinimalHypervisor belowThreshold(int activity) {
+    MinimalHypervisor h = withHandlers();
+    h.primary(Controls.CPU_BASED_TPR_SHADOW);
+    h.secondary(Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES);
+    h.set(VmcsField.VIRTUAL_APIC_PAGE_ADDR, 0x60000);
+    h.set(VmcsField.APIC_ACCESS_ADDR, 0x61000);
+    h.set(VmcsField.TPR_THRESHOLD, 5);
+    return h.set(VmcsField.GUEST_ACTIVITY_STATE, activity);
+  }
+
+  @Test
+  void the_exit_of_a_TPR_below_its_threshold_waits_until_the_shutdown_state_ends() {
+    assertEquals(ExitReason.TPR_BELOW_THRESHOLD, belowThreshold(Cpu.ACTIVE).run());
+    assertEquals(ExitReason.TPR_BELOW_THRESHOLD, belowThreshold(Cpu.HALTED).run());
+
+    MinimalHypervisor h = belowThreshold(Cpu.SHUTDOWN);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    assertEquals(Interpreter.Stop.INACTIVE, h.engine.run(10));
+    h.cpu.request(Cpu.REQUEST_NMI);
+    assertEquals(Interpreter.Stop.LEFT, h.engine.run(10));
+    assertEquals(ExitReason.TPR_BELOW_THRESHOLD, h.reason());
+    assertEquals(HANDLER, h.get(VmcsField.GUEST_RIP));
+    assertEquals(Cpu.ACTIVE, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+
+    h = belowThreshold(Cpu.WAIT_FOR_SIPI);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    assertEquals(Interpreter.Stop.INACTIVE, h.engine.run(10));
+  }
+
+  // ---- entries that fail ----
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void an_entry_that_fails_leaves_NMIs_blocked_or_not_as_they_were(boolean blocked) {
+    MinimalHypervisor h = withHandlers();
+    h.pin(Controls.PIN_BASED_NMI_EXITING | Controls.PIN_BASED_VIRTUAL_NMIS);
+    h.set(VmcsField.GUEST_RFLAGS, 0);
+    h.cpu.nmiBlocked = blocked;
+    assertEquals(ExitReason.INVALID_GUEST_STATE, h.run());
+    assertEquals(blocked, h.cpu.nmiBlocked);
+
+    h = withHandlers();
+    h.memory.writeLong(MinimalHypervisor.MSR_AREA, 0xc000_0100L);
+    h.set(VmcsField.VM_ENTRY_MSR_LOAD_ADDR, MinimalHypervisor.MSR_AREA);
+    h.set(VmcsField.VM_ENTRY_MSR_LOAD_COUNT, 1);
+    h.set(VmcsField.GUEST_INTERRUPTIBILITY_INFO, blocked ? 0 : 8);
+    h.cpu.nmiBlocked = blocked;
+    assertEquals(ExitReason.MSR_LOAD_FAIL, h.run());
+    assertEquals(blocked, h.cpu.nmiBlocked);
+  }
+
+  @Test
+  void an_entry_that_a_check_of_the_guest_state_fails_leaves_the_virtual_APIC_alone() {
+    MinimalHypervisor h = withHandlers();
+    h.primary(Controls.CPU_BASED_TPR_SHADOW);
+    h.pin(Controls.PIN_BASED_EXT_INTR_MASK);
+    h.secondary(Controls.SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY);
+    h.set(VmcsField.VIRTUAL_APIC_PAGE_ADDR, 0x60000);
+    h.memory.writeInt(0x60080, 0x30);
+    h.memory.writeInt(0x600a0, 0x50);
+    h.set(VmcsField.GUEST_RFLAGS, 0);
+    assertEquals(ExitReason.INVALID_GUEST_STATE, h.run());
+    assertEquals(0x50, h.memory.readInt(0x600a0));
+    h.set(VmcsField.GUEST_RFLAGS, 2);
+    assertEquals(InstructionError.SUCCESS, h.enter());
+    assertEquals(0x30, h.memory.readInt(0x600a0));
+  }
+
+  @Test
+  void a_guest_stopped_by_a_step_in_the_shadow_of_STI_has_to_have_its_step_made_pending() {
+    MinimalHypervisor h = withHandlers().code(0xfb, 0x90, 0x90);
+    h.set(VmcsField.GUEST_RFLAGS, 0x102);
+    h.set(VmcsField.EXCEPTION_BITMAP, 1 << 1);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(1, h.get(VmcsField.GUEST_INTERRUPTIBILITY_INFO));
+    assertEquals(ExitReason.INVALID_GUEST_STATE, h.run());
+    assertEquals("GUEST_PENDING_DEBUG_BS", h.failedCheck());
+    h.set(VmcsField.GUEST_PENDING_DBG_EXCEPTIONS, 1 << 14);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+  }
+
+  @Test
+  void a_guest_that_went_to_IA_32e_mode_is_refused_with_an_IA32_EFER_of_before() {
+    MinimalHypervisor h = new MinimalHypervisor().guest(UNPAGED);
+    h.clear(VmcsField.VM_EXIT_CONTROLS, Controls.VM_EXIT_SAVE_IA32_EFER);
+    h.primary(Controls.CPU_BASED_USE_MSR_BITMAPS);
+    h.set(VmcsField.GUEST_CR4, 0x2020).set(VmcsField.GUEST_CR3, MinimalHypervisor.PAGE_TABLES);
+    // mov ecx, c0000080h; mov eax, 100h; xor edx, edx; wrmsr; mov eax, 80050033h; mov cr0, eax
+    h.code(
+        0xb9, 0x80, 0, 0, 0xc0, 0xb8, 0, 1, 0, 0, 0x31, 0xd2, 0x0f, 0x30, 0xb8, 0x33, 0, 5, 0x80,
+        0x0f, 0x22, 0xc0, 0x0f, 0xa2);
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(ExitReason.INVALID_GUEST_STATE, h.run());
+    assertEquals("GUEST_IA32_EFER_LMA", h.failedCheck());
+    h.set(VmcsField.GUEST_IA32_EFER, 0x500);
+    assertEquals(ExitReason.CPUID, h.run());
+  }
+
+  // ---- RF ----
+
+  @Test
+  void RF_of_an_event_injected_in_vain_is_what_it_would_have_pushed() {
+    for (int rf : new int[] {0, 1 << 16}) {
+      for (int type : new int[] {3, 4}) {
+        MinimalHypervisor h = withHandlers();
+        h.set(VmcsField.GUEST_RFLAGS, 2 | rf);
+        // The stack is beyond what EPT maps.
+        h.set(VmcsField.GUEST_RSP, MinimalHypervisor.MEMORY + 0x100);
+        h.set(VmcsField.VM_ENTRY_INSTRUCTION_LEN, 2);
+        inject(h, type, 13, type == 3);
+        assertEquals(ExitReason.EPT_VIOLATION, h.run());
+        assertEquals(2 | rf, h.get(VmcsField.GUEST_RFLAGS), "type " + type);
+      }
+      MinimalHypervisor h = new MinimalHypervisor().guest(PROTECTED);
+      h.memory.writeLong(MinimalHypervisor.IDT + 8 * 0x31, 0x8500_0028_0000L);
+      h.memory.writeLong(
+          MinimalHypervisor.GDT + 0x28,
+          0x67L | MinimalHypervisor.TSS + 0x1000 << 16 | 0x8900L << 32);
+      h.set(VmcsField.GUEST_RFLAGS, 0x202 | rf);
+      inject(h, 0, 0x31, false);
+      assertEquals(ExitReason.TASK_SWITCH, h.run());
+      assertEquals(0x202 | rf, h.get(VmcsField.GUEST_RFLAGS));
+    }
   }
 }
