@@ -197,6 +197,21 @@ class BareMetalTests {
     assertEquals(2, guest.vcpu.getRegs().rax);
   }
 
+  /** KVM_RUN that comes back at once takes the answer; the instruction has not run again yet. */
+  @Test
+  void whatUserSpaceWentToIsExecutedThoughAnAnswerHasBeenTaken() {
+    RealModeGuest guest = guest(0xe4, 0x60, 0xf4); // in al, 0x60; hlt
+    guest.load(0x2000, 0xb0, 0x07, 0xf4); // mov al, 7; hlt
+    assertEquals(new Exit.IoIn(0x60, 1, 1), guest.run());
+    guest.vcpu.answerIn(1);
+    guest.vcpu.runPage().setImmediateExit(true);
+    guest.run(Exit.Interrupted.class);
+    guest.vcpu.runPage().setImmediateExit(false);
+    guest.regs(r -> r.rip = 0x2000);
+    guest.run(Exit.Hlt.class);
+    assertEquals(7, guest.vcpu.getRegs().rax);
+  }
+
   @Test
   void aHotLoopLeavesAtEachPortAccess() {
     RealModeGuest guest =

@@ -78,14 +78,8 @@ final class MappedView implements UserMemory {
   /** Where bytes are that are about to be written. */
   private long forStore(long offset, int length) {
     long hpa = at(offset, length);
-    markWritten();
+    mapping.markWritten();
     return hpa;
-  }
-
-  private void markWritten() {
-    if (!mapping.written) {
-      mapping.written = true;
-    }
   }
 
   /** How many of some bytes lie together from an offset on. */
@@ -108,7 +102,7 @@ final class MappedView implements UserMemory {
 
   private void scatter(long offset, int length, long value) {
     check(offset, length);
-    markWritten();
+    mapping.markWritten();
     for (int i = 0; i < length; i++) {
       memory(offset + i).deviceWriteByte(physical(offset + i), (byte) (value >>> i * 8));
     }
@@ -211,7 +205,7 @@ final class MappedView implements UserMemory {
   @Override
   public void write(long offset, byte[] source, int sourceOffset, int length) {
     check(offset, length);
-    markWritten();
+    mapping.markWritten();
     for (int done = 0; done < length; ) {
       int n = together(offset + done, length - done);
       memory(offset + done).deviceWrite(physical(offset + done), source, sourceOffset + done, n);
@@ -222,7 +216,7 @@ final class MappedView implements UserMemory {
   @Override
   public void fill(long offset, long length, byte value) {
     check(offset, length);
-    markWritten();
+    mapping.markWritten();
     for (long done = 0; done < length; ) {
       int n = together(offset + done, length - done);
       memory(offset + done).deviceFill(physical(offset + done), n, value);

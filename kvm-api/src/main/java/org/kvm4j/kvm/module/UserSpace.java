@@ -50,7 +50,7 @@ final class UserSpace {
     volatile boolean alive = true;
 
     /** Whether any of its bytes may have been written where they were mapped first. */
-    volatile boolean written;
+    private volatile boolean written;
 
     /** Host-physical address of each page, for a file's; null if address less BASE is it. */
     final long @Nullable [] pages;
@@ -67,6 +67,15 @@ final class UserSpace {
       this.owned = owned;
       this.pages = pages;
       this.files = files;
+    }
+
+    /**
+     * Bytes are about to be written. Looks first: a volatile store is dear, and this is frequent.
+     */
+    void markWritten() {
+      if (!written) {
+        written = true;
+      }
     }
 
     /** The part that has been moved and has the address in it; null if none has. */
@@ -255,7 +264,7 @@ final class UserSpace {
     }
     if (m.pages == null) {
       // Whoever asks may write there.
-      m.written = true;
+      m.markWritten();
       return m.hasMoved() && m.together(address, length) < length
               || m.memory(address, memory) != memory
           ? -1
@@ -308,7 +317,7 @@ final class UserSpace {
     if (m == null || part == null) {
       return;
     }
-    m.written = true;
+    m.markWritten();
     copy(part.memory, part.hpa, memory, part.address - BASE, part.length);
     m.moved = Arrays.stream(m.moved).filter(p -> p != part).toArray(Moved[]::new);
   }

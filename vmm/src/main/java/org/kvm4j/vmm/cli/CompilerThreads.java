@@ -69,11 +69,10 @@ final class CompilerThreads {
   /**
    * How nice a thread is.
    *
-   * <p>Source: proc_pid_stat(5), field 19, after the name in parentheses.
+   * <p>Source: proc_pid_stat(5), field 19.
    */
   static int niceness(Path task) throws IOException {
-    String stat = Files.readString(task.resolve("stat"), StandardCharsets.ISO_8859_1);
-    return Integer.parseInt(stat.substring(stat.lastIndexOf(')') + 2).split(" ")[16]);
+    return Integer.parseInt(ProcStat.fields(task)[19 - 3]);
   }
 
   private static void renice(String thread, int niceness) throws IOException {

@@ -86,12 +86,11 @@ final class RawTerminal implements AutoCloseable {
   /**
    * Whether this process is in its terminal's foreground process group.
    *
-   * <p>Source: proc_pid_stat(5), fields pgrp and tpgid, after the name in parentheses.
+   * <p>Source: proc_pid_stat(5), fields pgrp and tpgid.
    */
   private static boolean inForeground() {
     try {
-      String stat = Files.readString(Path.of("/proc/self/stat"), StandardCharsets.ISO_8859_1);
-      String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
+      String[] fields = ProcStat.fields(Path.of("/proc/self"));
       return fields.length < 6 || fields[5].equals("-1") || fields[2].equals(fields[5]);
     } catch (IOException | RuntimeException e) {
       return true;

@@ -339,10 +339,10 @@ final class RunCommand implements Callable<Integer> {
     }
     checkOutputs();
     KernelProvider provider = main.environment().backends().choose(backendName());
+    KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
     if (provider.name().equals(Backends.EMULATED)) {
       main.environment().emulation().accept(cpus.value());
     }
-    KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
     if (bareMetal) {
       options = Backends.onBareMetal(provider, options);
     }

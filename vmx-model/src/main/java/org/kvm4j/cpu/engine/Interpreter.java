@@ -224,7 +224,8 @@ public final class Interpreter {
     Cpu c = cpu;
     if (again) {
       // Answers are there, or the budget had been used up: before anything else happens.
-      stepOne(waiting);
+      // Unless user space has gone elsewhere since.
+      stepOne(c.rip == c.instructionRip ? waiting : null);
       if (c.left) {
         return Stop.LEFT;
       }
@@ -407,7 +408,11 @@ public final class Interpreter {
         // A repeated instruction is over with its first iteration.
         c.attention = 1;
       }
-      op = known != null ? begin(known) : single();
+      long rip = c.rip & c.ripMask;
+      c.instructionRip = rip;
+      leaving = null;
+      op = known != null ? known : single(rip);
+      c.r[Cpu.CODE_BASE] = rip;
       c.countdown--;
       BranchTracking.check(c, op.instruction);
       Op after = op.exec(c);
@@ -906,12 +911,9 @@ public final class Interpreter {
    * The instruction at RIP as one operation that is not kept: for stepping, and where there is no
    * memory.
    */
-  private GenericOp single() {
+  private GenericOp single(long rip) {
     Cpu c = cpu;
-    long rip = c.rip & c.ripMask;
-    c.instructionRip = rip;
     freshenJumpCache();
-    leaving = null;
     Block[] cache = jumpBlock;
     Block b = cache[JumpSlots.of(rip, cache)];
     boolean known = b != null && isCached(b, rip) && b.end <= CodePage.SIZE;
@@ -923,7 +925,6 @@ public final class Interpreter {
         b.first = op;
       }
     }
-    c.r[Cpu.CODE_BASE] = rip;
     return op;
   }
 
@@ -933,15 +934,6 @@ public final class Interpreter {
     op.offset = 0;
     op.length = (byte) i.length;
     op.remaining = 0;
-    return op;
-  }
-
-  /** What {@link #single()} gives, for an instruction that has been decoded. */
-  private GenericOp begin(GenericOp op) {
-    Cpu c = cpu;
-    c.instructionRip = c.rip & c.ripMask;
-    c.r[Cpu.CODE_BASE] = c.instructionRip;
-    leaving = null;
     return op;
   }
 

@@ -16,7 +16,7 @@ import org.kvm4j.vmx.vmcs.VmcsField;
  * <p>Of all that are found the best is what leaves the fewest checks failing; then what does not
  * make another kind of guest of it, nor clear a control; then what changes the fewest bits; then
  * the field that the check names first. What a check proposes by its sense ({@link
- * EntryCheck#remedy}) counts for two changed bits at most.
+ * EntryCheck#remedy}) counts for one changed bit.
  */
 final class NearestValue {
   /** A segment register is unusable. */

@@ -446,18 +446,14 @@ public final class VmxUnit implements VirtualizationUnit {
           throw cpu.ud();
         }
         if (mayExecute(i)) {
-          long type = Operands.gpr(cpu, i.reg0, operandSize());
-          operand = type;
-          if (!isInveptType(type)) {
-            // The descriptor is not read.
-            end(fail(InstructionError.INVALID_OPERAND));
-            return;
+          operand = Operands.gpr(cpu, i.reg0, operandSize());
+          if (isInveptType(operand)) {
+            // Only then is the descriptor read.
+            long linear = Operands.linear(cpu, i, 16, false);
+            operandValue = cpu.mmu.read64(linear);
+            cpu.mmu.probeRead(linear + 8, 8);
           }
-          long linear = Operands.linear(cpu, i, 16, false);
-          long eptp = cpu.mmu.read64(linear);
-          cpu.mmu.probeRead(linear + 8, 8);
-          operandValue = eptp;
-          end(invept(type, eptp));
+          end(invept(operand, operandValue));
         }
       }
       case INVVPID -> {
@@ -465,16 +461,14 @@ public final class VmxUnit implements VirtualizationUnit {
           throw cpu.ud();
         }
         if (mayExecute(i)) {
-          long type = Operands.gpr(cpu, i.reg0, operandSize());
-          operand = type;
-          if (!isInvvpidType(type)) {
-            end(fail(InstructionError.INVALID_OPERAND));
-            return;
+          operand = Operands.gpr(cpu, i.reg0, operandSize());
+          long address = 0;
+          if (isInvvpidType(operand)) {
+            long linear = Operands.linear(cpu, i, 16, false);
+            operandValue = cpu.mmu.read64(linear);
+            address = cpu.mmu.read64(linear + 8);
           }
-          long linear = Operands.linear(cpu, i, 16, false);
-          long vpid = cpu.mmu.read64(linear);
-          operandValue = vpid;
-          end(invvpid(type, vpid, cpu.mmu.read64(linear + 8)));
+          end(invvpid(operand, operandValue, address));
         }
       }
       case VMXOFF -> {
