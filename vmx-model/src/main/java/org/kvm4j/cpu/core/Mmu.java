@@ -1148,6 +1148,11 @@ public final class Mmu {
     return e;
   }
 
+  /** The last fault that was thrown of what lies beyond the guest's paging. */
+  public NestedFault lastNestedFault() {
+    return nestedFault;
+  }
+
   /** The host-physical address that the last walk gave. */
   public long lastHpa() {
     return translation.hpa;
@@ -1180,6 +1185,7 @@ public final class Mmu {
       return false;
     }
     nestedFault.linear = linear;
+    nestedFault.access = access;
     throw nested();
   }
 
@@ -1394,6 +1400,7 @@ public final class Mmu {
       return true;
     }
     if (translation.outcome != Translation.PAGE_FAULT) {
+      nestedFault.access = Access.READ;
       throw nested();
     }
     return false;

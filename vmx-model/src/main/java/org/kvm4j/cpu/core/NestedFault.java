@@ -15,6 +15,12 @@ public final class NestedFault extends RuntimeException {
   /** The guest-linear address of the access. */
   public long linear;
 
+  /**
+   * What access was to be translated, in bits of {@link org.kvm4j.ept.paging.Access}. Of an access
+   * to the page of a virtual APIC the qualification tells.
+   */
+  public int access;
+
   NestedFault(Translation translation) {
     super(null, null, false, false);
     this.translation = translation;

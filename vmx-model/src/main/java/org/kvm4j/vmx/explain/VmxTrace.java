@@ -10,7 +10,6 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.ept.nested.EptViolation;
-import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.walk.WalkTrace;
 import org.kvm4j.vmx.entry.VmEntryFailure;
 import org.kvm4j.vmx.exit.ExitReason;
@@ -301,12 +300,12 @@ public final class VmxTrace implements VmxObserver {
     }
   }
 
-  /** The walk that failed, as memory has it now. */
+  /**
+   * The walk that failed, as memory has it now. The qualification does not tell all of the access:
+   * not for what a paging-structure entry was read, and of a misconfiguration nothing.
+   */
   private WalkTrace walk(Vmcs vmcs, ExitReason reason, long q) {
-    int access =
-        (cpu.cpl == 3 ? Access.USER : 0)
-            | (reason == ExitReason.SPP_EVENT || (q & EptViolation.WRITE) != 0 ? Access.WRITE : 0)
-            | ((q & EptViolation.FETCH) != 0 ? Access.FETCH : 0);
+    int access = cpu.mmu.lastNestedFault().access;
     boolean linear =
         reason == ExitReason.SPP_EVENT
             || reason == ExitReason.EPT_VIOLATION && (q & EptViolation.LINEAR_VALID) != 0;

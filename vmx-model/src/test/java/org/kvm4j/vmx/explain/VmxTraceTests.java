@@ -245,6 +245,36 @@ class VmxTraceTests {
     assertTrue(text.contains("MISCONFIGURED"), text);
   }
 
+  /** The line that a walk begins with. */
+  private String walk() {
+    return lines.stream().filter(l -> l.contains("paging LEVEL4")).findFirst().orElse("");
+  }
+
+  @Test
+  void a_fetch_is_told_as_one_whatever_of_its_walk_EPT_stops() {
+    trace(Category.EXITS, Category.EPT);
+    // The guest's top paging structure is in a page that may be executed alone.
+    h.memory.writeLong(MinimalHypervisor.EPT + 0x2000, 0xb4);
+    h.run();
+    assertTrue(lines.get(0).contains("guest paging-structure entry"), lines.get(0));
+    assertTrue(walk().contains("linear 0x40000, supervisor fetch, "), lines.toString());
+    // The same, misconfigured: no qualification tells anything.
+    lines.clear();
+    h.memory.writeLong(MinimalHypervisor.EPT + 0x2000, 0xb2);
+    h.vmx.invept(2, 0);
+    h.run();
+    assertTrue(walk().contains(", supervisor fetch, "), lines.toString());
+  }
+
+  @Test
+  void a_data_access_is_told_as_what_the_instruction_does() {
+    h.code(0xc6, 0x04, 0x25, 0, 0, 0x20, 0, 1); // mov byte [0x200000], 1
+    h.memory.writeLong(MinimalHypervisor.EPT + 0x2008, 0);
+    trace(Category.EPT);
+    h.run();
+    assertTrue(walk().contains("linear 0x200000, supervisor write, "), lines.toString());
+  }
+
   @Test
   void an_abort_is_told() {
     trace(Category.EXITS);
