@@ -42,6 +42,9 @@ final class DumpFormat {
     private static final Pattern FIELD = Pattern.compile("\\{([A-Z0-9_]+):(\\d+)}");
     private static final Pattern SPACE = Pattern.compile(" *= *| +");
 
+    /** What is literally in every line that has the piece. */
+    private static final Pattern HEAD = Pattern.compile("^[^ ={]+");
+
     /** The name that a line of several fields begins with, as of a segment. */
     private static final Pattern NAME = Pattern.compile("^\\w+:(?= )");
 
@@ -50,6 +53,9 @@ final class DumpFormat {
 
     /** How many digits kernels print of each, at least. */
     final List<Integer> widths = new ArrayList<>();
+
+    /** The word that it begins with. */
+    private final String head;
 
     private final Pattern pattern;
 
@@ -60,6 +66,8 @@ final class DumpFormat {
     Piece(String template) {
       this.template = template;
       String text = template.strip();
+      Matcher first = HEAD.matcher(text);
+      this.head = first.find() ? first.group() : "";
       StringBuilder regex = new StringBuilder("(?<![^\\s\\]])");
       Matcher m = FIELD.matcher(text);
       int end = 0;
@@ -120,6 +128,11 @@ final class DumpFormat {
         m.appendReplacement(out, "0".repeat(Math.max(0, width - digits.length())) + digits);
       }
       return m.appendTail(out).toString();
+    }
+
+    /** Whether a line may have it: much sooner said than where. */
+    boolean mayBeIn(String line) {
+      return line.contains(head);
     }
 
     /**

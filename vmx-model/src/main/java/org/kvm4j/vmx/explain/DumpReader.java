@@ -198,7 +198,9 @@ final class DumpReader {
     for (DumpFormat.Line known : LINES) {
       if (known.part() == part) {
         for (DumpFormat.Piece piece : known.pieces()) {
-          piece.find(line).results().forEach(match -> all.add(new Place(piece, match)));
+          if (piece.mayBeIn(line)) {
+            piece.find(line).results().forEach(match -> all.add(new Place(piece, match)));
+          }
         }
       }
     }

@@ -35,31 +35,45 @@ final class DumpReport {
   private final List<Finding> failures;
   private final List<Finding> open;
 
-  private DumpReport(VmcsDump dump, String cpu, CpuModel model, VmxCapabilities capabilities) {
+  /** A processor that dumps are of. */
+  static final class Processor {
+    private final String cpu;
+    private final EntryExplanation.Explainer explainer;
+
+    /**
+     * @param cpu the CPU model; empty for a processor that has every control there is
+     * @throws IllegalArgumentException if there is no such model, or it has no VMX; the message is
+     *     a line
+     */
+    Processor(String cpu) {
+      CpuModel model = CpuProfiles.named(cpu.isEmpty() ? WIDEST : cpu);
+      if (!model.has(Feature.VMX)) {
+        throw new IllegalArgumentException("the CPU " + cpu + " has no VMX");
+      }
+      VmxCapabilities capabilities = VmxCapabilities.of(model);
+      if (cpu.isEmpty()) {
+        capabilities = capabilities.with(Control.values()).withCr4Fixed1(CR4_DEFINED);
+      }
+      this.cpu = cpu;
+      this.explainer = new EntryExplanation.Explainer(model, capabilities);
+    }
+
+    boolean isOf(String other) {
+      return cpu.equals(other);
+    }
+  }
+
+  private DumpReport(VmcsDump dump, Processor of) {
     this.dump = dump;
-    this.cpu = cpu;
-    this.checks = EntryExplanation.of(dump.v, dump::isKnown, model, capabilities);
+    this.cpu = of.cpu;
+    this.checks = of.explainer.explain(dump.v, dump::isKnown);
     this.failures = checks.of(Verdict.FAILS);
     this.open = checks.of(Verdict.NOT_CHECKABLE);
   }
 
-  /**
-   * Explains a dump.
-   *
-   * @param cpu the CPU model that it is of; empty for a processor that has every control there is
-   * @throws IllegalArgumentException if there is no such model, or it has no VMX; the message is a
-   *     line
-   */
-  static DumpReport of(VmcsDump dump, String cpu) {
-    CpuModel model = CpuProfiles.named(cpu.isEmpty() ? WIDEST : cpu);
-    if (!model.has(Feature.VMX)) {
-      throw new IllegalArgumentException("the CPU " + cpu + " has no VMX");
-    }
-    VmxCapabilities capabilities = VmxCapabilities.of(model);
-    if (cpu.isEmpty()) {
-      capabilities = capabilities.with(Control.values()).withCr4Fixed1(CR4_DEFINED);
-    }
-    DumpReport report = new DumpReport(dump, cpu, model, capabilities);
+  /** Explains a dump. */
+  static DumpReport of(VmcsDump dump, Processor of) {
+    DumpReport report = new DumpReport(dump, of);
     report.entry();
     report.rest();
     report.exit();

@@ -50,6 +50,9 @@ public final class DumpReports {
         }
       };
 
+  /** That of the last dump. */
+  private DumpReport.@Nullable Processor processor;
+
   private boolean any;
   private boolean anyText;
   private @Nullable Repeats repeats;
@@ -150,7 +153,13 @@ public final class DumpReports {
   }
 
   private void report(VmcsDump dump) {
-    DumpReport report = DumpReport.of(dump, cpu.isEmpty() ? dump.cpu() : cpu);
+    String model = cpu.isEmpty() ? dump.cpu() : cpu;
+    DumpReport.Processor of = processor;
+    if (of == null || !of.isOf(model)) {
+      of = new DumpReport.Processor(model);
+      processor = of;
+    }
+    DumpReport report = DumpReport.of(dump, of);
     VmcsDump same = told.putIfAbsent(report.key(), dump);
     if (same == null) {
       tellRepeats();

@@ -1,6 +1,8 @@
 package org.kvm4j.vmx.explain;
 
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
@@ -73,35 +75,108 @@ public final class EntryExplanation {
    */
   public static EntryExplanation of(
       long[] v, Predicate<VmcsField> known, CpuModel model, VmxCapabilities capabilities) {
-    EntryExplanation explanation = new EntryExplanation();
-    EntryContext c = new EntryContext(model, null, capabilities);
-    c.v = v.clone();
-    c.current = NO_REGION;
-    for (EntryCheck check : EntryChecks.all()) {
-      explanation.findings.add(examine(check, c, known));
-    }
-    return explanation;
+    return new Explainer(model, capabilities).explain(v, known);
   }
 
-  private static Finding examine(EntryCheck check, EntryContext c, Predicate<VmcsField> known) {
-    List<EntryCheck.Value> values =
-        check.values(c).stream().filter(x -> known.test(x.field())).toList();
-    List<VmcsField> unknown = check.fields().stream().filter(known.negate()).toList();
-    Trial trial = new Trial(check, c);
-    trial.fields(unknown);
-    if (!trial.differs()) {
-      boolean passes = trial.passed;
-      return new Finding(
-          check,
-          passes ? Verdict.PASSES : Verdict.FAILS,
-          values,
-          passes ? null : nearest(check, c, known),
-          List.of());
+  /**
+   * Explains one VMCS after the other of one processor. What a check came to last it comes to again
+   * where its fields are the same.
+   */
+  static final class Explainer {
+    private final EntryContext c;
+    private final Last[] last = new Last[EntryChecks.all().size()];
+
+    /** The last VMCS: its fields, those that are not known being 0, and which are known. */
+    private long[] lastFields = new long[0];
+
+    private BitSet lastKnown = new BitSet();
+    private EntryExplanation lastExplanation = new EntryExplanation();
+
+    Explainer(CpuModel model, VmxCapabilities capabilities) {
+      c = new EntryContext(model, null, capabilities);
+      c.current = NO_REGION;
     }
-    List<String> lacks = new ArrayList<>();
-    unknown.forEach(field -> lacks.add(field.toString()));
-    lacks.addAll(trial.outside);
-    return new Finding(check, Verdict.NOT_CHECKABLE, values, null, lacks);
+
+    /** As {@link EntryExplanation#of(long[], Predicate, CpuModel, VmxCapabilities)}. */
+    EntryExplanation explain(long[] v, Predicate<VmcsField> known) {
+      long[] fields = new long[VmcsField.COUNT];
+      BitSet has = new BitSet();
+      for (VmcsField field : VmcsField.values()) {
+        if (known.test(field)) {
+          has.set(field.ordinal());
+          fields[field.ordinal()] = v[field.ordinal()];
+        }
+      }
+      if (!has.equals(lastKnown) || !Arrays.equals(fields, lastFields)) {
+        c.v = fields.clone();
+        EntryExplanation explanation = new EntryExplanation();
+        for (EntryCheck check : EntryChecks.all()) {
+          explanation.findings.add(examine(check, known));
+        }
+        lastFields = fields;
+        lastKnown = has;
+        lastExplanation = explanation;
+      }
+      return lastExplanation;
+    }
+
+    private Finding examine(EntryCheck check, Predicate<VmcsField> known) {
+      Last before = last[check.order()];
+      if (before == null || !before.isOf(c, known)) {
+        before = new Last(check, c, known);
+        last[check.order()] = before;
+      }
+      return before.verdict == Verdict.FAILS
+          ? new Finding(check, Verdict.FAILS, before.values, nearest(check, c, known), List.of())
+          : new Finding(check, before.verdict, before.values, null, before.lacks);
+    }
+  }
+
+  /** What a check came to, and of what: what it reads of the VMCS. */
+  private static final class Last {
+    private final EntryCheck check;
+    final List<EntryCheck.Value> values;
+    final Verdict verdict;
+    final List<String> lacks = new ArrayList<>();
+
+    Last(EntryCheck check, EntryContext c, Predicate<VmcsField> known) {
+      this.check = check;
+      this.values = check.values(c).stream().filter(x -> known.test(x.field())).toList();
+      List<VmcsField> unknown = check.fields().stream().filter(known.negate()).toList();
+      Trial trial = new Trial(check, c);
+      trial.fields(unknown);
+      if (trial.differs()) {
+        verdict = Verdict.NOT_CHECKABLE;
+        unknown.forEach(field -> lacks.add(field.toString()));
+        lacks.addAll(trial.outside);
+      } else {
+        verdict = trial.passed ? Verdict.PASSES : Verdict.FAILS;
+      }
+    }
+
+    /** Whether the check reads the same now. */
+    boolean isOf(EntryContext c, Predicate<VmcsField> known) {
+      int k = 0;
+      for (VmcsField field : check.fields()) {
+        if (known.test(field)) {
+          if (k == values.size()
+              || values.get(k).field() != field
+              || values.get(k).value() != c.v[field.ordinal()]) {
+            return false;
+          }
+          k++;
+        }
+      }
+      return k == values.size();
+    }
+  }
+
+  /**
+   * Whether a check reads more than fields of the VMCS: what {@link EntryCheck#always} says, or the
+   * VMCS's address, which is compared with the link pointer.
+   */
+  static boolean readsOutside(EntryCheck check) {
+    return check.always() || check.fields().contains(VmcsField.VMCS_LINK_POINTER);
   }
 
   /** The nearest value of a field that the dump has. */
@@ -120,6 +195,7 @@ public final class EntryExplanation {
 
     private final EntryCheck check;
     private final EntryContext c;
+    private final boolean readsOutside;
     final List<String> outside = new ArrayList<>();
     boolean passed;
     private boolean failed;
@@ -129,52 +205,45 @@ public final class EntryExplanation {
     Trial(EntryCheck check, EntryContext c) {
       this.check = check;
       this.c = c;
+      this.readsOutside = readsOutside(check);
     }
 
     boolean differs() {
       return passed && failed || missedMemory;
     }
 
+    /** Whether nothing that is tried can tell more. */
+    private boolean isDecided() {
+      return passed && failed && !readsOutside;
+    }
+
     void fields(List<VmcsField> unknown) {
-      each(unknown, 0, true);
-      each(unknown, -1, true);
+      each(unknown, 0);
+      run();
+      each(unknown, -1);
+      run();
       mixed(unknown);
       for (VmcsField field : unknown) {
-        each(unknown, -1, false);
-        tryValue(field, 0);
-        each(unknown, 0, false);
-        tryValue(field, -1);
-        for (int high = 0; high < field.width.bits && !(passed && failed); high++) {
-          for (int low = 0; low <= high; low++) {
-            long bits = 1L << high | 1L << low;
-            // The other unknown fields are all ones, or all zeros.
-            each(unknown, -1, false);
-            tryValue(field, bits);
-            tryValue(field, ~bits);
-            each(unknown, 0, false);
-            tryValue(field, bits);
-            tryValue(field, ~bits);
-          }
+        if (isDecided()) {
+          break;
         }
+        bits(unknown, field);
       }
       for (long all : new long[] {-1, 0}) {
-        each(unknown, all, false);
-        EntryCheck.Value proposed = check.nearest(c, unknown::contains);
-        // What the search for it has met counts for nothing.
-        c.takeMissedMemory();
-        if (proposed != null) {
-          c.v[proposed.field().ordinal()] = proposed.value();
-          run();
+        // What is proposed passes: it tells something only if nothing has, or of what is outside.
+        if (!passed || readsOutside) {
+          each(unknown, all);
+          proposed(unknown);
         }
       }
-      each(unknown, 0, false);
+      each(unknown, 0);
     }
 
     /** Each of the unknown fields all ones or all zeros, in every combination of a few. */
     private void mixed(List<VmcsField> unknown) {
       int few = Math.min(unknown.size(), MOST_MIXED);
       for (int ones = 1; ones < 1 << few && !(passed && failed); ones++) {
-        each(unknown, 0, false);
+        each(unknown, 0);
         for (int k = 0; k < few; k++) {
           if ((ones >> k & 1) != 0) {
             c.v[unknown.get(k).ordinal()] = unknown.get(k).width.mask;
@@ -184,22 +253,51 @@ public final class EntryExplanation {
       }
     }
 
+    /** One field with no bit, with one or two, and with all but those, or with all. */
+    private void bits(List<VmcsField> unknown, VmcsField field) {
+      each(unknown, -1);
+      tryValue(field, 0);
+      each(unknown, 0);
+      tryValue(field, -1);
+      for (int high = 0; high < field.width.bits && !(passed && failed); high++) {
+        // The other unknown fields are all ones, or all zeros.
+        for (long others : new long[] {-1, 0}) {
+          each(unknown, others);
+          for (int low = 0; low <= high; low++) {
+            long bits = 1L << high | 1L << low;
+            tryValue(field, bits);
+            tryValue(field, ~bits);
+          }
+        }
+      }
+    }
+
+    private void proposed(List<VmcsField> unknown) {
+      EntryCheck.Value proposed = check.nearest(c, unknown::contains);
+      // What the search for it has met counts for nothing.
+      c.takeMissedMemory();
+      if (proposed != null) {
+        c.v[proposed.field().ordinal()] = proposed.value();
+        run();
+      }
+    }
+
     private void tryValue(VmcsField field, long value) {
       c.v[field.ordinal()] = value & field.width.mask;
       run();
     }
 
-    private void each(List<VmcsField> unknown, long value, boolean run) {
+    private void each(List<VmcsField> unknown, long value) {
       for (VmcsField field : unknown) {
         c.v[field.ordinal()] = value & field.width.mask;
-      }
-      if (run) {
-        run();
       }
     }
 
     private void run() {
       once();
+      if (!readsOutside) {
+        return;
+      }
       // What is outside of the VMCS may be either way, too.
       boolean before = last;
       c.hostLongMode = true;
@@ -208,9 +306,10 @@ public final class EntryExplanation {
         note(HOST_MODE);
       }
       c.hostLongMode = false;
-      for (EntryCheck.Value value : check.values(c)) {
-        if ((value.value() & 0xfff) == 0) {
-          c.current = value.value();
+      for (VmcsField field : check.fields()) {
+        long value = c.v[field.ordinal()];
+        if ((value & 0xfff) == 0) {
+          c.current = value;
           once();
           if (last != before) {
             note(VMCS_POINTER);
@@ -224,7 +323,7 @@ public final class EntryExplanation {
       last = check.predicate().passes(c);
       passed |= last;
       failed |= !last;
-      if (c.takeMissedMemory()) {
+      if (readsOutside && c.takeMissedMemory()) {
         missedMemory = true;
         note(MEMORY);
       }

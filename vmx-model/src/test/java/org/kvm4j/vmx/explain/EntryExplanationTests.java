@@ -1,7 +1,9 @@
 package org.kvm4j.vmx.explain;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.BitSet;
@@ -9,11 +11,13 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
+import java.util.function.Predicate;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import org.junit.jupiter.api.Test;
 import org.kvm4j.vmx.MinimalHypervisor;
 import org.kvm4j.vmx.entry.EntryCheck;
+import org.kvm4j.vmx.entry.EntryChecks;
 import org.kvm4j.vmx.entry.EntryContext;
 import org.kvm4j.vmx.explain.EntryExplanation.Finding;
 import org.kvm4j.vmx.explain.EntryExplanation.Verdict;
@@ -105,6 +109,73 @@ class EntryExplanationTests {
     assertEquals(
         new EntryCheck.Value(VmcsField.HOST_CS_SELECTOR, 8),
         finding(explanation, "HOST_CS_SELECTOR_RPL_TI").nearest());
+  }
+
+  /** What a check came to is taken again only where it reads the same. */
+  @Property(tries = 30)
+  void what_was_explained_before_changes_nothing(@ForAll long seed) {
+    Random random = new Random(seed);
+    MinimalHypervisor h = new MinimalHypervisor().guest(MinimalHypervisor.Mode.LONG);
+    EntryExplanation.Explainer explainer = new EntryExplanation.Explainer(h.model, h.capabilities);
+    long[] v = h.vmcs().v.clone();
+    BitSet unknown = new BitSet();
+    for (int round = 0; round < 6; round++) {
+      for (int k = random.nextInt(3); k > 0; k--) {
+        int f = random.nextInt(FIELDS.length);
+        v[f] = (v[f] ^ 1L << random.nextInt(64)) & FIELDS[f].width.mask;
+        unknown.flip(random.nextInt(FIELDS.length));
+      }
+      Predicate<VmcsField> known = f -> !unknown.get(f.ordinal());
+      assertEquals(
+          EntryExplanation.of(v, known, h.model, h.capabilities).findings(),
+          explainer.explain(v, known).findings());
+    }
+  }
+
+  @Test
+  void of_what_is_the_same_nothing_is_looked_at_again() {
+    MinimalHypervisor h = new MinimalHypervisor().guest(MinimalHypervisor.Mode.LONG);
+    EntryExplanation.Explainer explainer = new EntryExplanation.Explainer(h.model, h.capabilities);
+    long[] v = h.vmcs().v.clone();
+    EntryExplanation first = explainer.explain(v, f -> true);
+    assertSame(first, explainer.explain(v.clone(), f -> true));
+    v[VmcsField.GUEST_RIP.ordinal()]++;
+    EntryExplanation second = explainer.explain(v, f -> true);
+    for (int k = 0; k < first.findings().size(); k++) {
+      Finding before = first.findings().get(k);
+      Finding after = second.findings().get(k);
+      boolean again = before.check().fields().contains(VmcsField.GUEST_RIP);
+      assertEquals(again, before.values() != after.values(), before.check().id());
+    }
+  }
+
+  /** Of all other checks it is enough to try the fields. */
+  @Property(tries = 50)
+  void few_checks_read_more_than_fields(@ForAll long seed) {
+    Random random = new Random(seed);
+    MinimalHypervisor.Mode[] modes = MinimalHypervisor.Mode.values();
+    MinimalHypervisor h = new MinimalHypervisor().guest(modes[random.nextInt(modes.length)]);
+    EntryContext c = new EntryContext(h.model, null, h.capabilities);
+    c.v = h.vmcs().v.clone();
+    for (int k = random.nextInt(6); k > 0; k--) {
+      int f = random.nextInt(FIELDS.length);
+      c.v[f] = random.nextLong() & FIELDS[f].width.mask;
+    }
+    for (EntryCheck check : EntryChecks.all()) {
+      if (EntryExplanation.readsOutside(check)) {
+        continue;
+      }
+      c.current = -2;
+      c.hostLongMode = false;
+      boolean passes = check.predicate().passes(c);
+      c.hostLongMode = true;
+      assertEquals(passes, check.predicate().passes(c), check.id());
+      for (VmcsField field : check.fields()) {
+        c.current = c.v[field.ordinal()];
+        assertEquals(passes, check.predicate().passes(c), check.id());
+      }
+      assertFalse(c.takeMissedMemory(), check.id());
+    }
   }
 
   /** A verdict about a VMCS known in part holds whatever the rest of it is. */
