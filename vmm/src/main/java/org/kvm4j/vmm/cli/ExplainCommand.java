@@ -207,7 +207,7 @@ final class ExplainCommand implements Callable<Integer> {
     try (LogLines lines = open(path)) {
       // What nobody reads any more need not be looked for.
       while (main.environment().output().failure() == null) {
-        LogLines.Next next = lines.next(PAUSE_MILLIS);
+        LogLines.Next next = next(lines, reader);
         if (next == LogLines.Next.LINE) {
           reader.line(lines.line());
         } else if (next == LogLines.Next.PAUSE) {
@@ -223,6 +223,16 @@ final class ExplainCommand implements Callable<Integer> {
       throw new CommandException(ExitCodes.GUEST_FILE, what + ": no such file");
     } catch (IOException e) {
       throw new CommandException(ExitCodes.GUEST_FILE, what + " cannot be read: " + e.getMessage());
+    }
+  }
+
+  /** What comes next; if nothing more can be read, what was read is explained before. */
+  private static LogLines.Next next(LogLines lines, Explainer.LogReader reader) throws IOException {
+    try {
+      return lines.next(PAUSE_MILLIS);
+    } catch (IOException e) {
+      reader.pause();
+      throw e;
     }
   }
 

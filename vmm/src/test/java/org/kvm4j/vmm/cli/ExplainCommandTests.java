@@ -336,4 +336,17 @@ class ExplainCommandTests {
     assertEquals(4, cli.run("explain", "-"));
     assertEquals("kvm4j: standard input cannot be read: line 5 is longer than 1 MB\n", cli.err());
   }
+
+  @Test
+  void what_was_read_before_such_a_line_is_explained() {
+    String bad = dump("00000000", "0000000000001000");
+    cli.withInput(bad + bad + "0".repeat(LogLines.LONGEST + 1) + "\n" + bad);
+    assertEquals(4, cli.run("explain", "-"));
+    assertContains(
+        cli.out(),
+        "VMCS dump at line 1, ",
+        "GUEST_RFLAGS_RESERVED  <- this is what a processor reports",
+        "VMCS dump at line 4: the same is to be told as of that at line 1");
+    assertEquals("kvm4j: standard input cannot be read: line 7 is longer than 1 MB\n", cli.err());
+  }
 }
