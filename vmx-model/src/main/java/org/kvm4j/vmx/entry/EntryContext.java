@@ -70,6 +70,15 @@ public final class EntryContext {
     this.perfGlobalDefined = PerformanceCounters.defined(model);
   }
 
+  /** The same with a copy of the fields; memory is the same memory. */
+  EntryContext copy() {
+    EntryContext copy = new EntryContext(model, memory, capabilities);
+    copy.v = v.clone();
+    copy.current = current;
+    copy.hostLongMode = hostLongMode;
+    return copy;
+  }
+
   // ---- memory ----
 
   byte readByte(long hpa) {

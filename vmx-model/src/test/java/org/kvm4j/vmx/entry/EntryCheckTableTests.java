@@ -111,6 +111,41 @@ class EntryCheckTableTests {
         VmEntryFailure.ofMsr(3, 0xc0000080, 1).toString());
   }
 
+  @Test
+  void a_failure_searches_when_it_is_asked_and_of_what_failed() {
+    State state = STATES.get(0);
+    EntryCheck of = state.check();
+    EntryContext c = state.after().copy();
+    int[] tried = {0};
+    EntryCheck counted =
+        new EntryCheck(
+            of.id(),
+            of.order(),
+            of.group(),
+            of.section(),
+            of.title(),
+            of.statement(),
+            of.fields(),
+            of.always(),
+            of.qualification(),
+            x -> {
+              tried[0]++;
+              return of.predicate().passes(x);
+            },
+            of.remedy());
+    EntryCheck.Value nearest = of.nearest(c);
+    List<EntryCheck.Value> fields = of.values(c);
+    VmEntryFailure failure = VmEntryFailure.of(counted, c);
+    assertEquals(0, tried[0]);
+    System.arraycopy(state.before().v, 0, c.v, 0, c.v.length);
+    assertEquals(fields, failure.fields());
+    assertEquals(nearest, failure.nearest());
+    int once = tried[0];
+    assertTrue(once > 0);
+    assertEquals(nearest, failure.nearest());
+    assertEquals(once, tried[0]);
+  }
+
   /** Values that are the nearest by their sense, whatever the present one is. */
   private static final Set<String> CONSTANTS =
       Set.of(
