@@ -11,8 +11,8 @@ import org.kvm4j.vmx.instruction.InstructionError;
 /** Explains by the emulated processor's own rules. */
 final class ModelExplainer implements Explainer {
   @Override
-  public LogReader dumps(String cpu, Consumer<String> out) {
-    DumpReports reports = new DumpReports(cpu, out);
+  public LogReader dumps(String cpu, boolean all, Consumer<String> out) {
+    DumpReports reports = new DumpReports(cpu, all, out);
     return new LogReader() {
       @Override
       public void line(String line) {

@@ -39,9 +39,11 @@ public interface Explainer {
    *
    * @param cpu the CPU model that they are of, as for {@link KernelOptions#CPU}; empty to go by
    *     what each dump says
+   * @param all whether each check is listed that cannot be made for what the dump lacks; else, of
+   *     many, how many lack what
    * @param out takes what there is to tell: lines with their ends
    */
-  LogReader dumps(String cpu, Consumer<String> out);
+  LogReader dumps(String cpu, boolean all, Consumer<String> out);
 
   /**
    * Explains VM-exit information.

@@ -79,6 +79,13 @@ final class ExplainCommand implements Callable<Integer> {
   private @Nullable String cpu;
 
   @Option(
+      names = "--all",
+      description =
+          "Lists each check that cannot be made for what the dump lacks (default: of more than ten it"
+              + " is told how many lack what).")
+  private boolean all;
+
+  @Option(
       names = "--exit-reason",
       paramLabel = "N",
       converter = FieldValue.Converter.class,
@@ -152,6 +159,9 @@ final class ExplainCommand implements Callable<Integer> {
     if (file != null && (fields || qualification != null || instruction != null)) {
       throw usage("a file has its own exit reason: FILE cannot go with options of single fields");
     }
+    if (file == null && all) {
+      throw usage("--all is for the checks of a FILE: single fields have none");
+    }
     checkCpu(provider);
     if (file == null) {
       try {
@@ -200,6 +210,7 @@ final class ExplainCommand implements Callable<Integer> {
     Explainer.LogReader reader =
         explainer.dumps(
             cpu == null ? "" : cpu,
+            all,
             text -> {
               out.print(text);
               out.flush();

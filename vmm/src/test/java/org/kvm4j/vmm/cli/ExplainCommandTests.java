@@ -120,6 +120,38 @@ class ExplainCommandTests {
   }
 
   @Test
+  void many_checks_that_cannot_be_made_are_told_by_what_they_lack() {
+    String text = explained(dump("00000000", "0000000000001000"));
+    assertContains(
+        text,
+        " cannot be made, as the dump does not have what they depend on (--all lists them):\n  ",
+        " for lack of CPU_BASED_VM_EXEC_CONTROL\n",
+        " for lack of others\n");
+    assertTrue(text.lines().count() < 30, text);
+    int told =
+        Pattern.compile("^  (\\d+) for lack of ", Pattern.MULTILINE)
+            .matcher(text)
+            .results()
+            .mapToInt(m -> Integer.parseInt(m.group(1)))
+            .sum();
+    assertContains(text, "\n" + told + " cannot be made");
+    Cli each = new Cli().withInput(dump("00000000", "0000000000001000"));
+    assertEquals(0, each.run("explain", "--all", "-"), each.err());
+    assertEquals(
+        told,
+        each.out()
+            .lines()
+            .dropWhile(
+                line ->
+                    !line.equals(
+                        told + " cannot be made, as the dump does not have what they depend on:"))
+            .skip(1)
+            .takeWhile(line -> line.startsWith("  "))
+            .count());
+    assertContains(each.out(), "  HOST_CR4_CET: HOST_CR0, HOST_CR4\n");
+  }
+
+  @Test
   void a_CPU_model_can_be_named() {
     String text = explain("guest-segment.txt", "--cpu", "conroe");
     assertContains(
@@ -179,6 +211,7 @@ class ExplainCommandTests {
         "explain --instruction-error 0xffffffff|no VM-instruction error has the number 4294967295|2",
         "explain --exit-reason 1 there|a file has its own exit reason: FILE cannot go with options of"
             + " single fields|2",
+        "explain --all --exit-reason 1|--all is for the checks of a FILE: single fields have none|2",
         "explain nowhere.txt|nowhere.txt: no such file|4",
         "explain src|src cannot be read: it is a directory|4",
         "explain pom.xml|pom.xml: there is no VMCS dump in it: no line \"*** Guest State ***\", as the"

@@ -1,7 +1,10 @@
 package org.kvm4j.vmx.explain;
 
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -27,6 +30,14 @@ final class DumpReport {
 
   /** Every bit of CR4 that the SDM defines. SDM 2.5 "Control Registers". */
   private static final long CR4_DEFINED = 0x1_1bff_7fffL;
+
+  /**
+   * So many checks that cannot be made are listed one by one; of more it is told what they lack.
+   */
+  private static final int MOST_LISTED = 10;
+
+  /** So many things that they lack are told. */
+  private static final int MOST_LACKS = 12;
 
   private final StringBuilder text = new StringBuilder();
   private final VmcsDump dump;
@@ -71,11 +82,15 @@ final class DumpReport {
     this.open = checks.of(Verdict.NOT_CHECKABLE);
   }
 
-  /** Explains a dump. */
-  static DumpReport of(VmcsDump dump, Processor of) {
+  /**
+   * Explains a dump.
+   *
+   * @param all whether each check is listed that cannot be made
+   */
+  static DumpReport of(VmcsDump dump, Processor of, boolean all) {
     DumpReport report = new DumpReport(dump, of);
     report.entry();
-    report.rest();
+    report.rest(all);
     report.exit();
     return report;
   }
@@ -241,15 +256,38 @@ final class DumpReport {
         + (mayBeLater ? ", unless one before it that cannot be made fails, too" : "");
   }
 
-  private void rest() {
+  private void rest(boolean all) {
     line("%d checks pass.", checks.of(Verdict.PASSES).size());
     if (!open.isEmpty()) {
-      line("%d cannot be made, as the dump does not have what they depend on:", open.size());
-      for (Finding finding : open) {
-        line("  %s: %s", finding.check().id(), String.join(", ", finding.lacks()));
+      String what = "%d cannot be made, as the dump does not have what they depend on";
+      if (all || open.size() <= MOST_LISTED) {
+        line(what + ":", open.size());
+        for (Finding finding : open) {
+          line("  %s: %s", finding.check().id(), String.join(", ", finding.lacks()));
+        }
+      } else {
+        line(what + " (--all lists them):", open.size());
+        lacks();
       }
     }
     line("");
+  }
+
+  /** What most checks lack that cannot be made, then what most of the others do, and so on. */
+  private void lacks() {
+    List<List<String>> left = new ArrayList<>();
+    open.forEach(finding -> left.add(finding.lacks()));
+    for (int told = 0; told < MOST_LACKS && !left.isEmpty(); told++) {
+      Map<String, Integer> counts = new LinkedHashMap<>();
+      left.forEach(lacks -> lacks.forEach(what -> counts.merge(what, 1, Integer::sum)));
+      Map.Entry<String, Integer> most =
+          Collections.max(counts.entrySet(), Map.Entry.comparingByValue());
+      line("  %d for lack of %s", most.getValue(), most.getKey());
+      left.removeIf(lacks -> lacks.contains(most.getKey()));
+    }
+    if (!left.isEmpty()) {
+      line("  %d for lack of others", left.size());
+    }
   }
 
   // ---- the exit

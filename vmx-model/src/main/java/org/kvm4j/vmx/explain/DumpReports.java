@@ -23,6 +23,7 @@ public final class DumpReports {
   private static final int MOST_FIELDS = 8;
 
   private final String cpu;
+  private final boolean all;
   private final Consumer<String> out;
   private final DumpReader reader =
       new DumpReader(
@@ -96,10 +97,12 @@ public final class DumpReports {
   /**
    * @param cpu the CPU model that they are of; empty to go by what each dump says, and where it
    *     does not by a processor that has every control there is
+   * @param all whether each check is listed that cannot be made; else, of many, what they lack
    * @param out takes each report as soon as its dump is complete, lines with their ends
    */
-  public DumpReports(String cpu, Consumer<String> out) {
+  public DumpReports(String cpu, boolean all, Consumer<String> out) {
     this.cpu = cpu;
+    this.all = all;
     this.out = out;
   }
 
@@ -159,7 +162,7 @@ public final class DumpReports {
       of = new DumpReport.Processor(model);
       processor = of;
     }
-    DumpReport report = DumpReport.of(dump, of);
+    DumpReport report = DumpReport.of(dump, of, all);
     VmcsDump same = told.putIfAbsent(report.key(), dump);
     if (same == null) {
       tellRepeats();

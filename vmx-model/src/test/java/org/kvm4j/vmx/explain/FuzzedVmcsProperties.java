@@ -211,7 +211,7 @@ class FuzzedVmcsProperties {
 
   private static void explain(String text, String cpu) {
     StringBuilder out = new StringBuilder();
-    DumpReports reports = new DumpReports(cpu, out::append);
+    DumpReports reports = new DumpReports(cpu, (text.length() & 1) != 0, out::append);
     text.lines().forEach(reports::line);
     if (!VmcsDump.parse(text).stream().allMatch(VmcsDump::isEmpty)) {
       reports.end();
