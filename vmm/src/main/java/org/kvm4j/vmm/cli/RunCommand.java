@@ -346,13 +346,13 @@ final class RunCommand implements Callable<Integer> {
     if (bareMetal) {
       options = Backends.onBareMetal(provider, options);
     }
+    ErrorLines told = new ErrorLines(spec.commandLine().getErr());
     try (Kernel opened = Backends.open(provider, options);
-        TraceOptions.Running tracing =
-            trace.begin(provider, opened, bareMetal, spec.commandLine().getErr());
+        TraceOptions.Running tracing = trace.begin(provider, opened, bareMetal, told);
         OutputStream output =
             checked(opened, image).open(main.environment().output(), this::warn, timeout)) {
       warnOfLinux(opened, image);
-      return run(opened, image, bootOptions, output);
+      return run(opened, image, bootOptions, output, told);
     } catch (IOException e) {
       throw new CommandException(ExitCodes.FAILURE, "serial output: " + e.getMessage());
     }
@@ -488,7 +488,12 @@ final class RunCommand implements Callable<Integer> {
     return new BootOptions(append, initrd == null ? null : read("initrd", initrd), read);
   }
 
-  private int run(Kernel opened, GuestImage image, BootOptions bootOptions, OutputStream output)
+  private int run(
+      Kernel opened,
+      GuestImage image,
+      BootOptions bootOptions,
+      OutputStream output,
+      ErrorLines told)
       throws InterruptedException {
     boolean flat = image instanceof FlatImage;
     MachineHolder holder = new MachineHolder();
@@ -498,6 +503,9 @@ final class RunCommand implements Callable<Integer> {
             until,
             () -> holder.end(Ending.of(Ending.Kind.TEXT_SEEN, "the text of --until came")),
             e -> holder.end(outputFailed(e)))) {
+      if (serial.stdio() && main.environment().errorsWithOutput()) {
+        told.beside(console);
+      }
       MachineConfig config =
           new MachineConfig(
               memory.bytes(),

@@ -22,6 +22,9 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
   /** How long output may wait for more to go with it. */
   private static final int GATHER_MILLIS = 2;
 
+  /** How long somebody waits who has something to say before he looks whether he still may. */
+  private static final int PATIENCE_MILLIS = 100;
+
   /** How long the end of a run that is to end waits for the stream. */
   private static final int HURRIED_MILLIS = 2000;
 
@@ -36,6 +39,15 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
   private int count;
   private boolean ending;
   private boolean hurried;
+
+  /** How many bytes have come, and how many of them the stream has. */
+  private long accepted;
+
+  private long written;
+  private boolean busy;
+
+  /** Once so many are written the stream is somebody else's. */
+  private long hold = Long.MAX_VALUE;
 
   /** The last byte that was written; a line feed before the first. */
   private byte last = '\n';
@@ -109,6 +121,7 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
       matched = matcher.next((byte) value);
       if (count < buffer.length) {
         buffer[count++] = (byte) value;
+        accepted++;
       }
       if (count == 1) {
         notifyAll();
@@ -138,18 +151,22 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
         if (count == 0) {
           return;
         }
-        if (!ending && count < CAPACITY) {
-          try {
+        try {
+          if (!ending && count < CAPACITY && hold == Long.MAX_VALUE) {
             wait(GATHER_MILLIS);
-          } catch (InterruptedException e) {
-            return;
           }
+          while (written >= hold && !hurried) {
+            wait();
+          }
+        } catch (InterruptedException e) {
+          return;
         }
         byte[] full = buffer;
         buffer = writing;
         writing = full;
         length = count;
         count = 0;
+        busy = true;
         notifyAll();
       }
       if (!write(length)) {
@@ -164,6 +181,9 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
       stream.flush();
       synchronized (this) {
         last = writing[length - 1];
+        written += length;
+        busy = false;
+        notifyAll();
       }
       return true;
     } catch (IOException e) {
@@ -173,6 +193,49 @@ final class SerialOutput implements Uart16550.Sink, AutoCloseable {
       }
       failed.accept(e);
       return false;
+    }
+  }
+
+  /** What somebody else writes to where the output goes. */
+  @FunctionalInterface
+  interface Interjection {
+    /**
+     * Writes it, lines with their ends.
+     *
+     * @param inLine whether the guest has begun a line and not ended it
+     */
+    void write(boolean inLine);
+  }
+
+  /**
+   * Has something written behind all that the guest has printed until now, which it ends the line
+   * of, and before what it prints from now on. It waits for the stream as {@link #accept} does.
+   */
+  void interject(Interjection text) {
+    boolean inLine;
+    synchronized (this) {
+      try {
+        while (hold != Long.MAX_VALUE && !hurried) {
+          wait();
+        }
+        hold = accepted;
+        notifyAll();
+        while ((written < hold || busy) && failure == null && !hurried && writer.isAlive()) {
+          wait(PATIENCE_MILLIS);
+        }
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      }
+      inLine = last != '\n';
+      last = '\n';
+    }
+    try {
+      text.write(inLine);
+    } finally {
+      synchronized (this) {
+        hold = Long.MAX_VALUE;
+        notifyAll();
+      }
     }
   }
 

@@ -3,7 +3,6 @@ package org.kvm4j.vmm.cli;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.OutputStreamWriter;
-import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -101,9 +100,10 @@ final class TraceOptions {
    *
    * @param hypervisor whether entries that fail are the guest's own, and told without being asked
    *     for
+   * @param err takes the trace if it goes to no file
    * @throws CommandException if there is no such category, or the kernel cannot be traced
    */
-  Running begin(KernelProvider provider, Kernel kernel, boolean hypervisor, PrintWriter err) {
+  Running begin(KernelProvider provider, Kernel kernel, boolean hypervisor, ErrorLines err) {
     if (trace == null && file != null) {
       throw usage("--trace-file needs --trace");
     }
@@ -118,14 +118,7 @@ final class TraceOptions {
     }
     Set<String> categories = categories(provider, trace);
     if (file == null) {
-      begin(
-          kernel,
-          categories,
-          line -> {
-            err.println(line);
-            err.flush();
-          },
-          err);
+      begin(kernel, categories, err, err);
       return () -> {};
     }
     FileTrace to = FileTrace.create(new OutputFile(FILE, file));
@@ -138,8 +131,7 @@ final class TraceOptions {
     return file == null ? null : new OutputFile(FILE, file);
   }
 
-  private void begin(
-      Kernel kernel, Set<String> categories, Consumer<String> sink, PrintWriter err) {
+  private void begin(Kernel kernel, Set<String> categories, Consumer<String> sink, ErrorLines err) {
     if (!kernel.trace(categories, new Limited(sink, limit, file == null ? null : err))) {
       throw usage(cannot(kernel.name()));
     }
@@ -178,13 +170,13 @@ final class TraceOptions {
   private static final class Limited implements Consumer<String> {
     private final Consumer<String> sink;
     private final OutputLimit limit;
-    private final @Nullable PrintWriter err;
+    private final @Nullable ErrorLines err;
     private long left;
 
     /**
      * @param err where the user is told, too, that there was no room; null if the sink is that
      */
-    Limited(Consumer<String> sink, OutputLimit limit, @Nullable PrintWriter err) {
+    Limited(Consumer<String> sink, OutputLimit limit, @Nullable ErrorLines err) {
       this.sink = sink;
       this.limit = limit;
       this.err = err;
@@ -205,18 +197,17 @@ final class TraceOptions {
       String end = "kvm4j: the trace ends here: it has reached the " + limit + " of --trace-limit";
       sink.accept(end);
       if (err != null) {
-        err.println(end);
-        err.flush();
+        err.accept(end);
       }
     }
   }
 
   /** Tells of the first failures. */
   private static final class Failures implements Consumer<String> {
-    private final PrintWriter err;
+    private final ErrorLines err;
     private int count;
 
-    Failures(PrintWriter err) {
+    Failures(ErrorLines err) {
       this.err = err;
     }
 
@@ -224,11 +215,10 @@ final class TraceOptions {
     public void accept(String line) {
       count++;
       if (count <= MOST_FAILURES) {
-        err.println("kvm4j: " + line);
+        err.accept("kvm4j: " + line);
       } else if (count == MOST_FAILURES + 1) {
-        err.println("kvm4j: more fails; --trace vmx,entries tells of all that does");
+        err.accept("kvm4j: more fails; --trace vmx,entries tells of all that does");
       }
-      err.flush();
     }
   }
 

@@ -4,8 +4,10 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -22,6 +24,7 @@ final class Cli {
   final ByteArrayOutputStream guest = new ByteArrayOutputStream();
   private final StringWriter out = new StringWriter();
   private final StringWriter err = new StringWriter();
+  private Writer errors = err;
   private final Map<String, String> variables = new LinkedHashMap<>();
   private OutputStream output = guest;
   private boolean errorsWithOutput;
@@ -55,6 +58,12 @@ final class Cli {
     return this;
   }
 
+  /** Standard output and standard error are one terminal, as it were. */
+  Cli withAllIn(OutputStream stream) {
+    errors = new OutputStreamWriter(stream, StandardCharsets.ISO_8859_1);
+    return withOutput(stream).withErrorsInOutput();
+  }
+
   Cli withVariable(String name, String value) {
     variables.put(name, value);
     return this;
@@ -81,7 +90,7 @@ final class Cli {
     if (output == guest) {
       commandLine.setOut(new PrintWriter(out)); // apart from the guest's
     }
-    commandLine.setErr(new PrintWriter(err));
+    commandLine.setErr(new PrintWriter(errors));
     return Main.execute(commandLine, environment, arguments);
   }
 

@@ -4,7 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,6 +26,10 @@ class HypervisorTraceTests {
   private final Cli cli = new Cli();
 
   private int run(String guest, String... more) {
+    return run(cli, guest, List.of(more));
+  }
+
+  private static int run(Cli cli, String guest, List<String> more) {
     List<String> arguments =
         new ArrayList<>(
             List.of(
@@ -35,7 +41,7 @@ class HypervisorTraceTests {
                 "0x100000",
                 "--kernel",
                 GUESTS.resolve(guest + ".bin").toString()));
-    arguments.addAll(List.of(more));
+    arguments.addAll(more);
     return cli.run(arguments.toArray(String[]::new));
   }
 
@@ -72,6 +78,26 @@ class HypervisorTraceTests {
         "cpu 0: VMXOFF: VMsucceed\n");
     assertFalse(cli.err().contains("VMWRITE"), "not asked for");
     assertTrue(cli.guest().endsWith("Hypervisor: VMX operation left.\n"), cli.guest());
+  }
+
+  /** The hypervisor prints four characters of its guest's at a time, between exits. */
+  @Test
+  void a_trace_has_lines_of_its_own_amid_what_the_guest_prints() {
+    assertEquals(0, run("hypervisor"), cli.err());
+    ByteArrayOutputStream all = new ByteArrayOutputStream();
+    Cli terminal = new Cli().withAllIn(all);
+    assertEquals(0, run(terminal, "hypervisor", List.of("--trace")));
+    String text = all.toString(StandardCharsets.ISO_8859_1);
+    StringBuilder printed = new StringBuilder();
+    for (String line : text.split("\n", -1)) {
+      if (line.startsWith("cpu 0: ")) {
+        continue;
+      }
+      assertFalse(line.contains("cpu 0: "), line);
+      printed.append(line);
+    }
+    assertEquals(cli.guest().replace("\n", ""), printed.toString());
+    assertTrue(text.contains("\nGues\ncpu 0: VMRESUME: "), "what was printed before stands before");
   }
 
   /** It asks IA32_VMX_BASIC for the TRUE MSRs, and the primary controls for the secondary ones. */

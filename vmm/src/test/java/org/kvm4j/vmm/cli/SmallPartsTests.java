@@ -1,5 +1,6 @@
 package org.kvm4j.vmm.cli;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -13,9 +14,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
 class SmallPartsTests {
 
@@ -160,5 +163,90 @@ class SmallPartsTests {
     }
     output.close();
     assertEquals(List.of("Broken pipe"), failures);
+  }
+
+  private static void print(SerialOutput output, String text) {
+    text.chars().forEach(output::accept);
+  }
+
+  /** Writes a line, and another before it if the guest has not ended its own. */
+  private static void line(SerialOutput output, ByteArrayOutputStream stream, String line) {
+    output.interject(
+        inLine -> stream.writeBytes(((inLine ? "\n" : "") + line + "\n").getBytes(US_ASCII)));
+  }
+
+  @Test
+  void what_is_told_beside_the_guest_stands_behind_what_it_has_printed() {
+    ByteArrayOutputStream stream = new ByteArrayOutputStream();
+    SerialOutput output = new SerialOutput(stream, null, () -> {}, e -> {});
+    line(output, stream, "one");
+    print(output, "a");
+    line(output, stream, "two");
+    line(output, stream, "three");
+    print(output, "b\n");
+    line(output, stream, "four");
+    print(output, "c");
+    output.close();
+    assertEquals("one\na\ntwo\nthree\nb\nfour\nc", stream.toString(US_ASCII));
+    line(output, stream, "when it is closed");
+    assertTrue(stream.toString(US_ASCII).endsWith("c\nwhen it is closed\n"));
+  }
+
+  @Test
+  @Timeout(60)
+  void lines_of_several_threads_stay_whole_while_a_guest_prints() throws Exception {
+    ByteArrayOutputStream stream = new ByteArrayOutputStream();
+    SerialOutput output = new SerialOutput(stream, null, () -> {}, e -> {});
+    List<Thread> threads = new ArrayList<>();
+    for (int t = 0; t < 3; t++) {
+      String line = "<line " + t + ">";
+      threads.add(
+          new Thread(
+              () -> {
+                for (int k = 0; k < 200; k++) {
+                  line(output, stream, line);
+                }
+              }));
+    }
+    threads.add(new Thread(() -> print(output, "x".repeat(20_000))));
+    threads.forEach(Thread::start);
+    for (Thread thread : threads) {
+      thread.join();
+    }
+    output.close();
+    String text = stream.toString(US_ASCII);
+    assertEquals(600, text.lines().filter(l -> l.matches("<line \\d>")).count());
+    assertEquals(20_000, text.chars().filter(c -> c == 'x').count());
+    assertTrue(text.lines().allMatch(l -> l.matches("x*|<line \\d>")), text);
+  }
+
+  @Test
+  @Timeout(60)
+  void a_stream_that_nobody_reads_holds_no_line_up_when_the_run_is_to_end() throws Exception {
+    CountDownLatch stuck = new CountDownLatch(1);
+    CountDownLatch release = new CountDownLatch(1);
+    OutputStream stream =
+        new OutputStream() {
+          @Override
+          public void write(int b) throws IOException {
+            stuck.countDown();
+            try {
+              release.await();
+            } catch (InterruptedException e) {
+              throw new IOException(e);
+            }
+          }
+        };
+    SerialOutput output = new SerialOutput(stream, null, () -> {}, e -> {});
+    print(output, "x");
+    stuck.await();
+    AtomicInteger told = new AtomicInteger();
+    Thread teller = new Thread(() -> output.interject(inLine -> told.incrementAndGet()));
+    teller.start();
+    output.hurry();
+    teller.join();
+    assertEquals(1, told.get());
+    release.countDown();
+    output.close();
   }
 }
