@@ -148,6 +148,8 @@ final class GuestDebug {
       vcpu.events.queueException(Vector.DB, false, 0, true, dr6);
       return 1;
     }
+    // A step that was met behind HLT: no event is injected that ends the HLT state.
+    vendor.endHalt();
     exit(run, Vector.DB, dr6 | 0xffff0ff0L);
     return 0;
   }

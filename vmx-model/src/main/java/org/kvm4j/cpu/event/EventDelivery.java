@@ -248,6 +248,9 @@ public final class EventDelivery {
       if (guest != null && guest.exception(vector, hasCode, errorCode, payload, false)) {
         return;
       }
+      // What exits at once, such as a trap behind HLT, leaves the processor as inactive as it was:
+      // SDM 28.1 "Architectural State Before a VM Exit".
+      cpu.activity = Cpu.ACTIVE;
       // A hardware exception discards pending debug exceptions: what the instruction would have
       // trapped for it meets again when it is restarted.
       cpu.pendingDebug &= DebugUnit.BT;

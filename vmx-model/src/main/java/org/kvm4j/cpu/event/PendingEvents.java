@@ -90,7 +90,6 @@ public final class PendingEvents {
       return;
     }
     if (c.pendingDebug != 0 && c.shadow != Cpu.SHADOW_MOV_SS && c.activity <= Cpu.HALTED) {
-      c.activity = Cpu.ACTIVE;
       if (DebugUnit.pendingTraps(c)) {
         c.charge(1);
       }

@@ -1340,8 +1340,9 @@ public final class NonRootOperation implements GuestMode {
       }
     }
     f[Vmcs.GUEST_PENDING_DBG_EXCEPTIONS] = pending;
-    if (c.shadow != 0 && (c.flagsRest & Flags.TF) != 0) {
-      // After a single-step trap in the shadow of STI there is blocking without a pending BS.
+    if ((c.shadow != 0 || c.activity == Cpu.HALTED) && (c.flagsRest & Flags.TF) != 0) {
+      // After a single-step trap in the shadow of STI there is blocking without a pending BS, and
+      // after one behind HLT the HLT state.
       vmcs.checkAgain(Vmcs.GUEST_PENDING_DBG_EXCEPTIONS);
     }
     if ((pin & Controls.PIN_BASED_VMX_PREEMPTION_TIMER) != 0

@@ -681,6 +681,49 @@ class VmEntryTests {
     assertEquals(ExitReason.EXCEPTION_NMI, h.run());
   }
 
+  /** SDM 28.1 "Architectural State Before a VM Exit": it is active only once the exit is over. */
+  @Test
+  void a_trap_behind_HLT_that_exits_leaves_the_guest_in_the_HLT_state() {
+    MinimalHypervisor h = withHandlers().code(0xf4, 0x90, 0x0f, 0xa2);
+    h.set(VmcsField.GUEST_RFLAGS, 0x102);
+    h.set(VmcsField.EXCEPTION_BITMAP, 1 << 1);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(1 << 14, h.qualification());
+    assertEquals(Cpu.HALTED, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+    assertEquals(MinimalHypervisor.CODE + 1, h.get(VmcsField.GUEST_RIP));
+    assertEquals(0, h.get(VmcsField.GUEST_PENDING_DBG_EXCEPTIONS));
+    assertEquals(Cpu.ACTIVE, h.cpu.activity);
+    // With the step taken and TF set that is a state that no guest gets into: SDM 27.3.1.5.
+    assertEquals(ExitReason.INVALID_GUEST_STATE, h.run());
+    assertEquals("GUEST_PENDING_DEBUG_BS", h.failedCheck());
+    // The step again, pending at VM entry in the HLT state.
+    h.set(VmcsField.GUEST_PENDING_DBG_EXCEPTIONS, 1 << 14);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(Cpu.HALTED, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+    assertEquals(MinimalHypervisor.CODE + 1, h.get(VmcsField.GUEST_RIP));
+    h.set(VmcsField.GUEST_ACTIVITY_STATE, Cpu.ACTIVE);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(Cpu.ACTIVE, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+    assertEquals(MinimalHypervisor.CODE + 2, h.get(VmcsField.GUEST_RIP));
+  }
+
+  @Test
+  void a_trap_behind_HLT_that_is_delivered_ends_the_HLT_state() {
+    MinimalHypervisor h = withHandlers().code(0xf4, 0x90, 0x0f, 0xa2);
+    h.set(VmcsField.GUEST_RFLAGS, 0x102);
+    assertEquals(ExitReason.CPUID, h.run());
+    assertEquals(HANDLER, h.get(VmcsField.GUEST_RIP));
+    assertEquals(Cpu.ACTIVE, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+    // So does one whose delivery exits.
+    h = withHandlers().code(0xf4, 0x90, 0x0f, 0xa2);
+    h.set(VmcsField.GUEST_RFLAGS, 0x102);
+    h.set(VmcsField.GUEST_IDTR_LIMIT, 0);
+    h.set(VmcsField.EXCEPTION_BITMAP, 1 << 13);
+    assertEquals(ExitReason.EXCEPTION_NMI, h.run());
+    assertEquals(0x80000301L, h.get(VmcsField.IDT_VECTORING_INFO_FIELD));
+    assertEquals(Cpu.ACTIVE, h.get(VmcsField.GUEST_ACTIVITY_STATE));
+  }
+
   @Test
   void a_guest_that_went_to_IA_32e_mode_is_refused_with_an_IA32_EFER_of_before() {
     MinimalHypervisor h = new MinimalHypervisor().guest(UNPAGED);

@@ -354,6 +354,9 @@ public final class BareVcpu implements VendorVcpu {
   }
 
   @Override
+  public void endHalt() {} // The processor has ended it.
+
+  @Override
   public void flushNested() {
     cpu.mmu.flushAll();
   }

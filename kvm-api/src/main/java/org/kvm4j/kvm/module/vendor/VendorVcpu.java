@@ -168,6 +168,9 @@ public interface VendorVcpu extends AutoCloseable {
   /** Whether the guest has executed a HLT that did not exit, and waits. */
   boolean isHalted();
 
+  /** A HLT that did not exit is over: RIP is behind it already. */
+  void endHalt();
+
   /** The pointer to the nested page tables: EPTP, or nested CR3. */
   void setNestedPointer(long pointer);
 

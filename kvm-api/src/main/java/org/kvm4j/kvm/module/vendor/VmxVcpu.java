@@ -647,6 +647,13 @@ public final class VmxVcpu implements VendorVcpu {
     return field[Vmcs.GUEST_ACTIVITY_STATE] == ACTIVITY_HLT;
   }
 
+  @Override
+  public void endHalt() {
+    if (isHalted()) {
+      vmcs.write(Vmcs.GUEST_ACTIVITY_STATE, 0);
+    }
+  }
+
   private void control(int bit, boolean on) {
     int now = on ? processorControls | bit : processorControls & ~bit;
     if (now != processorControls) {
@@ -750,10 +757,7 @@ public final class VmxVcpu implements VendorVcpu {
     if (type >= 4) {
       vmcs.write(Vmcs.VM_ENTRY_INSTRUCTION_LEN, length);
     }
-    if (isHalted()) {
-      // A HLT that did not exit is over; RIP is behind it already.
-      vmcs.write(Vmcs.GUEST_ACTIVITY_STATE, 0);
-    }
+    endHalt();
     vmcs.write(Vmcs.VM_ENTRY_INTR_INFO_FIELD, info);
     injecting = true;
   }
