@@ -1,6 +1,7 @@
 /** The KVM interface on the machine's own /dev/kvm. Its provider is found through ServiceLoader. */
 module org.kvm4j.host {
   requires com.sun.jna;
+  requires org.kvm4j.machine;
   requires transitive org.kvm4j.kvm;
   requires static org.jspecify;
 

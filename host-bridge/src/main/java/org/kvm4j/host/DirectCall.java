@@ -1,11 +1,7 @@
 package org.kvm4j.host;
 
-import com.sun.jna.Function;
-import com.sun.jna.JNIEnv;
-import com.sun.jna.Library;
-import com.sun.jna.Memory;
 import com.sun.jna.Pointer;
-import java.util.Map;
+import org.kvm4j.machine.JniMethod;
 
 /**
  * A system call as a JNI method whose body is six machine instructions: they move the arguments
@@ -18,9 +14,6 @@ import java.util.Map;
  * shipped. Where a page cannot be made executable, {@link #bind} says so and calls go through JNA.
  */
 final class DirectCall {
-  /** Index of {@code RegisterNatives} in the JNI function table (JNI specification, chapter 4). */
-  private static final int REGISTER_NATIVES = 215;
-
   private static final int PROT_READ_WRITE = 3;
   private static final int PROT_READ_EXEC = 5;
   private static final int MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -61,36 +54,14 @@ final class DirectCall {
         return false;
       }
       new Pointer(code).write(0, CODE, 0, CODE.length);
-      if (Libc.mprotect(code, CODE_LENGTH, PROT_READ_EXEC) == 0 && register(code)) {
+      if (Libc.mprotect(code, CODE_LENGTH, PROT_READ_EXEC) == 0
+          && JniMethod.bind(DirectCall.class, "call", "(IJJJ)J", code)) {
         return true;
       }
       Libc.munmap(code, CODE_LENGTH);
       return false;
     } catch (IllegalArgumentException | LinkageError e) {
       return false;
-    }
-  }
-
-  /** {@code RegisterNatives(env, DirectCall.class, {"call", "(IJJJ)J", code}, 1)}. */
-  private static boolean register(long code) {
-    Pointer environment = new Pointer(Libc.labs(JNIEnv.CURRENT));
-    Function registerNatives =
-        Function.getFunction(
-            environment.getPointer(0).getPointer((long) REGISTER_NATIVES * Long.BYTES));
-    try (Memory name = new Memory(8);
-        Memory signature = new Memory(8);
-        Memory method = new Memory(3L * Long.BYTES)) {
-      name.setString(0, "call");
-      signature.setString(0, "(IJJJ)J");
-      method.setPointer(0, name);
-      method.setPointer(8, signature);
-      method.setLong(16, code);
-      Object result =
-          registerNatives.invoke(
-              int.class,
-              new Object[] {environment, DirectCall.class, method, 1},
-              Map.of(Library.OPTION_ALLOW_OBJECTS, true));
-      return result.equals(0);
     }
   }
 

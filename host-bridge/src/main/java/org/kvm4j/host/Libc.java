@@ -1,6 +1,5 @@
 package org.kvm4j.host;
 
-import com.sun.jna.JNIEnv;
 import com.sun.jna.Native;
 import com.sun.jna.NativeLibrary;
 
@@ -39,9 +38,6 @@ final class Libc {
   static native int sigaction(int signal, long action, long oldAction);
 
   static native int pthread_sigmask(int how, long set, long oldSet);
-
-  /** Gives back the JNI environment of the calling thread as a number: it is a positive one. */
-  static native long labs(JNIEnv environment);
 
   /** The negative error number of the calling thread's last failed call. */
   static int error() {

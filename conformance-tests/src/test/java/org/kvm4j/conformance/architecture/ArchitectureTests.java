@@ -17,6 +17,7 @@ import com.tngtech.archunit.lang.ArchRule;
 @AnalyzeClasses(packages = "org.kvm4j", importOptions = ImportOption.DoNotIncludeTests.class)
 class ArchitectureTests {
   private static final String[] EPT = {"org.kvm4j.ept.."};
+  private static final String[] MACHINE = {"org.kvm4j.machine.."};
   private static final String[] CPU = {"org.kvm4j.cpu..", "org.kvm4j.vmx..", "org.kvm4j.svm.."};
   private static final String[] MODULE = {"org.kvm4j.kvm.module.."};
   private static final String[] HOST = {"org.kvm4j.host.."};
@@ -29,9 +30,13 @@ class ArchitectureTests {
   private static final DescribedPredicate<JavaClass> KVM_PUBLIC =
       resideInAnyPackage("org.kvm4j.kvm..").and(not(resideInAnyPackage(MODULE)));
 
-  @ArchTest static final ArchRule ept_imports_nothing_of_ours = mayImport(EPT, in());
+  @ArchTest static final ArchRule ept_imports_machine_code = mayImport(EPT, in(MACHINE));
 
-  @ArchTest static final ArchRule vmx_model_imports_ept = mayImport(CPU, in(EPT));
+  @ArchTest static final ArchRule machine_code_imports_nothing_of_ours = mayImport(MACHINE, in());
+
+  @ArchTest
+  static final ArchRule vmx_model_imports_ept_and_machine_code =
+      mayImport(CPU, in(EPT).or(in(MACHINE)));
 
   @ArchTest
   static final ArchRule the_emulated_module_imports_the_cpu_and_ept =
@@ -47,7 +52,8 @@ class ArchitectureTests {
           .because("the same interface stands over the machine's own kernel");
 
   @ArchTest
-  static final ArchRule host_bridge_imports_the_kvm_interface = mayImport(HOST, KVM_PUBLIC);
+  static final ArchRule host_bridge_imports_the_kvm_interface =
+      mayImport(HOST, KVM_PUBLIC.or(in(MACHINE)));
 
   @ArchTest
   static final ArchRule vmm_imports_the_kvm_interface_alone =
@@ -55,8 +61,12 @@ class ArchitectureTests {
           .because("a VMM runs on either kernel, and finds them through ServiceLoader");
 
   @ArchTest
-  static final ArchRule only_host_bridge_uses_jna =
-      noClasses().that(not(in(HOST))).should().dependOnClassesThat(in(JNA)).allowEmptyShould(true);
+  static final ArchRule only_host_bridge_and_machine_code_use_jna =
+      noClasses()
+          .that(not(in(HOST).or(in(MACHINE))))
+          .should()
+          .dependOnClassesThat(in(JNA))
+          .allowEmptyShould(true);
 
   @ArchTest
   static final ArchRule packages_have_no_cycles =
