@@ -1,5 +1,6 @@
 /** Physical memory, paging structures, the two-dimensional walk, the TLB. */
 module org.kvm4j.ept {
+  requires org.kvm4j.machine;
   requires jdk.unsupported;
   requires static org.jspecify;
 

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
+import org.kvm4j.machine.HostPages;
 
 /**
  * Where lazy zeroed memory comes from: private mappings of one unlinked file that is a single hole
@@ -32,6 +33,12 @@ final class SparseFile {
 
   private static final int SIZE = 1 << PhysicalMemory.BANK_SHIFT;
   private static final long FIRST_COLLECTION = 4L << 30;
+
+  /**
+   * From so many bytes on a mapping is anonymous memory of huge pages, where that can be had: a
+   * guest that large touches much of it, and a page at a time takes a tenth of a boot.
+   */
+  private static final int HUGE = 128 << 20;
 
   private static final Cleaner CLEANER = Cleaner.create();
   private static final AtomicLong MAPPED = new AtomicLong();
@@ -59,6 +66,9 @@ final class SparseFile {
     } catch (IOException e) {
       throw new OutOfPhysicalMemoryException(
           "cannot map " + length + " bytes of memory: " + e.getMessage());
+    }
+    if (length >= HUGE && HostMemory.IN_USE) {
+      HostPages.useHugePages(HostMemory.address(buffer), length);
     }
     MAPPED.addAndGet(length);
     CLEANER.register(buffer, () -> MAPPED.addAndGet(-length));

@@ -200,6 +200,13 @@ final class Slots {
     return cleared;
   }
 
+  /** What has been fetched is to be told of anew. */
+  void forgetFetches() {
+    for (int i = 0; i < count; i++) {
+      entries[used[i]].setFetched(false);
+    }
+  }
+
   /** Entries that may be used. */
   int live() {
     int live = 0;

@@ -7,8 +7,8 @@ import org.kvm4j.ept.memory.HostMemory;
 /**
  * The tags of the entries in one array's slots, in the host's memory, where {@link HostMemory} is
  * in use: what a load or store looks at is in one line of the cache then, without an object in
- * between. A slot has {@link #STRIDE} bytes: the read tag, the write tag, and {@link
- * TlbEntry#toHost}.
+ * between. A slot has {@link #STRIDE} bytes: the read tag, the write tag, {@link TlbEntry#toHost},
+ * and the fetch tag of what code has been fetched by.
  */
 public final class TagTable {
   /** Bytes of a slot. */
@@ -19,6 +19,9 @@ public final class TagTable {
 
   /** Where in its slot is what an address lacks to be the host's. */
   public static final int TO_HOST = 16;
+
+  /** Where in its slot the fetch tag is. */
+  public static final int FETCH_TAG = 24;
 
   private static final int BYTES = TlbSpace.SIZE * STRIDE;
 
@@ -42,6 +45,7 @@ public final class TagTable {
     for (int at = 0; at < BYTES; at += STRIDE) {
       memory.putLong(at, TlbEntry.INVALID);
       memory.putLong(at + WRITE_TAG, TlbEntry.INVALID);
+      memory.putLong(at + FETCH_TAG, TlbEntry.INVALID);
     }
   }
 

@@ -244,6 +244,7 @@ public final class Tlb {
     entry.guestPageShift = translation.guestPageShift;
     entry.readTag = translation.mayRead ? page : TlbEntry.INVALID;
     entry.fetchTag = translation.mayFetch ? page : TlbEntry.INVALID;
+    entry.fetched = false;
     if (translation.mayWrite && !memory.holdsCode(hpa)) {
       int bit = filterBit(hpa);
       writable[bit >>> 6] |= 1L << bit;
@@ -281,6 +282,22 @@ public final class Tlb {
       checkWriteTag(entry, memory);
     }
     return entry;
+  }
+
+  /**
+   * As {@link #recall}, but leaves everything where it is: for those who look at two pages, which
+   * may share a slot.
+   *
+   * @param which an array
+   * @return the entry of the page, or another
+   */
+  public static TlbEntry peek(TlbEntry[] which, long linear) {
+    long page = linear & -0x1000L;
+    TlbEntry there = which[TlbSpace.index(linear)];
+    for (int victim = TlbSpace.SIZE; there.page != page && victim < which.length; victim++) {
+      there = which[victim];
+    }
+    return there;
   }
 
   /**

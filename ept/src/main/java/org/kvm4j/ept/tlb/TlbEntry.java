@@ -60,6 +60,9 @@ public final class TlbEntry {
   /** Whether its slot is in the list of slots in use. */
   boolean listed;
 
+  /** Whether code has been fetched by it, so that whoever drops it tells of that. */
+  boolean fetched;
+
   /** Its slot in the {@link TagTable}; 0 if it has none. */
   private long slot;
 
@@ -70,6 +73,7 @@ public final class TlbEntry {
     writeTag = INVALID;
     fetchTag = INVALID;
     page = INVALID;
+    fetched = false;
     publish();
   }
 
@@ -89,6 +93,21 @@ public final class TlbEntry {
       HostMemory.putLong(slot + TagTable.TO_HOST, toHost);
       HostMemory.putLong(slot + TagTable.WRITE_TAG, writeTag);
       HostMemory.putLong(slot, readTag);
+    }
+    publishFetchTag();
+  }
+
+  /** Whether code has been fetched by it. */
+  void setFetched(boolean fetched) {
+    if (this.fetched != fetched) {
+      this.fetched = fetched;
+      publishFetchTag();
+    }
+  }
+
+  private void publishFetchTag() {
+    if (slot != 0) {
+      HostMemory.putLong(slot + TagTable.FETCH_TAG, fetched ? fetchTag : INVALID);
     }
   }
 

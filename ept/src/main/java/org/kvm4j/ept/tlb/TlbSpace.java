@@ -136,7 +136,10 @@ public final class TlbSpace {
    * @param entry that translates it
    */
   public void fetches(TlbEntry entry) {
-    fetched.add(entry.page, entry.guestPageShift);
+    if (!entry.fetched) {
+      fetched.add(entry.page, entry.guestPageShift);
+      entry.setFetched(true);
+    }
   }
 
   /**
@@ -152,6 +155,11 @@ public final class TlbSpace {
     generation++;
     tlb.globalGeneration++;
     fetched.clear();
+    for (Slots slots : all) {
+      if (slots != null) {
+        slots.forgetFetches();
+      }
+    }
   }
 
   Slots slots(TlbEntry[] which) {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.Objects;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -175,6 +176,35 @@ class TlbTests {
     assertFalse(recalls(space, sharing(Slots.VICTIMS + 1)));
     fill(0, 0, 0, sharing(Slots.VICTIMS + 1), false);
     assertEquals(Slots.VICTIMS + 1, tlb.live(), "one is lost");
+  }
+
+  @Test
+  void pagesThatShareASlotAreSeenSideBySide() {
+    TlbSpace space = fillSharing(3);
+    TlbEntry there = space.user()[TlbSpace.index(LINEAR)];
+    for (int round = 0; round < 2; round++) {
+      for (int k = 0; k < 3; k++) {
+        assertEquals(sharing(k), Tlb.peek(space.user(), sharing(k) + 0x123).readTag);
+      }
+    }
+    assertTrue(there == space.user()[TlbSpace.index(LINEAR)], "all is where it was");
+    assertFalse(Tlb.peek(space.user(), sharing(3)).readTag == sharing(3));
+  }
+
+  @Test
+  void fetchTagsAreThereForWhatCodeWasFetchedBy() {
+    TlbSpace space = fillSharing(1);
+    TlbEntry e = space.user()[TlbSpace.index(LINEAR)];
+    assumeTrue(HostMemory.IN_USE);
+    long slot = TagTable.slot(space.table(space.user()), sharing(0));
+    assertEquals(TlbEntry.INVALID, HostMemory.getLong(slot + TagTable.FETCH_TAG));
+    space.fetches(e);
+    assertEquals(e.fetchTag, HostMemory.getLong(slot + TagTable.FETCH_TAG));
+    int generation = space.generation();
+    // Another page that may have been fetched from is dropped: all are to be told of anew.
+    tlb.invalidateLinear(0, 0, sharing(0));
+    assertTrue(space.generation() != generation);
+    assertEquals(TlbEntry.INVALID, HostMemory.getLong(slot + TagTable.FETCH_TAG));
   }
 
   @Test
