@@ -1,6 +1,7 @@
 /** The emulated x86 host CPU with VMX and SVM. */
 module org.kvm4j.cpu {
   requires transitive org.kvm4j.ept;
+  requires org.kvm4j.machine;
   requires org.objectweb.asm;
   requires static org.jspecify;
 

@@ -444,7 +444,7 @@ class BareHypervisorTests {
    * A tick of the timer is one of the TSC then, which is an instruction under the virtual clock.
    */
   @ParameterizedTest
-  @ValueSource(strings = {"interpreter", "translator"})
+  @ValueSource(strings = {"interpreter", "translator", "machine-code"})
   void aTimerOfRate0ExitsAfterAnyInstruction(String engine) throws Exception {
     options = options.with(KernelOptions.CPU, RATE_0).with(KernelOptions.ENGINE, engine);
     int[] count = new int[128];

@@ -27,7 +27,7 @@ import org.junit.jupiter.api.io.TempDir;
 class ClassDataSharingTests {
   private static final Path LAUNCHER = Path.of("../kvm4j").toAbsolutePath().normalize();
   private static final List<String> MODULES =
-      List.of("ept", "vmx-model", "kvm-api", "host-bridge", "vmm");
+      List.of("ept", "machine-code", "vmx-model", "kvm-api", "host-bridge", "vmm");
   private static final String CLASS_LOADING = "-Xlog:class+load:stdout";
 
   /** What a run printed, standard output and error together, and its exit code. */

@@ -37,7 +37,8 @@ final class BareCpu extends VirtualCpu {
     BarePlatform platform = new BarePlatform(machine, vm.time, id);
     LogicalProcessor processor =
         new LogicalProcessor(machine.model(), vm.processorMemory(), platform);
-    if (machine.engine() == Engine.TRANSLATOR) {
+    if (machine.engine() == Engine.TRANSLATOR
+        || machine.engine() == Engine.MACHINE_CODE && !processor.engine.makeMachineCode()) {
       processor.engine.translate();
     }
     machine.made(processor, id);

@@ -75,7 +75,7 @@ public final class EmulatedKernelProvider implements KernelProvider {
 
   private <E extends Enum<E>> E named(E[] values, String option, String name) {
     return Arrays.stream(values)
-        .filter(v -> v.name().toLowerCase(Locale.ROOT).equals(name))
+        .filter(v -> name(v).equals(name))
         .findFirst()
         .orElseThrow(() -> unknown(option, name));
   }
@@ -86,8 +86,12 @@ public final class EmulatedKernelProvider implements KernelProvider {
     return features.size() <= 4 ? some : some + " and " + (features.size() - 4) + " more";
   }
 
+  private static String name(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT).replace('_', '-');
+  }
+
   private static List<String> names(Enum<?>[] values) {
-    return Arrays.stream(values).map(v -> v.name().toLowerCase(Locale.ROOT)).toList();
+    return Arrays.stream(values).map(EmulatedKernelProvider::name).toList();
   }
 
   private IllegalArgumentException unknown(String option, String value) {

@@ -117,7 +117,8 @@ class VirtualCpu extends FileObject {
     LogicalProcessor processor =
         new LogicalProcessor(
             machine.model(), vm.processorMemory(), new GuestPlatform(machine, vm.time, id));
-    if (machine.engine() == Engine.TRANSLATOR) {
+    if (machine.engine() == Engine.TRANSLATOR
+        || machine.engine() == Engine.MACHINE_CODE && !processor.engine.makeMachineCode()) {
       processor.engine.translate();
     }
     machine.made(processor, id);

@@ -25,7 +25,7 @@ class EngineTests {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"interpreter", "translator"})
+  @ValueSource(strings = {"interpreter", "translator", "machine-code"})
   void aLoopInLongModeGivesTheSameOnEachEngine(String engine) {
     byte[] code = {
       (byte) 0xb9,
@@ -77,6 +77,7 @@ class EngineTests {
   void anUnknownEngineIsRefusedWithThoseThereAre() {
     IllegalArgumentException refusal =
         assertThrows(IllegalArgumentException.class, () -> kernel("t0").close());
-    assertTrue(refusal.toString().contains("translator, interpreter"), refusal::toString);
+    assertTrue(
+        refusal.toString().contains("machine-code, translator, interpreter"), refusal::toString);
   }
 }

@@ -244,7 +244,9 @@ final class RunCommand implements Callable<Integer> {
       completionCandidates = EmulatedValues.Engines.class,
       description =
           "How the emulated CPU executes code: ${COMPLETION-CANDIDATES} (default: the first, which"
-              + " translates hot 64-bit code to bytecode of the JVM's). What guests see is the same.")
+              + " makes warm 64-bit code the host's machine code, where that is x86-64 Linux, and else"
+              + " is as the second, which translates hot 64-bit code to bytecode of the JVM's). What"
+              + " guests see is the same.")
   private @Nullable String engine;
 
   @Option(

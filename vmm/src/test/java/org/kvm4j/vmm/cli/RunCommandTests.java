@@ -262,7 +262,9 @@ class RunCommandTests {
                 + " skylake-server, sapphire-rapids (default: the first)"),
         help);
     assertTrue(help.contains("added by +NAME and taken away by -NAME"), help);
-    assertTrue(help.contains("executes code: translator, interpreter (default: the first"), help);
+    assertTrue(
+        help.contains("executes code: machine-code, translator, interpreter (default: the first"),
+        help);
   }
 
   @Test

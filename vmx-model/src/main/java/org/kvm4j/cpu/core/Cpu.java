@@ -5,6 +5,7 @@ import org.kvm4j.cpu.fpu.Float80;
 import org.kvm4j.cpu.fpu.SimdFloat;
 import org.kvm4j.cpu.fpu.VectorUnit;
 import org.kvm4j.cpu.profile.CpuModel;
+import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingMode;
 
@@ -242,6 +243,23 @@ public final class Cpu {
    * through {@link #request(int)}.
    */
   public volatile int attention;
+
+  /** Where machine code looks for {@link #attention}, in the host's memory; 0 if there is none. */
+  private volatile long attentionMirror;
+
+  /** Keeps that memory there. */
+  private @org.jspecify.annotations.Nullable Object mirrorKeeper;
+
+  /**
+   * Has requests be told of in the host's memory, too.
+   *
+   * @param address of 4 bytes that become 1
+   * @param keeper what keeps that memory there
+   */
+  public void mirrorAttention(long address, Object keeper) {
+    mirrorKeeper = keeper;
+    attentionMirror = address;
+  }
 
   /** Bits of {@link #attention} and of {@link #requests}. */
   public static final int REQUEST_INTERRUPT = 1;
@@ -569,32 +587,32 @@ public final class Cpu {
     return (Integer.bitCount(v) & 1) == 0;
   }
 
-  /** OF, SF, ZF, AF, PF and CF in their RFLAGS positions. */
+  /**
+   * OF, SF, ZF, AF, PF and CF in their RFLAGS positions. Without branches: nobody predicts them.
+   */
   public int lazyFlags() {
-    int f = 0;
-    if (cf()) f |= Flags.CF;
-    if (pf()) f |= Flags.PF;
-    if (af()) f |= Flags.AF;
-    if (zf()) f |= Flags.ZF;
-    if (sf()) f |= Flags.SF;
-    if (of()) f |= Flags.OF;
-    return f;
+    long result = flagResult;
+    long aux = flagAux;
+    long sign = (result ^ aux << 63) >>> 63;
+    long zero = ~(result | -result) >>> 63;
+    int odd = Integer.bitCount((int) (result ^ aux >>> 8) & 0xff) & 1;
+    long overflow = (aux ^ aux << 1) >>> 63;
+    return (int)
+        (overflow << 11 | sign << 7 | zero << 6 | (aux & 8) << 1 | (odd ^ 1) << 2 | aux >>> 63);
   }
 
   /** Sets OF, SF, ZF, AF, PF and CF from their RFLAGS positions; other bits are ignored. */
   public void setLazyFlags(int f) {
-    boolean zero = (f & Flags.ZF) != 0;
-    flagResult = zero ? 0 : 0x100;
-    long aux = 0;
-    // flagResult is never negative here, so SF is the sign delta.
-    if ((f & Flags.SF) != 0) aux |= 1;
-    // The low byte of flagResult is 0: even parity, so a cleared PF is an odd parity delta.
-    if ((f & Flags.PF) == 0) aux |= 0x100;
-    if ((f & Flags.AF) != 0) aux |= 8;
-    boolean carry = (f & Flags.CF) != 0;
-    if (carry) aux |= 1L << 63;
-    if (carry != ((f & Flags.OF) != 0)) aux |= 1L << 62;
-    flagAux = aux;
+    // flagResult is never negative here, so SF is the sign delta. The low byte of it is 0: even
+    // parity, so a cleared PF is an odd parity delta.
+    flagResult = (~f & Flags.ZF) << 2;
+    long carry = f & Flags.CF;
+    flagAux =
+        carry << 63
+            | (carry ^ f >>> 11 & 1) << 62
+            | (~f & Flags.PF) << 6
+            | (f & Flags.AF) >>> 1
+            | f >>> 7 & 1;
   }
 
   /** Changes CF alone. */
@@ -740,6 +758,10 @@ public final class Cpu {
       v = requests.get();
     } while ((v & bits) != bits && !requests.compareAndSet(v, v | bits));
     attention = 1;
+    long mirror = attentionMirror;
+    if (mirror != 0) {
+      HostMemory.putInt(mirror, 1);
+    }
   }
 
   /** The requests not served yet. */

@@ -105,6 +105,9 @@ public interface GuestMode {
    */
   boolean windowPending();
 
+  /** Whether {@link #windowPending} may become true by EFLAGS.IF alone. */
+  boolean isWatching();
+
   /** Whether instructions have to run one by one (monitor trap flag). */
   boolean steps();
 

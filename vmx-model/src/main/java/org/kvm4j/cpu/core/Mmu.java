@@ -228,6 +228,11 @@ public final class Mmu {
     return table;
   }
 
+  /** As {@link #data}, of the translations of fetches: a table of its own from now on. */
+  public long fetches() {
+    return fetch == data ? table : space.table(fetch);
+  }
+
   /**
    * From now on what {@link #data} gives is where tags will be, as long as that stays, though there
    * are none so far: for those who do not ask again after an access that was slow.
@@ -789,8 +794,8 @@ public final class Mmu {
    *     overlaps what is to be read, 0 if nothing can be done at once
    */
   public int moveUp(long to, long from, int length, int size) {
-    TlbEntry s = data[(int) (from >>> 12) & INDEX];
-    TlbEntry d = data[(int) (to >>> 12) & INDEX];
+    TlbEntry s = Tlb.peek(data, from);
+    TlbEntry d = Tlb.peek(data, to);
     if ((from & PAGE) != s.readTag || (to & PAGE) != d.writeTag) {
       return 0;
     }
@@ -815,8 +820,8 @@ public final class Mmu {
    * @return whether it was done
    */
   public boolean moveDown(long to, long from, int length) {
-    TlbEntry s = data[(int) (from >>> 12) & INDEX];
-    TlbEntry d = data[(int) (to >>> 12) & INDEX];
+    TlbEntry s = Tlb.peek(data, from);
+    TlbEntry d = Tlb.peek(data, to);
     if ((from & PAGE) != s.readTag || (to & PAGE) != d.writeTag) {
       return false;
     }

@@ -35,6 +35,9 @@ final class Block extends Op {
   /** The block and others as one method, once it is hot. */
   @Nullable Region region;
 
+  /** The block as machine code, once it is worth it. */
+  @Nullable MachineBlock machine;
+
   /** The regions that the block is in. */
   private @Nullable List<Region> regions;
 
@@ -120,6 +123,10 @@ final class Block extends Op {
     Region r = region;
     if (r != null && r.isReady(c)) {
       return r.enter(c, null, 0);
+    }
+    MachineBlock m = machine;
+    if (m != null && page.engine.machine.isReady(m, c)) {
+      return page.engine.machine.enter(c, m);
     }
     if ((c.countdown -= count) < 0 || c.attention != 0) {
       c.countdown += count;

@@ -13,8 +13,13 @@ final class CodePage {
   /** Physical address of the page. */
   final long hpa;
 
-  /** First block at each offset; further ones by {@link Block#sibling}. Null until the first. */
-  private final @Nullable Block[] blocks = new Block[SIZE];
+  private static final int LINE = 64;
+
+  /**
+   * First block at each offset, by the line of 64 bytes, which is null until the first in it;
+   * further ones by {@link Block#sibling}. Most pages have code in few lines.
+   */
+  private final @Nullable Block[] @Nullable [] lines = new Block[SIZE / LINE][];
 
   /** Blocks of the page before whose instruction ends here. */
   private @Nullable List<Block> tails;
@@ -54,17 +59,31 @@ final class CodePage {
   }
 
   @Nullable Block find(int offset, int modeKey) {
-    Block b = blocks[offset];
+    Block b = first(offset);
     while (b != null && b.modeKey != modeKey) {
       b = b.sibling;
     }
     return b;
   }
 
+  private @Nullable Block first(int offset) {
+    @Nullable Block[] line = lines[offset / LINE];
+    return line == null ? null : line[offset % LINE];
+  }
+
+  private void setFirst(int offset, @Nullable Block b) {
+    @Nullable Block[] line = lines[offset / LINE];
+    if (line == null) {
+      line = new Block[LINE];
+      lines[offset / LINE] = line;
+    }
+    line[offset % LINE] = b;
+  }
+
   void add(Block b) {
     int at = b.offset & 0xffff;
-    b.sibling = blocks[at];
-    blocks[at] = b;
+    b.sibling = first(at);
+    setFirst(at, b);
     covered |= lines(at, b.end);
   }
 
@@ -91,9 +110,9 @@ final class CodePage {
   /** Drops one block. */
   void remove(Block b) {
     int at = b.offset & 0xffff;
-    Block first = blocks[at];
+    Block first = first(at);
     if (first == b) {
-      blocks[at] = b.sibling;
+      setFirst(at, b.sibling);
     } else {
       for (Block k = first; k != null; k = k.sibling) {
         if (k.sibling == b) {
@@ -123,18 +142,18 @@ final class CodePage {
   boolean invalidate(int offset, int length) {
     boolean any = false;
     long still = 0;
-    for (int at = 0; at < blocks.length; at++) {
+    for (int at = 0; at < SIZE; at++) {
       if ((covered >>> (at >> 6) & 1) == 0) {
         at |= 63; // no block begins in these 64 bytes
         continue;
       }
       Block previous = null;
-      for (Block b = blocks[at]; b != null; b = b.sibling) {
+      for (Block b = first(at); b != null; b = b.sibling) {
         if (at < offset + length && b.end > offset) {
           any = true;
           drop(b);
           if (previous == null) {
-            blocks[at] = b.sibling;
+            setFirst(at, b.sibling);
           } else {
             previous.sibling = b.sibling;
           }
@@ -167,6 +186,10 @@ final class CodePage {
     b.epoch = 0;
     b.dropIncoming();
     b.dropRegions();
+    if (b.machine != null) {
+      b.page.engine.machine.drop(b.machine);
+      b.machine = null;
+    }
     Op op = b.next;
     // Entering the block again through a link finds a Resume at its very start.
     b.next = new Resume(b.offset, b.count);

@@ -21,8 +21,10 @@ import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.cpu.event.PendingEvents;
 import org.kvm4j.ept.memory.CodeMark;
 import org.kvm4j.ept.memory.CodeWriteListener;
+import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.tlb.TlbEntry;
+import org.kvm4j.machine.CodeSpace;
 
 /**
  * Engine T0: runs decoded blocks of chained operations, delivers what they throw, and looks at
@@ -52,9 +54,11 @@ public final class Interpreter {
   private static final int PAGE_LIMIT = 16384;
 
   // What decoded code takes of the heap, in bytes, roughly: a page, a block, and an instruction.
-  private static final int PAGE_SIZE = 16600;
+  private static final int PAGE_SIZE = 4000;
   private static final int BLOCK_SIZE = 200;
   private static final int INSTRUCTION_SIZE = 80;
+  private static final int MACHINE_BLOCK_SIZE = 160;
+  private static final int MACHINE_INSTRUCTION_SIZE = 24;
 
   /** What the decoded code of all processors of a machine may take of the heap, in bytes. */
   private static final long HEAP_SHARE = Runtime.getRuntime().maxMemory() / 4;
@@ -170,6 +174,10 @@ public final class Interpreter {
     Integer after = Integer.getInteger("org.kvm4j.cpu.translate");
     if (after != null) {
       translate(after, null);
+    }
+    after = Integer.getInteger("org.kvm4j.cpu.machine");
+    if (after != null) {
+      makeMachineCode(after);
     }
   }
 
@@ -343,8 +351,88 @@ public final class Interpreter {
    * @param share what regions are paid from; null for all regions at once
    */
   void translate(int after, @Nullable CompilerShare share) {
+    codeSpace = null;
     translator = new Translator(this, decoder, memory, share);
     heat = after;
+  }
+
+  // ---- machine code ----
+
+  /** Executions of a block until it is made machine code. */
+  private static final int WARM = 4;
+
+  /** Memory for machine code, if it is to be made. */
+  private @Nullable CodeSpace codeSpace;
+
+  /** Machine code of the host's, once there is any. */
+  @SuppressWarnings("NullAway") // no block has machine code without it
+  MachineEngine machine;
+
+  /** No room is left for machine code: all code is to go, once nothing of it runs. */
+  private boolean machineFull;
+
+  /**
+   * Has warm 64-bit code that is decoded from now on made machine code of the host's.
+   *
+   * @return false if this host or JVM does not allow it
+   */
+  public boolean makeMachineCode() {
+    return makeMachineCode(WARM);
+  }
+
+  /**
+   * As {@link #makeMachineCode()}.
+   *
+   * @param after how many executions of a block; 0 for all code at once
+   */
+  boolean makeMachineCode(int after) {
+    codeSpace = HostMemory.IN_USE ? CodeSpace.get() : null;
+    if (codeSpace == null) {
+      return false;
+    }
+    heat = after;
+    return true;
+  }
+
+  private void makeMachineCode(Block b) {
+    if (machine == null) {
+      machine = new MachineEngine(this, cpu, decoder, Objects.requireNonNull(codeSpace));
+    }
+    MachineBlock made = machine.translate(b);
+    if (made != null) {
+      kept += MACHINE_BLOCK_SIZE + made.ops.length * MACHINE_INSTRUCTION_SIZE;
+    } else if (machine.isFull()) {
+      machineFull = true;
+      cpu.attention = 1;
+    }
+  }
+
+  /** For tests: how many chunks of memory machine code may take. */
+  void setMachineChunks(int most) {
+    machine.setMostChunks(most);
+  }
+
+  /** Blocks made machine code so far. */
+  public long machineBlocks() {
+    return machine == null ? 0 : machine.made();
+  }
+
+  long jumpEpoch() {
+    return jumpEpoch;
+  }
+
+  long jumpGlobalEpoch() {
+    return jumpGlobalEpoch;
+  }
+
+  /** Whether the jump cache would have a block at a RIP now. */
+  boolean isCachedAt(Block b, long rip) {
+    return isCached(b, rip);
+  }
+
+  /** The page of the block that runs. */
+  void setCurrent(CodePage page) {
+    current = page;
   }
 
   /** Regions of code translated so far. */
@@ -354,6 +442,10 @@ public final class Interpreter {
 
   /** A block of the page that {@link Cpu#CODE_BASE} is of has been executed often. */
   void hot(Block b) {
+    if (codeSpace != null) {
+      makeMachineCode(b);
+      return;
+    }
     if (translator == null) {
       return;
     }
@@ -569,6 +661,10 @@ public final class Interpreter {
   /** The block at RIP, decoded if need be; null if it was executed or faulted already. */
   private @Nullable Op lookup() {
     Cpu c = cpu;
+    if (machineFull) {
+      machineFull = false;
+      dropAll();
+    }
     long rip = c.rip & c.ripMask;
     freshenJumpCache();
     Block[] cache = jumpBlock;
@@ -778,6 +874,9 @@ public final class Interpreter {
     leaving = null;
     jumpBlock = JumpSlots.NONE;
     driven = 0;
+    if (machine != null) {
+      machine.dropAll();
+    }
   }
 
   /** Before code is read from a page: from then on this hears of stores to it. */

@@ -730,6 +730,11 @@ public final class NonRootOperation implements GuestMode {
                 || virtualApic.isPending() && takesVirtualInterrupt());
   }
 
+  @Override
+  public boolean isWatching() {
+    return watch != 0 || virtualApic.hasNews();
+  }
+
   /** 30.2.2 "Virtual-Interrupt Delivery". */
   private boolean takesVirtualInterrupt() {
     return cpu.activity <= Cpu.HALTED && cpu.shadow == 0 && (cpu.flagsRest & Flags.IF) != 0;

@@ -1,0 +1,152 @@
+package org.kvm4j.cpu.engine;
+
+import java.lang.ref.Cleaner;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import org.kvm4j.machine.Assembler;
+import org.kvm4j.machine.CodeSpace;
+
+/**
+ * What one processor has of the memory for machine code, in chunks that all processors of the JVM
+ * share.
+ */
+final class CodeChunks {
+  private static final int CHUNK = 128 << 10;
+
+  /** Chunks that nobody has; whoever uses them locks them. */
+  private static final ArrayDeque<Integer> FREE = new ArrayDeque<>();
+
+  /** Where memory begins that has never been anybody's. */
+  private static int fresh;
+
+  private static long gate;
+  private static long leave;
+  private static long revalidate;
+
+  private final CodeSpace space;
+  private final List<Integer> mine;
+  private int next;
+  private int end;
+
+  /** Gives back what is a processor's that nobody can reach any more. */
+  private static final Cleaner CLEANER = Cleaner.create();
+
+  /** How many chunks one processor may have. */
+  private static final int MOST = 48 * 1024 * 1024 / CHUNK;
+
+  private int most = MOST;
+
+  CodeChunks(CodeSpace space) {
+    this.space = space;
+    List<Integer> chunks = new ArrayList<>();
+    this.mine = chunks;
+    CLEANER.register(this, () -> giveBack(chunks));
+  }
+
+  /** For tests: how many chunks this processor may have. */
+  void setMost(int chunks) {
+    most = chunks;
+  }
+
+  /**
+   * Room for code.
+   *
+   * @return its offset; negative if there is none
+   */
+  int take(int length) {
+    int room = length + 15 & -16;
+    if (end - next < room) {
+      if (room > CHUNK) {
+        return -1;
+      }
+      int chunk = mine.size() < most ? chunk(space) : -1;
+      if (chunk < 0) {
+        return -1;
+      }
+      mine.add(chunk);
+      next = chunk;
+      end = chunk + CHUNK;
+    }
+    int at = next;
+    next += room;
+    return at;
+  }
+
+  /** Gives all back. */
+  void release() {
+    giveBack(mine);
+    next = 0;
+    end = 0;
+  }
+
+  private static void giveBack(List<Integer> chunks) {
+    synchronized (FREE) {
+      FREE.addAll(chunks);
+      chunks.clear();
+    }
+  }
+
+  private static int chunk(CodeSpace space) {
+    synchronized (FREE) {
+      Integer chunk = FREE.poll();
+      if (chunk != null) {
+        return chunk;
+      }
+      gates(space);
+      if (fresh + CHUNK > CodeSpace.SIZE) {
+        return -1;
+      }
+      fresh += CHUNK;
+      return fresh - CHUNK;
+    }
+  }
+
+  // ---- the way in and out ----
+
+  /** The function that loads registers and goes where the context says. */
+  static long gate(CodeSpace space) {
+    synchronized (FREE) {
+      gates(space);
+      return gate;
+    }
+  }
+
+  /** The code that stores registers and returns. */
+  static long leave(CodeSpace space) {
+    synchronized (FREE) {
+      gates(space);
+      return leave;
+    }
+  }
+
+  /** The function that looks whether an entry of the jump cache holds again. */
+  static long revalidate(CodeSpace space) {
+    synchronized (FREE) {
+      gates(space);
+      return revalidate;
+    }
+  }
+
+  private static void gates(CodeSpace space) {
+    if (fresh != 0) {
+      return;
+    }
+    int at = space.begin();
+    Assembler a = new Assembler();
+    MachineGates.writeGate(a);
+    int leaveAt = a.position() + 63 & -64;
+    while (a.position() < leaveAt) {
+      a.emit(0xcc);
+    }
+    MachineGates.writeLeave(a);
+    int revalidateAt = a.position();
+    MachineGates.writeRevalidate(a);
+    byte[] code = a.bytes();
+    space.write(at, code);
+    gate = space.address(at);
+    leave = space.address(at + leaveAt);
+    revalidate = space.address(at + revalidateAt);
+    fresh = at + code.length + 4095 & -4096;
+  }
+}

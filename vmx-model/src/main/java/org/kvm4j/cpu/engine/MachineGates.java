@@ -1,0 +1,84 @@
+package org.kvm4j.cpu.engine;
+
+import static org.kvm4j.cpu.engine.MachineEmitter.*;
+import static org.kvm4j.machine.Assembler.*;
+
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.ept.tlb.TagTable;
+import org.kvm4j.machine.Assembler;
+
+/**
+ * The functions of machine code that all blocks share: the way in, the way out, and the look
+ * whether an entry of the jump cache holds again.
+ */
+final class MachineGates {
+  private MachineGates() {}
+
+  /** A function: loads registers and goes to {@link MachineContext#TARGET}. */
+  static void writeGate(Assembler a) {
+    a.move(CONTEXT, RDI);
+    a.memory(1, 0x80, 7, CONTEXT, MachineContext.VECTORS);
+    a.emit(0);
+    int plain = a.jump(E);
+    for (int k = 0; k < 16; k++) {
+      a.memory(0, 4, 0x0f10, k, CONTEXT, NONE, 0, MachineContext.XMM + 16 * k); // movups
+    }
+    a.memory(4, 0x0fae, 2, CONTEXT, MachineContext.MXCSR); // ldmxcsr
+    a.bind(plain);
+    for (int g = 0; g < 11; g++) {
+      if (g != Cpu.RDI) {
+        a.load(HOST[g], CONTEXT, MachineContext.register(g));
+      }
+    }
+    a.load(RDI, CONTEXT, MachineContext.register(Cpu.RDI));
+    a.jumpTo(CONTEXT, MachineContext.TARGET);
+  }
+
+  /** Stores registers and returns. */
+  static void writeLeave(Assembler a) {
+    for (int g = 0; g < 11; g++) {
+      a.store(HOST[g], CONTEXT, MachineContext.register(g));
+    }
+    a.memory(1, 0x80, 7, CONTEXT, MachineContext.VECTORS);
+    a.emit(0);
+    int plain = a.jump(E);
+    a.memory(4, 0x0fae, 3, CONTEXT, MachineContext.MXCSR); // stmxcsr
+    for (int k = 0; k < 16; k++) {
+      a.memory(0, 4, 0x0f11, k, CONTEXT, NONE, 0, MachineContext.XMM + 16 * k);
+    }
+    a.memory(4, 0x0fae, 2, CONTEXT, MachineContext.HOST_MXCSR);
+    a.bind(plain);
+    a.emit(0xc3);
+  }
+
+  /**
+   * A function: whether an entry of the jump cache (TO_HOST) whose epoch has passed holds all the
+   * same, since a fetch from RIP (LINEAR) is from the same page; then ZF is set, and the entry is
+   * as good as new. SCRATCH is overwritten, and LINEAR if it does not hold.
+   */
+  static void writeRevalidate(Assembler a) {
+    a.immediate(8, 7, TO_HOST, NONE, 8, 0);
+    int dead = a.jump(E);
+    a.store(LINEAR, CONTEXT, MachineContext.ASIDE);
+    a.move(SCRATCH, LINEAR);
+    a.registers(8, 0xc1, 5, SCRATCH); // shr
+    a.emit(7);
+    a.immediate(4, 4, SCRATCH, SLOTS);
+    a.memory(8, 0x03, SCRATCH, CONTEXT, MachineContext.FETCH_TABLE);
+    a.immediate(8, 4, LINEAR, -4096);
+    a.memory(8, 0x3b, LINEAR, SCRATCH, TagTable.FETCH_TAG);
+    int other = a.jump(NE);
+    a.memory(8, 0x03, LINEAR, SCRATCH, TagTable.TO_HOST);
+    a.memory(8, 0x3b, LINEAR, TO_HOST, 24);
+    int moved = a.jump(NE);
+    a.load(LINEAR, CONTEXT, MachineContext.ASIDE);
+    a.load(SCRATCH, CONTEXT, MachineContext.EPOCH);
+    a.store(SCRATCH, TO_HOST, 8);
+    a.bind(other);
+    a.bind(moved);
+    a.emit(0xc3);
+    a.bind(dead);
+    a.immediate(8, 7, CONTEXT, NONE, MachineContext.JUMPS, 0); // it is not: NE
+    a.emit(0xc3);
+  }
+}
