@@ -85,20 +85,20 @@ final class MachineBits {
         if (i.lock) {
           e.aligned(size, index);
         }
-        e.restore();
+        keepOthers();
         if (i.lock) {
           a.emit(0xf0);
         }
         e.mem(size, 0x0fba, extension);
       } else if (isGpr(i.kind0)) {
-        e.restore();
+        keepOthers();
         e.rm(size, 0x0fba, extension, i.reg0);
       } else {
         return false;
       }
       a.emit(bit);
     } else if (isGpr(i.kind0) && isGpr(i.kind1)) {
-      e.restore();
+      keepOthers();
       // With memory the bit may be anywhere.
       int where = isHost(i.reg0) ? HOST[i.reg0] : LINEAR;
       if (where == LINEAR) {
@@ -113,11 +113,25 @@ final class MachineBits {
     } else {
       return false;
     }
-    e.flagsSet();
+    if (UndefinedFlags.AS_MODELLED) {
+      e.flagsSet();
+    } else {
+      e.carryAlone();
+    }
     if (i.kind0 == OperandKind.GPR && i.opcode != Opcode.BT) {
       e.zeroUpper(size, i.reg0);
     }
     return true;
+  }
+
+  /** Flags other than CF are as they were: where processors may differ, in the context. */
+  private void keepOthers() {
+    if (UndefinedFlags.AS_MODELLED) {
+      e.restore();
+    } else {
+      e.save();
+      e.inHost = false;
+    }
   }
 
   /** A bit of a string in memory, which the number may reach anywhere in. */
@@ -147,12 +161,7 @@ final class MachineBits {
       a.emit(0xf0);
     }
     e.mem(size, opcode, SCRATCH);
-    // CF alone is the guest's.
-    a.registers(1, 0x0f92, 0, SCRATCH);
-    a.memory(1, 0x80, 4, CONTEXT, MachineContext.FLAGS + 1);
-    a.emit(0xfe);
-    a.memory(1, 0x08, SCRATCH, CONTEXT, MachineContext.FLAGS + 1);
-    e.inHost = false;
+    e.carryAlone();
     return true;
   }
 

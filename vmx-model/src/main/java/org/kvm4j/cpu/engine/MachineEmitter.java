@@ -117,6 +117,16 @@ final class MachineEmitter {
     saved = false;
   }
 
+  /** Of the host's flags CF alone is the guest's; the others are in the context. */
+  void carryAlone() {
+    a.registers(1, 0x0f92, 0, SCRATCH); // setc
+    a.memory(1, 0x80, 4, CONTEXT, MachineContext.FLAGS + 1); // and
+    a.emit(0xfe);
+    a.memory(1, 0x08, SCRATCH, CONTEXT, MachineContext.FLAGS + 1); // or
+    inHost = false;
+    saved = true;
+  }
+
   static boolean isHost(int guest) {
     return HOST[guest] != NONE;
   }

@@ -51,7 +51,6 @@ final class MachineVectorsTests {
   }
 
   private static boolean hasVectors(Instruction i) {
-    return i.kind0 == OperandKind.XMM
-        || i.kind1 == OperandKind.XMM && i.kind0 != OperandKind.MMX;
+    return i.kind0 == OperandKind.XMM || i.kind1 == OperandKind.XMM && i.kind0 != OperandKind.MMX;
   }
 }
