@@ -36,7 +36,8 @@ final class SparseFile {
 
   /**
    * From so many bytes on a mapping is anonymous memory of huge pages, where that can be had: a
-   * guest that large touches much of it, and a page at a time takes a tenth of a boot.
+   * guest that large touches much of it, and a page at a time takes a tenth of a boot. But for
+   * mappings of 1 GiB: they are parts of what may be much larger, and sparse.
    */
   private static final int HUGE = 128 << 20;
 
@@ -67,7 +68,7 @@ final class SparseFile {
       throw new OutOfPhysicalMemoryException(
           "cannot map " + length + " bytes of memory: " + e.getMessage());
     }
-    if (length >= HUGE && HostMemory.IN_USE) {
+    if (length >= HUGE && length < SIZE && HostMemory.IN_USE) {
       HostPages.useHugePages(HostMemory.address(buffer), length);
     }
     MAPPED.addAndGet(length);
