@@ -8,7 +8,7 @@ public final class HostProcessor {
 
   private static final int VENDOR_LEAF = 0;
   private static final int[] LEAF1 = cpuid(1);
-  private static final int[] LEAF7 = cpuid(7);
+  private static final int[] LEAF7 = cpuid(0)[0] >= 7 ? cpuid(7) : new int[4];
   private static final int[] EXTENDED1 = cpuid(0x80000001);
 
   private HostProcessor() {}
@@ -22,6 +22,13 @@ public final class HostProcessor {
         && vendor[3] == 0x69746e65
         && vendor[2] == 0x444d4163
         && family >= 0x17;
+  }
+
+  /**
+   * Whether LAHF and SAHF can be used in 64-bit mode, which the first such processors could not.
+   */
+  public static boolean hasLahf() {
+    return hasAmdEcx(0);
   }
 
   /** A bit of CPUID.1:ECX. */

@@ -25,6 +25,7 @@ import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.tlb.TlbEntry;
 import org.kvm4j.machine.CodeSpace;
+import org.kvm4j.machine.HostProcessor;
 
 /**
  * Engine T0: runs decoded blocks of chained operations, delivers what they throw, and looks at
@@ -387,7 +388,8 @@ public final class Interpreter {
    */
   boolean makeMachineCode(int after) {
     codeSpace = HostMemory.IN_USE ? CodeSpace.get() : null;
-    if (codeSpace == null) {
+    if (codeSpace == null || !HostProcessor.hasLahf()) {
+      codeSpace = null;
       return false;
     }
     heat = after;

@@ -247,6 +247,7 @@ final class MachineEngine {
     if ((c.cr0 & (ControlBits.CR0_EM | ControlBits.CR0_TS)) != 0
         || (c.cr4 & ControlBits.CR4_OSFXSR) == 0
         || (mxcsr & MASKS) != MASKS
+        || (mxcsr & ~0xffff) != 0
         || c.attention != 0) {
       return false;
     }

@@ -14,7 +14,10 @@ import org.kvm4j.machine.HostProcessor;
  * XMM registers are the guest's: all but those that processors differ in.
  */
 final class MachineVectors {
-  /** Approximations are each processor's own; others have operands that they do not name. */
+  /**
+   * Approximations are each processor's own, and so may be the order of dot products' sums; others
+   * have operands that they do not name, or an order of their own.
+   */
   private static final Set<Opcode> EXCEPT =
       EnumSet.of(
           Opcode.RCPPS,
@@ -22,6 +25,8 @@ final class MachineVectors {
           Opcode.RSQRTPS,
           Opcode.RSQRTSS,
           Opcode.MASKMOVDQU,
+          Opcode.DPPS,
+          Opcode.DPPD,
           Opcode.MOVNTDQA,
           Opcode.MOVNTDQ,
           Opcode.MOVNTPS,

@@ -35,6 +35,11 @@ abstract class CompiledCodeTests {
   private final Interpreter interpreter = Code.engine(plain);
   private final Interpreter translator = Code.engine(translated);
 
+  CompiledCodeTests() {
+    // Whatever -Dorg.kvm4j.cpu.machine asks for.
+    interpreter.heat = -1;
+  }
+
   private void put(int address, byte[] bytes) {
     for (SystemMachine m : new SystemMachine[] {plain, translated}) {
       m.memory.deviceWrite(address, bytes, 0, bytes.length);
@@ -138,6 +143,7 @@ abstract class CompiledCodeTests {
       compareMemory("program " + seed, 0x60000);
     }
     assertTrue(compiled(translator) > PROGRAMS);
+    assertEquals(0, compiled(interpreter));
   }
 
   /** Puts both processors at an offset of functions, with what they expect. */
@@ -186,6 +192,7 @@ abstract class CompiledCodeTests {
       compareMemory("calls " + seed, 0x400000);
     }
     assertTrue(compiled(translator) > PROGRAMS);
+    assertEquals(0, compiled(interpreter));
   }
 
   @Test
@@ -327,6 +334,7 @@ abstract class CompiledCodeTests {
       m.cpu.r[Cpu.RBX] = 1;
     }
     Interpreter first = Code.engine(both[0]);
+    first.heat = -1;
     Interpreter second = Code.engine(both[1]);
     compile(second, 0);
     assertEquals(first.run(100), second.run(100));

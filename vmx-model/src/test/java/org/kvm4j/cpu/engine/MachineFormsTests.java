@@ -22,7 +22,7 @@ import org.kvm4j.cpu.testing.SystemMachine;
  * -Dorg.kvm4j.forms.first=N} begins with another.
  */
 final class MachineFormsTests {
-  private static final int PROGRAMS = Integer.getInteger("org.kvm4j.forms", 320);
+  private static final int PROGRAMS = Integer.getInteger("org.kvm4j.forms", 800);
   private static final long FIRST = Long.getLong("org.kvm4j.forms.first", 0);
   private static final String MODEL = "kvm4j-v1,+xsave,+apic,+aes,+pclmulqdq,+sha,+gfni";
 
@@ -69,6 +69,8 @@ final class MachineFormsTests {
       this.machine = SystemMachine.long64(cpl, MODEL);
       this.interpreter = Code.engine(plain);
       this.made = Code.engine(machine);
+      // Whatever -Dorg.kvm4j.cpu.machine asks for.
+      interpreter.heat = -1;
     }
 
     void programs(int programs) {
@@ -83,6 +85,7 @@ final class MachineFormsTests {
         run(random, program, way + " program " + seed);
       }
       assertTrue(made.machineBlocks() > programs);
+      assertEquals(0, interpreter.machineBlocks());
     }
 
     private void run(SplittableRandom random, RandomForms program, String name) {
