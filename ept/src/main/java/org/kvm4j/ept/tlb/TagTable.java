@@ -12,7 +12,7 @@ import org.kvm4j.ept.memory.HostMemory;
  */
 public final class TagTable {
   /** Bytes of a slot. */
-  static final int STRIDE = 32;
+  public static final int STRIDE = 32;
 
   /** Where in its slot the write tag is. */
   public static final int WRITE_TAG = 8;

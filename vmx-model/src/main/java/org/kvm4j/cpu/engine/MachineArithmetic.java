@@ -231,13 +231,8 @@ final class MachineArithmetic {
    * the context.
    */
   private void carryAndOverflow() {
-    a.registers(1, 0x0f92, 0, SCRATCH); // setc
     a.memory(1, 0x0f90, 0, CONTEXT, MachineContext.FLAGS); // seto
-    a.memory(1, 0x80, 4, CONTEXT, MachineContext.FLAGS + 1); // and
-    a.emit(0xfe);
-    a.memory(1, 0x08, SCRATCH, CONTEXT, MachineContext.FLAGS + 1); // or
-    e.inHost = false;
-    e.saved = true;
+    e.carryAlone();
   }
 
   /** IMUL of two or three operands. */

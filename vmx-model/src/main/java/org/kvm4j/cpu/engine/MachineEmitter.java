@@ -6,6 +6,8 @@ import java.util.Arrays;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.ept.tlb.TagTable;
+import org.kvm4j.ept.tlb.TlbSpace;
 import org.kvm4j.machine.Assembler;
 
 /**
@@ -33,8 +35,8 @@ final class MachineEmitter {
   static final int TO_HOST = R14;
   static final int SCRATCH = R11;
 
-  /** TlbSpace.SIZE - 1 times TagTable.STRIDE. */
-  static final int SLOTS = 1023 * 32;
+  /** Which bits of an address, shifted to slots of the tag table, say its slot. */
+  static final int SLOTS = (TlbSpace.SIZE - 1) * TagTable.STRIDE;
 
   final Assembler a = new Assembler();
 
@@ -248,9 +250,9 @@ final class MachineEmitter {
       a.address(SCRATCH, LINEAR, NONE, 0, size - 1);
     }
     a.immediate(8, 4, SCRATCH, -4096);
-    a.memory(8, 0x3b, SCRATCH, TO_HOST, write ? 8 : 0);
+    a.memory(8, 0x3b, SCRATCH, TO_HOST, write ? TagTable.WRITE_TAG : 0);
     out(a.jump(NE), MachineBlock.INTERPRET, index);
-    a.load(TO_HOST, TO_HOST, 16);
+    a.load(TO_HOST, TO_HOST, TagTable.TO_HOST);
     inHost = false;
   }
 

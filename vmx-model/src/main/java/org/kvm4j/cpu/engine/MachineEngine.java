@@ -331,16 +331,16 @@ final class MachineEngine {
       before = op;
     }
     Op end = before.next;
-    Bank bankOfPage = memory.bankOfPage(block.page.hpa);
-    ByteBuffer bank = memory.bank(block.page.hpa);
-    if (end == null || bank == null || bankOfPage == null) {
+    Bank bank = memory.bankOfPage(block.page.hpa);
+    if (end == null || bank == null) {
       return null;
     }
+    ByteBuffer bytes = bank.buffer();
     int base = (int) block.page.hpa & PhysicalMemory.BANK_MASK;
     Instruction[] decoded = new Instruction[ops.length];
     int at = block.offset & 0xffff;
     for (int k = 0; k < decoded.length; k++) {
-      Instruction i = decoder.decode(bank, base + at, base + CodePage.SIZE, 8);
+      Instruction i = decoder.decode(bytes, base + at, base + CodePage.SIZE, 8);
       if (!isOf(ops[k], i, at, k == decoded.length - 1)) {
         // Overwritten by another processor, which has not told of it yet.
         return null;
@@ -350,7 +350,7 @@ final class MachineEngine {
     }
     cpu.mmu.keepTables();
     MachineBlock b = new MachineBlock(block, blocks.size(), generation, ops, end);
-    b.hostPage = bankOfPage.hostAddress(base);
+    b.hostPage = bank.hostAddress(base);
     byte[] code = writer.write(b, decoded);
     if (code == null) {
       return null;

@@ -217,21 +217,23 @@ final class MachineMoves {
   }
 
   boolean compareAndExchange(Instruction i, int index) {
-    int size = i.size0;
-    if (i.kind0 != OperandKind.MEMORY || !isGpr(i.kind1) || !e.access(i, size, true, index)) {
-      return false;
-    }
-    e.aligned(size, index);
-    int with = e.value(i.reg1);
-    if (i.lock) {
-      a.emit(0xf0);
-    }
-    e.mem(size, size == 1 ? 0x0fb0 : 0x0fb1, with);
-    e.flagsSet();
-    return true;
+    return updateByRegister(i, index, 0x0fb0);
   }
 
   boolean exchangeAndAdd(Instruction i, int index) {
+    if (!updateByRegister(i, index, 0x0fc0)) {
+      return false;
+    }
+    e.keep(i.reg1, i.size0);
+    return true;
+  }
+
+  /**
+   * An instruction that sets all flags, whose first operand is memory, and the second a register.
+   *
+   * @param opcode for operands of 1 byte
+   */
+  private boolean updateByRegister(Instruction i, int index, int opcode) {
     int size = i.size0;
     if (i.kind0 != OperandKind.MEMORY || !isGpr(i.kind1) || !e.access(i, size, true, index)) {
       return false;
@@ -241,8 +243,7 @@ final class MachineMoves {
     if (i.lock) {
       a.emit(0xf0);
     }
-    e.mem(size, size == 1 ? 0x0fc0 : 0x0fc1, with);
-    e.keep(i.reg1, size);
+    e.mem(size, sized(opcode, size), with);
     e.flagsSet();
     return true;
   }

@@ -122,10 +122,7 @@ final class MachineShifts {
     shifted(i, extension, memory, immediate, count);
     if (extension < 4) {
       // CF and OF alone.
-      a.registers(1, 0x0f92, 0, SCRATCH); // setc
-      a.memory(1, 0x80, 4, CONTEXT, MachineContext.FLAGS + 1);
-      a.emit(0xfe);
-      a.memory(1, 0x08, SCRATCH, CONTEXT, MachineContext.FLAGS + 1);
+      e.carryAlone();
       boolean left = (extension & 1) == 0;
       if (!left) {
         test(i, memory, size * 8 - 2);
