@@ -67,6 +67,33 @@ public final class Bank {
         && (bitmap[page >>> 6] >>> page & 1) != 0;
   }
 
+  // For bytes that are covered: no limit is looked at. A buffer's accesses are calls in code of the
+  // JVM's quick compiler.
+
+  int getInt(int offset) {
+    return address != 0 ? HostMemory.getInt(address + offset) : buffer.getInt(offset);
+  }
+
+  long getLong(int offset) {
+    return address != 0 ? HostMemory.getLong(address + offset) : buffer.getLong(offset);
+  }
+
+  void putInt(int offset, int value) {
+    if (address != 0) {
+      HostMemory.putInt(address + offset, value);
+    } else {
+      buffer.putInt(offset, value);
+    }
+  }
+
+  void putLong(int offset, long value) {
+    if (address != 0) {
+      HostMemory.putLong(address + offset, value);
+    } else {
+      buffer.putLong(offset, value);
+    }
+  }
+
   /** What an access finds, to be used with absolute positions only. */
   public ByteBuffer buffer() {
     return buffer;

@@ -40,7 +40,7 @@ public final class MemoryCursor {
     }
     int offset = (int) hpa & PhysicalMemory.BANK_MASK;
     if (current != null && current.covers(offset, 8)) {
-      return current.buffer.getLong(offset);
+      return current.getLong(offset);
     }
     return memory.readLong(hpa);
   }
@@ -53,7 +53,7 @@ public final class MemoryCursor {
     }
     int offset = (int) hpa & PhysicalMemory.BANK_MASK;
     if (current != null && current.covers(offset, 4)) {
-      return current.buffer.getInt(offset);
+      return current.getInt(offset);
     }
     return memory.readInt(hpa);
   }

@@ -407,7 +407,7 @@ public final class PhysicalMemory {
     Bank bank = bankAt(hpa);
     int offset = (int) hpa & BANK_MASK;
     if (bank != null && bank.covers(offset, 4)) {
-      return bank.buffer.getInt(offset);
+      return bank.getInt(offset);
     }
     return (int) readBytewise(hpa, 4);
   }
@@ -417,7 +417,7 @@ public final class PhysicalMemory {
     Bank bank = bankAt(hpa);
     int offset = (int) hpa & BANK_MASK;
     if (bank != null && bank.covers(offset, 8)) {
-      return bank.buffer.getLong(offset);
+      return bank.getLong(offset);
     }
     return readBytewise(hpa, 8);
   }
@@ -455,7 +455,7 @@ public final class PhysicalMemory {
     Bank bank = bankAt(hpa);
     int offset = (int) hpa & BANK_MASK;
     if (bank != null && bank.covers(offset, 4)) {
-      bank.buffer.putInt(offset, value);
+      bank.putInt(offset, value);
     } else {
       writeBytewise(hpa, value, 4);
     }
@@ -466,7 +466,7 @@ public final class PhysicalMemory {
     Bank bank = bankAt(hpa);
     int offset = (int) hpa & BANK_MASK;
     if (bank != null && bank.covers(offset, 8)) {
-      bank.buffer.putLong(offset, value);
+      bank.putLong(offset, value);
     } else {
       writeBytewise(hpa, value, 8);
     }

@@ -33,6 +33,9 @@ final class CodePage {
   /** A bit for each 64 bytes that a block covers. */
   private long covered;
 
+  /** No block has had more bytes. */
+  private int longest;
+
   final Interpreter engine;
 
   /** What was translated from here, dead or alive. */
@@ -85,6 +88,7 @@ final class CodePage {
     b.sibling = first(at);
     setFirst(at, b);
     covered |= lines(at, b.end);
+    longest = Math.max(longest, b.end - at);
   }
 
   /** A block of another page ends here. */
@@ -140,41 +144,68 @@ final class CodePage {
    * @return whether there was any
    */
   boolean invalidate(int offset, int length) {
-    boolean any = false;
-    long still = 0;
-    for (int at = 0; at < SIZE; at++) {
-      if ((covered >>> (at >> 6) & 1) == 0) {
-        at |= 63; // no block begins in these 64 bytes
+    int from = SIZE;
+    int to = 0;
+    int last = Math.min(offset + length, SIZE) - 1;
+    for (int at = Math.max(offset - longest + 1, 0); at <= last; at++) {
+      @Nullable Block[] line = lines[at / LINE];
+      if (line == null) {
+        at |= LINE - 1;
         continue;
       }
       Block previous = null;
-      for (Block b = first(at); b != null; b = b.sibling) {
-        if (at < offset + length && b.end > offset) {
-          any = true;
-          drop(b);
-          if (previous == null) {
-            setFirst(at, b.sibling);
-          } else {
-            previous.sibling = b.sibling;
-          }
-        } else {
-          still |= lines(at, b.end);
+      for (Block b = line[at % LINE]; b != null; b = b.sibling) {
+        if (b.end <= offset) {
           previous = b;
+          continue;
         }
+        drop(b);
+        if (previous == null) {
+          line[at % LINE] = b.sibling;
+        } else {
+          previous.sibling = b.sibling;
+        }
+        from = Math.min(from, at);
+        to = Math.max(to, b.end);
       }
     }
     if (tails != null) {
       for (Block b : List.copyOf(tails)) {
         if (tailEnd(b) > offset) {
-          any = true;
           b.page.remove(b);
-        } else {
-          still |= lines(0, tailEnd(b));
+          from = 0;
+          to = Math.max(to, tailEnd(b));
         }
       }
     }
-    covered = still;
-    return any;
+    if (to == 0) {
+      return false;
+    }
+    cover(lines(from, to));
+    return true;
+  }
+
+  /** Looks anew which of some lines blocks cover. */
+  private void cover(long some) {
+    long still = 0;
+    int from = Long.numberOfTrailingZeros(some) * LINE;
+    int to = (64 - Long.numberOfLeadingZeros(some)) * LINE;
+    for (int at = Math.max(from - longest + 1, 0); at < to; at++) {
+      @Nullable Block[] line = lines[at / LINE];
+      if (line == null) {
+        at |= LINE - 1;
+        continue;
+      }
+      for (Block b = line[at % LINE]; b != null; b = b.sibling) {
+        still |= lines(at, b.end);
+      }
+    }
+    if (tails != null) {
+      for (Block b : tails) {
+        still |= lines(0, tailEnd(b));
+      }
+    }
+    covered = covered & ~some | still & some;
   }
 
   boolean isEmpty() {

@@ -239,16 +239,21 @@ final class MachineEmitter {
 
   /** Looks LINEAR up in the TLB. */
   void find(int size, boolean write, int index) {
-    a.move(TO_HOST, LINEAR);
-    a.registers(8, 0xc1, 5, TO_HOST); // shr
-    a.emit(7);
-    a.immediate(4, 4, TO_HOST, SLOTS);
-    a.memory(8, 0x03, TO_HOST, CONTEXT, MachineContext.TABLE);
     if (size == 1) {
       a.move(SCRATCH, LINEAR);
     } else {
       a.address(SCRATCH, LINEAR, NONE, 0, size - 1);
     }
+    findPage(write, index);
+  }
+
+  /** The same for an access whose last byte SCRATCH is the address of. */
+  void findPage(boolean write, int index) {
+    a.move(TO_HOST, LINEAR);
+    a.registers(8, 0xc1, 5, TO_HOST); // shr
+    a.emit(7);
+    a.immediate(4, 4, TO_HOST, SLOTS);
+    a.memory(8, 0x03, TO_HOST, CONTEXT, MachineContext.TABLE);
     a.immediate(8, 4, SCRATCH, -4096);
     a.memory(8, 0x3b, SCRATCH, TO_HOST, write ? TagTable.WRITE_TAG : 0);
     out(a.jump(NE), MachineBlock.INTERPRET, index);

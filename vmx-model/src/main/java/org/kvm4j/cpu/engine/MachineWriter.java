@@ -21,6 +21,7 @@ final class MachineWriter {
   private final MachineBits bits = new MachineBits(e);
   private final MachineShifts shifts = new MachineShifts(e);
   private final MachineBranches branches = new MachineBranches(e);
+  private final MachineStrings strings = new MachineStrings(e);
   private final MachineSystem system = new MachineSystem(e);
   private final MachineSse sse = new MachineSse(e);
 
@@ -263,6 +264,14 @@ final class MachineWriter {
       case JCC:
       case RET_NEAR:
         return i.operandSize == 8 && branches.branch(i, index);
+      case STOS:
+        return strings.store(i, index);
+      case MOVS:
+        return strings.move(i, index);
+      case CLD:
+        return strings.direction(false);
+      case STD:
+        return strings.direction(true);
       case PUSHF:
         return system.pushFlags(i, index);
       case CLI:

@@ -252,7 +252,39 @@ final class RandomForms {
     put(random.nextInt(256), (chance(3) ? 0xc0 : random.nextInt(4) << 6) | random.nextInt(64));
   }
 
+  /** A repeated MOVS or STOS: in a page or beyond, up or down, perhaps onto itself. */
+  private void string() {
+    set(
+        Cpu.RCX,
+        switch (random.nextInt(4)) {
+          case 0 -> random.nextInt(700);
+          case 1 -> 512;
+          default -> random.nextInt(40);
+        });
+    long from = place();
+    set(Cpu.RSI, from);
+    set(
+        Cpu.RDI,
+        chance(3) ? from + random.nextInt(81) - 40 : chance(3) ? place() & ~0xfff : place());
+    if (chance(4)) {
+      put(0xfd); // std
+    }
+    if (chance(6)) {
+      put(0x66);
+    }
+    put(0xf3);
+    if (chance(2)) {
+      put(0x48);
+    }
+    put((chance(2) ? 0xa4 : 0xaa) | random.nextInt(2));
+    put(0xfc); // cld
+  }
+
   private void instruction() {
+    if (chance(20)) {
+      string();
+      return;
+    }
     if (chance(14)) {
       branch(0x0f, 0x80 + random.nextInt(16));
       return;
