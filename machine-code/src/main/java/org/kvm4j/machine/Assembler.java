@@ -72,6 +72,11 @@ public final class Assembler {
     length--;
   }
 
+  /** The code, and more behind {@link #position}; until more is written. */
+  public byte[] buffer() {
+    return code;
+  }
+
   /** A copy of the code. */
   public byte[] bytes() {
     return Arrays.copyOf(code, length);

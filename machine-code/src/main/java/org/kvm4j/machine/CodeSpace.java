@@ -85,7 +85,16 @@ public final class CodeSpace {
 
   /** Puts code at an offset. */
   public void write(int offset, byte[] code) {
-    memory.put(offset, code);
+    write(offset, code, code.length);
+  }
+
+  /**
+   * Puts code at an offset.
+   *
+   * @param length how many bytes of it
+   */
+  public void write(int offset, byte[] code, int length) {
+    memory.put(offset, code, 0, length);
   }
 
   /** Puts 4 bytes at an offset. */

@@ -142,11 +142,10 @@ final class CodeChunks {
     MachineGates.writeLeave(a);
     int revalidateAt = a.position();
     MachineGates.writeRevalidate(a);
-    byte[] code = a.bytes();
-    space.write(at, code);
+    space.write(at, a.buffer(), a.position());
     gate = space.address(at);
     leave = space.address(at + leaveAt);
     revalidate = space.address(at + revalidateAt);
-    fresh = at + code.length + 4095 & -4096;
+    fresh = at + a.position() + 4095 & -4096;
   }
 }

@@ -37,7 +37,7 @@ import org.kvm4j.machine.HostProcessor;
  */
 public final class Interpreter {
   /** Instructions of one block at most. */
-  private static final int BLOCK_LIMIT = 64;
+  static final int BLOCK_LIMIT = 64;
 
   /** A power of two. */
   private static final int JUMP_CONTEXTS = 8;

@@ -43,7 +43,10 @@ final class MachineEmitter {
   /** The instruction's, in its page. */
   int offset;
 
+  /** The block's, and others behind them. */
   Instruction[] instructions = {};
+
+  int count;
 
   /** The flags are in the host's. */
   boolean inHost;
@@ -59,7 +62,7 @@ final class MachineEmitter {
   boolean vectors;
 
   /** Where that was asked, by instruction. */
-  int[] checks = new int[0];
+  final int[] checks = new int[Interpreter.BLOCK_LIMIT];
 
   void out(int jump, int kind, int index) {
     if (outCount == outs.length) {

@@ -5,6 +5,7 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -43,6 +44,9 @@ final class MachineEngine {
 
   private final long gate;
 
+  /** What blocks are decoded to, again and again. */
+  private final Instruction[] decoded = new Instruction[Interpreter.BLOCK_LIMIT];
+
   MachineEngine(Interpreter engine, Cpu cpu, Decoder decoder, CodeSpace space) {
     this.engine = engine;
     this.cpu = cpu;
@@ -52,6 +56,7 @@ final class MachineEngine {
     this.chunks = new CodeChunks(space);
     this.writer = new MachineWriter();
     gate = CodeChunks.gate(space);
+    Arrays.setAll(decoded, k -> new Instruction());
     context.put(MachineContext.LEAVE, CodeChunks.leave(space));
     context.put(MachineContext.REVALIDATE, CodeChunks.revalidate(space));
     context.putInt(MachineContext.HOST_MXCSR, 0x1f80);
@@ -337,32 +342,30 @@ final class MachineEngine {
     }
     ByteBuffer bytes = bank.buffer();
     int base = (int) block.page.hpa & PhysicalMemory.BANK_MASK;
-    Instruction[] decoded = new Instruction[ops.length];
     int at = block.offset & 0xffff;
-    for (int k = 0; k < decoded.length; k++) {
-      Instruction i = decoder.decode(bytes, base + at, base + CodePage.SIZE, 8);
-      if (!isOf(ops[k], i, at, k == decoded.length - 1)) {
+    for (int k = 0; k < ops.length; k++) {
+      Instruction i = decoder.decode(bytes, base + at, base + CodePage.SIZE, 8, decoded[k]);
+      if (!isOf(ops[k], i, at, k == ops.length - 1)) {
         // Overwritten by another processor, which has not told of it yet.
         return null;
       }
-      decoded[k] = i;
       at += i.length;
     }
     cpu.mmu.keepTables();
     MachineBlock b = new MachineBlock(block, blocks.size(), generation, ops, end);
     b.hostPage = bank.hostAddress(base);
-    byte[] code = writer.write(b, decoded);
-    if (code == null) {
+    int length = writer.write(b, decoded);
+    if (length == 0) {
       return null;
     }
-    int where = chunks.take(code.length);
+    int where = chunks.take(length);
     if (where < 0) {
       full = true;
       return null;
     }
     blocks.add(b);
     made++;
-    space.write(where, code);
+    space.write(where, writer.code(), length);
     b.code = where;
     if (b.takeSite != 0) {
       b.takeSite += where;

@@ -57,7 +57,7 @@ final class MachineSystem {
 
   /** STI before a NOP, so that nobody sees its shadow; or where interrupts are on. */
   boolean turnOn(int index) {
-    if (index + 1 >= e.instructions.length || e.instructions[index + 1].opcode != Opcode.NOP) {
+    if (index + 1 >= e.count || e.instructions[index + 1].opcode != Opcode.NOP) {
       return false;
     }
     unless(MachineContext.MAY_STI, index);

@@ -3,7 +3,7 @@ package org.kvm4j.cpu.engine;
 import static org.kvm4j.cpu.engine.MachineEmitter.*;
 import static org.kvm4j.machine.Assembler.*;
 
-import org.jspecify.annotations.Nullable;
+import java.util.Arrays;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.machine.Assembler;
@@ -25,20 +25,22 @@ final class MachineWriter {
   private final MachineSystem system = new MachineSystem(e);
   private final MachineSse sse = new MachineSse(e);
 
-  private int[] continuations = new int[0];
+  private final int[] continuations = new int[Interpreter.BLOCK_LIMIT];
 
   /**
-   * @return its code, whose entries and sites are noted in the block; null if there is nothing in
-   *     it for machine code
+   * Writes a block, and notes its entries and sites in it.
+   *
+   * @param decoded its instructions, and others behind them
+   * @return the length of {@link #code}; 0 if there is nothing in the block for machine code
    */
-  byte @Nullable [] write(MachineBlock b, Instruction[] decoded) {
+  int write(MachineBlock b, Instruction[] decoded) {
     a.clear();
     e.offset = b.block.offset & 0xffff;
     e.outCount = 0;
     e.instructions = decoded;
-    int count = decoded.length;
-    continuations = new int[count];
-    e.checks = new int[count];
+    int count = b.ops.length;
+    e.count = count;
+    Arrays.fill(continuations, 0, count, 0);
     e.vectors = false;
     // The far entry: RIP is in LINEAR.
     b.farEntry = 0;
@@ -82,7 +84,7 @@ final class MachineWriter {
       e.offset += i.length;
     }
     if (written == 0) {
-      return null;
+      return 0;
     }
     if (!endsItself(decoded[count - 1])) {
       e.save();
@@ -124,7 +126,12 @@ final class MachineWriter {
       a.store32(what, CONTEXT, MachineContext.EXIT);
       a.bind(a.jump(), tail);
     }
-    return a.bytes();
+    return a.position();
+  }
+
+  /** What was written last, until something else is. */
+  byte[] code() {
+    return a.buffer();
   }
 
   /** Where code goes on after an instruction that the interpreter does; 0 if it does none there. */
