@@ -214,6 +214,11 @@ public final class PerformanceCounters {
     }
   }
 
+  /** Whether a counter is enabled, and counts at some privilege level. */
+  public boolean isEnabled() {
+    return enabled != 0;
+  }
+
   /** Whether a counter counts now. */
   boolean isCounting() {
     return (ofInstructions | ofCycles) != 0;

@@ -711,7 +711,13 @@ public final class Interpreter {
     return b.rip == rip && (b.epoch == jumpEpoch || b.epoch == jumpGlobalEpoch);
   }
 
-  private void freshenJumpCache() {
+  /** What the jump cache is of. */
+  JumpContext context() {
+    return jumpContext;
+  }
+
+  /** Follows a change of what it depends on which block is at a RIP. */
+  void freshenJumpCache() {
     Cpu c = cpu;
     JumpContext context = jumpContext;
     if (context.isOf(c)) {

@@ -16,6 +16,11 @@ final class JumpContext {
   private long csBase;
   long csLimit;
 
+  /** The context that SYSCALL or SYSRET leads to from here, if that is known. */
+  private @Nullable JumpContext other;
+
+  private long epochOfOther;
+
   /** Of blocks in pages that are not global; 0 before there is a context. */
   long epoch;
 
@@ -48,6 +53,35 @@ final class JumpContext {
         && epoch != 0;
   }
 
+  /**
+   * SYSCALL has led from one context, which was the processor's, to another, which is now: if that
+   * changed nothing but the privilege level, both know each other until one of them changes.
+   */
+  static void pair(JumpContext before, JumpContext now, Cpu c) {
+    Mmu m = c.mmu;
+    if (before.mode == now.mode
+        && (now.mode & 15) == 8
+        && (now.mode & (Cpu.KEY_SHADOW_STACK | Cpu.KEY_BRANCH_TRACKING)) == 0
+        && before.user
+        && !now.user
+        && before.fetches == m.space.user()
+        && now.fetches == m.space.supervisor
+        && before.generation == now.generation
+        && before.globalGeneration == now.globalGeneration
+        && now.isOf(c)) {
+      before.other = now;
+      before.epochOfOther = now.epoch;
+      now.other = before;
+      now.epochOfOther = before.epoch;
+    }
+  }
+
+  /** The context that SYSCALL or SYSRET leads to; null if that is not known. */
+  @Nullable JumpContext other() {
+    JumpContext there = other;
+    return there != null && there.epoch == epochOfOther ? there : null;
+  }
+
   /** Makes it the processor's. */
   void set(Cpu c, long newEpoch, long newGlobalEpoch) {
     Mmu m = c.mmu;
@@ -60,6 +94,7 @@ final class JumpContext {
     mode = c.modeKey;
     csBase = c.seg[Cpu.CS].base;
     csLimit = c.seg[Cpu.CS].limit;
+    other = null;
     epoch = newEpoch;
     globalEpoch = newGlobalEpoch;
   }

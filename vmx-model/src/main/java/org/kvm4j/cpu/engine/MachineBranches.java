@@ -140,6 +140,11 @@ final class MachineBranches {
   private void far(int target) {
     a.load(LINEAR, CONTEXT, MachineContext.CODE_BASE);
     a.address(LINEAR, LINEAR, NONE, 0, target);
+    jump();
+  }
+
+  /** Goes to LINEAR. Flags are in the context. */
+  void jump() {
     a.store(LINEAR, CONTEXT, MachineContext.RIP);
     jumpSlot(MachineBlock.JUMP, 0);
     a.jumpTo(TO_HOST, 16);

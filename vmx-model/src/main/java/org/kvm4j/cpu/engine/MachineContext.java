@@ -83,6 +83,12 @@ final class MachineContext {
   /** The privilege level is 0. */
   static final int MAY_SWAPGS = 4;
 
+  /** The banks are right, and the privilege level is 3. */
+  static final int MAY_SYSCALL = 8;
+
+  /** The banks are right, the privilege level is 0, and nothing waits for EFLAGS.IF. */
+  static final int MAY_SYSRET = 16;
+
   /** IA32_KERNEL_GS_BASE. */
   static final int KERNEL_GS_BASE = 120;
 
@@ -98,11 +104,31 @@ final class MachineContext {
   /** XMM0 to XMM15, 16 bytes each. */
   static final int XMM = 256;
 
+  // What privilege levels 0 and 3 differ in, once more for each: BANKED, 8 bytes each, and ALLOWED.
+
+  static final int SUPERVISOR = 512;
+  static final int USER = 552;
+
+  /** What is 8 bytes in a bank, and where else. */
+  static final int[] BANKED = {TABLE, FETCH_TABLE, EPOCH, GLOBAL_EPOCH};
+
+  /** Where in a bank {@link #ALLOWED} is. */
+  static final int BANKED_ALLOWED = 32;
+
   private static final int BEFORE = 128;
-  private static final int SIZE = BEFORE + XMM + 256;
+  private static final int SIZE = BEFORE + USER + 40;
 
   /** Four bytes: how many entries the jump cache has, less one. */
   static final int JUMP_MASK = 56;
+
+  /** Four bytes: the privilege level. */
+  static final int LEVEL = 60;
+
+  /** IA32_LSTAR. */
+  static final int CALL_TARGET = 64;
+
+  /** Which flags SYSCALL keeps: what IA32_FMASK lacks. */
+  static final int CALL_KEEPS = 72;
 
   private static final int FIRST_JUMPS = 1024;
   private static final int MOST_JUMPS = 1 << 16;

@@ -15,9 +15,11 @@ import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.cpu.semantics.SystemCalls;
 import org.kvm4j.ept.memory.Bank;
 import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.tlb.TlbSpace;
 import org.kvm4j.machine.CodeSpace;
 
 /**
@@ -135,17 +137,97 @@ final class MachineEngine {
     return enterAt(c, space.address(code));
   }
 
-  /** Which instructions of the system's machine code may do. */
-  private static int allowed(Cpu c) {
-    int allowed = c.cpl == 0 ? MachineContext.MAY_SWAPGS : 0;
-    if (c.cpl <= c.iopl()) {
-      GuestMode g = c.guest;
-      allowed |= MachineContext.MAY_CLI;
-      if (c.requests() == 0 && (g == null || !g.isWatching())) {
-        allowed |= MachineContext.MAY_STI;
-      }
+  /**
+   * Which instructions of the system's machine code may do.
+   *
+   * @param level the privilege level
+   * @param iopl EFLAGS.IOPL
+   * @param quiet nothing waits for EFLAGS.IF
+   * @param banked the banks are right
+   */
+  private static int allowed(int level, int iopl, boolean quiet, boolean banked) {
+    int allowed = 0;
+    if (level <= iopl) {
+      allowed = quiet ? MachineContext.MAY_CLI | MachineContext.MAY_STI : MachineContext.MAY_CLI;
     }
-    return allowed;
+    if (level == 0) {
+      allowed |= MachineContext.MAY_SWAPGS;
+      return banked && quiet ? allowed | MachineContext.MAY_SYSRET : allowed;
+    }
+    return banked && level == 3 ? allowed | MachineContext.MAY_SYSCALL : allowed;
+  }
+
+  /** What the banks are of, and its epoch. */
+  private @Nullable JumpContext banked;
+
+  private long bankedEpoch;
+
+  /** What {@link MachineContext#CALL_KEEPS} and {@link MachineContext#CALL_TARGET} are of. */
+  private long target;
+
+  private long mask;
+
+  /**
+   * Has the banks be right, if it is known where SYSCALL and SYSRET lead, and they do nothing but
+   * change the privilege level.
+   */
+  private boolean setBanks(Cpu c) {
+    JumpContext current = engine.context();
+    JumpContext other = current.other();
+    if (other == null
+        || (c.efer & ControlBits.EFER_SCE) == 0
+        || (c.cr4 & ControlBits.CR4_CET) != 0
+        || c.counters.isEnabled()) {
+      return false;
+    }
+    JumpContext user = c.cpl == 3 ? current : other;
+    if (user != banked || user.epoch != bankedEpoch) {
+      JumpContext supervisor = c.cpl == 3 ? other : current;
+      banked = user;
+      bankedEpoch = user.epoch;
+      TlbSpace space = c.mmu.space;
+      setBank(MachineContext.USER, space.table(space.user()), user);
+      setBank(MachineContext.SUPERVISOR, space.table(space.supervisor), supervisor);
+    }
+    if (target != c.msr.lstar || mask != c.msr.fmask) {
+      target = c.msr.lstar;
+      mask = c.msr.fmask;
+      context.put(MachineContext.CALL_TARGET, target);
+      context.putInt(MachineContext.CALL_KEEPS, (int) ~mask);
+    }
+    return true;
+  }
+
+  private void setBank(int bank, long table, JumpContext of) {
+    context.put(bank, table);
+    context.put(bank + 8, table);
+    context.put(bank + 16, of.epoch);
+    context.put(bank + 24, of.globalEpoch);
+  }
+
+  /** What the processor may do, also at the other privilege level. */
+  private void allow(Cpu c) {
+    GuestMode g = c.guest;
+    boolean quiet = c.requests() == 0 && (g == null || !g.isWatching());
+    boolean banks = setBanks(c);
+    context.putInt(MachineContext.ALLOWED, allowed(c.cpl, c.iopl(), quiet, banks));
+    if (banks) {
+      context.putInt(
+          MachineContext.USER + MachineContext.BANKED_ALLOWED, allowed(3, 0, quiet, true));
+      context.putInt(
+          MachineContext.SUPERVISOR + MachineContext.BANKED_ALLOWED, allowed(0, 0, quiet, true));
+    }
+    context.putInt(MachineContext.LEVEL, c.cpl);
+  }
+
+  /** SYSCALL or SYSRET has been done. */
+  private void changeLevel(Cpu c, int level) {
+    if (level == 0) {
+      SystemCalls.called(c);
+    } else {
+      SystemCalls.returned(c, true);
+    }
+    engine.freshenJumpCache();
   }
 
   private @Nullable Op enterAt(Cpu c, long code) {
@@ -164,7 +246,7 @@ final class MachineEngine {
     HostMemory.putLong(at + MachineContext.TABLE, c.mmu.data());
     HostMemory.putLong(at + MachineContext.FETCH_TABLE, c.mmu.fetches());
     HostMemory.putInt(at + MachineContext.FLAGS_REST, c.flagsRest);
-    HostMemory.putInt(at + MachineContext.ALLOWED, allowed(c));
+    allow(c);
     HostMemory.putLong(at + MachineContext.CODE_BASE, r[Cpu.CODE_BASE]);
     HostMemory.putLong(at + MachineContext.EPOCH, engine.jumpEpoch());
     HostMemory.putLong(at + MachineContext.GLOBAL_EPOCH, engine.jumpGlobalEpoch());
@@ -190,6 +272,10 @@ final class MachineEngine {
     }
     c.flagsRest = HostMemory.getInt(at + MachineContext.FLAGS_REST);
     c.countdown = HostMemory.getLong(at + MachineContext.COUNTDOWN);
+    int level = HostMemory.getInt(at + MachineContext.LEVEL);
+    if (level != c.cpl) {
+      changeLevel(c, level);
+    }
     r[Cpu.CODE_BASE] = HostMemory.getLong(at + MachineContext.CODE_BASE);
     if (x.getInt(MachineContext.VECTORS) != 0) {
       takeVectors(c);

@@ -22,7 +22,7 @@ final class MachineWriter {
   private final MachineShifts shifts = new MachineShifts(e);
   private final MachineBranches branches = new MachineBranches(e);
   private final MachineStrings strings = new MachineStrings(e);
-  private final MachineSystem system = new MachineSystem(e);
+  private final MachineSystem system = new MachineSystem(e, branches);
   private final MachineSse sse = new MachineSse(e);
 
   private final int[] continuations = new int[Interpreter.BLOCK_LIMIT];
@@ -287,6 +287,10 @@ final class MachineWriter {
         return system.turnOn(index);
       case SWAPGS:
         return system.swapGs(index);
+      case SYSCALL:
+        return system.call(i, index);
+      case SYSRET:
+        return system.sysret(i, index);
       case CRC32:
         return bits.crc(i, index);
       case CMPXCHG16B:

@@ -12,6 +12,7 @@ import org.kvm4j.cpu.decode.Opcode;
 final class SystemJump extends Op {
   private final Interpreter engine;
   private final GenericOp plain;
+  private final boolean isCall;
 
   /**
    * @param i is copied
@@ -20,6 +21,7 @@ final class SystemJump extends Op {
   SystemJump(Interpreter engine, Instruction i, int offset) {
     this.engine = engine;
     this.plain = new GenericOp(i);
+    this.isCall = i.opcode == Opcode.SYSCALL;
     plain.offset = (short) offset;
     plain.length = i.length;
   }
@@ -30,8 +32,13 @@ final class SystemJump extends Op {
 
   @Override
   @Nullable Op exec(Cpu c) {
+    JumpContext before = isCall && c.cpl == 3 ? engine.context() : null;
     plain.exec(c);
-    return TrackedOps.arrive(c, engine.resume());
+    Block to = engine.resume();
+    if (before != null) {
+      JumpContext.pair(before, engine.context(), c);
+    }
+    return TrackedOps.arrive(c, to);
   }
 
   @Override

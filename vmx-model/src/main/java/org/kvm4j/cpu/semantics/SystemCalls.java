@@ -16,10 +16,12 @@ import org.kvm4j.cpu.event.DebugUnit;
  * <p>On AMD SYSCALL and SYSRET work in every protected mode, SYSENTER and SYSEXIT outside of long
  * mode alone, and SYSRET takes any address; on Intel the first two are 64-bit mode's.
  */
-final class SystemCalls {
+public final class SystemCalls {
   private static final int CODE = 0x9b;
   private static final int DATA = 0x93;
-  private static final int SYSRET_FLAGS = 0x3c7fd7;
+
+  /** What SYSRET takes from R11. */
+  public static final int SYSRET_FLAGS = 0x3c7fd7;
 
   private SystemCalls() {}
 
@@ -43,7 +45,6 @@ final class SystemCalls {
     ShadowStack.systemCall(cpu);
     BranchTracking.far(cpu, 0);
     long flags = cpu.rflags();
-    int cs = (int) (cpu.msr.star >>> 32) & 0xfffc;
     cpu.r[Cpu.RCX] = cpu.rip;
     if (cpu.longMode) {
       cpu.r[11] = flags & ~Flags.RF;
@@ -53,6 +54,12 @@ final class SystemCalls {
       cpu.rip = cpu.msr.star & 0xffffffffL;
       cpu.setRflags(flags & ~(Flags.VM | Flags.IF | Flags.RF));
     }
+    called(cpu);
+  }
+
+  /** What SYSCALL leaves beside general registers, RIP and RFLAGS. */
+  public static void called(Cpu cpu) {
+    int cs = (int) (cpu.msr.star >>> 32) & 0xfffc;
     setSegments(cpu, cs, cs + 8, 0, cpu.longMode);
     cpu.updateMode();
   }
@@ -78,13 +85,22 @@ final class SystemCalls {
     } else {
       rip &= 0xffffffffL;
     }
-    int base = (int) (cpu.msr.star >>> 48) & 0xffff;
     cpu.rip = rip;
     cpu.setRflags(cpu.codeSize == 8 ? cpu.r[11] & SYSRET_FLAGS : cpu.rflags() | Flags.IF);
+    returned(cpu, long64);
+    DebugUnit.sysret(cpu);
+  }
+
+  /**
+   * What SYSRET leaves beside general registers, RIP and RFLAGS.
+   *
+   * @param long64 whether it returns to 64-bit mode
+   */
+  public static void returned(Cpu cpu, boolean long64) {
+    int base = (int) (cpu.msr.star >>> 48) & 0xffff;
     setSegments(cpu, (long64 ? base + 16 : base) & 0xffff, base + 8 & 0xffff, 3, long64);
     ShadowStack.systemReturn(cpu);
     cpu.updateMode();
-    DebugUnit.sysret(cpu);
   }
 
   private static int sysenterCs(Cpu cpu) {

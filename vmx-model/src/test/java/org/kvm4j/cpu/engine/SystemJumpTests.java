@@ -2,10 +2,11 @@ package org.kvm4j.cpu.engine;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
@@ -40,20 +41,32 @@ final class SystemJumpTests {
     return m;
   }
 
-  private static Interpreter engine(SystemMachine m, boolean translated) {
+  /** What runs the code. */
+  private enum Engine {
+    INTERPRETER,
+    TRANSLATOR,
+    MACHINE_CODE
+  }
+
+  private static Interpreter engine(SystemMachine m, Engine which) {
     Interpreter engine = Code.engine(m);
-    if (translated) {
-      engine.translate(2, null);
+    // Whatever -Dorg.kvm4j.cpu.machine asks for.
+    engine.heat = -1;
+    switch (which) {
+      case INTERPRETER -> {}
+      case TRANSLATOR -> engine.translate(2, null);
+      case MACHINE_CODE ->
+          assumeTrue(engine.makeMachineCode(0), "no machine code on this host or JVM");
     }
     return engine;
   }
 
   @ParameterizedTest
-  @ValueSource(booleans = {false, true})
-  void each_instruction_is_counted_whatever_the_slices(boolean translated) {
+  @EnumSource
+  void each_instruction_is_counted_whatever_the_slices(Engine which) {
     for (int slice = 1; slice < 40; slice++) {
       SystemMachine m = calling();
-      Interpreter engine = engine(m, translated);
+      Interpreter engine = engine(m, which);
       Stop stop = Stop.BUDGET;
       for (int left = 10 * ROUNDS; stop == Stop.BUDGET && left > 0; left--) {
         long before = m.cpu.elapsed();
@@ -69,10 +82,10 @@ final class SystemJumpTests {
   }
 
   @ParameterizedTest
-  @ValueSource(booleans = {false, true})
-  void an_interrupt_that_SYSRET_lets_in_comes_before_the_next_instruction(boolean translated) {
+  @EnumSource
+  void an_interrupt_that_SYSRET_lets_in_comes_before_the_next_instruction(Engine which) {
     SystemMachine m = calling();
-    Interpreter engine = engine(m, translated);
+    Interpreter engine = engine(m, which);
     // Within the kernel, where interrupts are off.
     engine.run(5 * 100 + 2);
     assertEquals(KERNEL + 2, m.cpu.rip);
@@ -87,7 +100,7 @@ final class SystemJumpTests {
   @Test
   void a_breakpoint_where_SYSCALL_leads_is_hit() {
     SystemMachine m = calling();
-    Interpreter engine = engine(m, false);
+    Interpreter engine = engine(m, Engine.INTERPRETER);
     engine.run(5 * 50);
     m.cpu.dr[0] = KERNEL;
     m.cpu.dr7 = 0x402;

@@ -1,0 +1,227 @@
+package org.kvm4j.cpu.engine;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.util.HexFormat;
+import java.util.SplittableRandom;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.kvm4j.cpu.core.ControlBits;
+import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
+import org.kvm4j.cpu.testing.SystemMachine;
+
+/**
+ * System calls in machine code against the interpreter: random programs of both privilege levels,
+ * with all that SYSCALL and SYSRET depend on changing between them.
+ */
+final class RandomSystemCallsTests {
+  private static final int PROGRAMS = Integer.getInteger("org.kvm4j.calls", 400);
+  private static final int KERNEL = SystemMachine.CODE + 0x800;
+  private static final String MODEL = "kvm4j-v1";
+
+  /** What the kernel flips in R11; the first ones mostly. */
+  private static final int[] FLIPS = {
+    Flags.CF,
+    Flags.OF,
+    Flags.ZF,
+    Flags.DF,
+    Flags.IF,
+    Flags.ID,
+    Flags.AC,
+    Flags.NT,
+    Flags.IOPL,
+    Flags.TF,
+    Flags.RF,
+    Flags.VIP,
+    2
+  };
+
+  private static final int[] MASKS = {
+    Flags.IF | Flags.DF | Flags.AC | Flags.TF, 0x257fd5, 0, Flags.IF, Flags.ARITHMETIC, Flags.AC
+  };
+
+  private final SystemMachine plain = SystemMachine.long64(3, MODEL);
+  private final SystemMachine machine = SystemMachine.long64(3, MODEL);
+  private final Interpreter interpreter = Code.engine(plain);
+  private final Interpreter made = Code.engine(machine);
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 2})
+  void random_system_calls_do_the_same_as_machine_code(int after) {
+    // Whatever -Dorg.kvm4j.cpu.machine asks for.
+    interpreter.heat = -1;
+    assumeTrue(made.makeMachineCode(after), "no machine code on this host or JVM");
+    for (int seed = 0; seed < PROGRAMS; seed++) {
+      run(new SplittableRandom(seed * 3L + after), "program " + seed);
+    }
+    assertTrue(made.machineBlocks() > PROGRAMS / 2);
+  }
+
+  private void run(SplittableRandom random, String name) {
+    byte[] user = user(random);
+    byte[] kernel = kernel(random);
+    long seed = random.nextLong();
+    for (SystemMachine m : new SystemMachine[] {plain, machine}) {
+      m.memory.deviceWrite(SystemMachine.CODE, user, 0, user.length);
+      m.memory.deviceWrite(KERNEL, kernel, 0, kernel.length);
+      start(m, new SplittableRandom(seed));
+    }
+    for (int slice = 0; slice < 20; slice++) {
+      String what = name + ", slice " + slice;
+      boolean interrupted = random.nextInt(12) == 0;
+      if (interrupted) {
+        for (SystemMachine m : new SystemMachine[] {plain, machine}) {
+          m.interrupt = 0x40;
+          m.cpu.request(Cpu.REQUEST_INTERRUPT);
+        }
+      }
+      long budget = 1 + random.nextInt(random.nextInt(3) == 0 ? 12 : 600);
+      Interpreter.Stop stop = interpreter.run(budget);
+      assertEquals(stop, made.run(budget), what);
+      compare(what);
+      if (stop != Interpreter.Stop.BUDGET) {
+        // What a fault has pushed, too.
+        assertArrayEquals(memory(plain), memory(machine), what);
+        long again = random.nextLong();
+        start(plain, new SplittableRandom(again));
+        start(machine, new SplittableRandom(again));
+      }
+    }
+  }
+
+  private static byte[] memory(SystemMachine m) {
+    byte[] bytes = new byte[0x60000];
+    m.memory.read(0, bytes);
+    return bytes;
+  }
+
+  private static void start(SystemMachine m, SplittableRandom r) {
+    m.restart(3, false);
+    m.interrupt = -1;
+    m.cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+    Cpu c = m.cpu;
+    for (int vector = 0; vector < 256; vector++) {
+      m.idt(vector, SystemMachine.LONG0, SystemMachine.handler(vector), 0x8e, 0);
+      Code.put(m, SystemMachine.handler(vector), "f4");
+    }
+    c.efer |= ControlBits.EFER_SCE;
+    c.msr.star = (long) (SystemMachine.LONG3 - 16 & ~3) << 48 | (long) SystemMachine.LONG0 << 32;
+    c.msr.lstar = KERNEL;
+    c.msr.fmask = MASKS[r.nextInt(MASKS.length)];
+    c.msr.kernelGsBase = 0x40;
+    c.cr0 |= r.nextInt(4) == 0 ? ControlBits.CR0_AM : 0;
+    c.cr4 |= r.nextInt(2) == 0 ? ControlBits.CR4_SMAP : 0;
+    for (int k = 0; k < 16; k++) {
+      c.r[k] = r.nextInt(3) == 0 ? r.nextLong() : r.nextInt(3) - 1;
+    }
+    c.r[Cpu.RSP] = SystemMachine.STACK3;
+    c.r[Cpu.RDI] = SystemMachine.DATA + 0x100;
+    c.rip = SystemMachine.CODE;
+    c.setRflags(r.nextInt() & (Flags.ARITHMETIC | Flags.DF | Flags.ID) | Flags.IF | 2);
+    c.updateMode();
+  }
+
+  // ---- programs ----
+
+  private static void put(ByteArrayOutputStream code, String hex) {
+    code.writeBytes(HexFormat.of().parseHex(hex.replace(" ", "")));
+  }
+
+  private static void put32(ByteArrayOutputStream code, int value) {
+    for (int k = 0; k < 4; k++) {
+      code.write(value >> 8 * k);
+    }
+  }
+
+  /** What both may do. */
+  private static void plain(ByteArrayOutputStream code, SplittableRandom random) {
+    switch (random.nextInt(7)) {
+      case 0 -> put(code, "ff c0"); // inc eax
+      case 1 -> put(code, "48 01 d8"); // add rax, rbx
+      case 2 -> put(code, "9c 5a"); // pushf; pop rdx
+      case 3 -> put(code, "48 89 07"); // mov [rdi], rax
+      case 4 -> put(code, "48 8b 77 08"); // mov rsi, [rdi + 8]
+      case 5 -> put(code, random.nextBoolean() ? "fc" : "fd"); // cld, std
+      default -> put(code, "4c 31 d8"); // xor rax, r11
+    }
+  }
+
+  private static byte[] user(SplittableRandom random) {
+    ByteArrayOutputStream code = new ByteArrayOutputStream();
+    int calls = 1 + random.nextInt(4);
+    for (int call = 0; call < calls; call++) {
+      for (int k = random.nextInt(5); k > 0; k--) {
+        plain(code, random);
+      }
+      put(code, "0f 05"); // syscall
+    }
+    code.write(0xe9); // jmp to the begin
+    put32(code, -(code.size() + 4));
+    return code.toByteArray();
+  }
+
+  private static byte[] kernel(SplittableRandom random) {
+    ByteArrayOutputStream code = new ByteArrayOutputStream();
+    for (int k = random.nextInt(6); k > 0; k--) {
+      switch (random.nextInt(16)) {
+        case 0 -> put(code, "0f 01 f8"); // swapgs
+        case 1 -> put(code, "fa"); // cli
+        case 2 -> put(code, "fb 90"); // sti; nop
+        case 3 -> put(code, "0f 20 da 0f 22 da"); // cr3 to itself
+        case 4 -> put(code, "0f 01 3f"); // invlpg [rdi]
+        case 5, 6, 7 -> {
+          put(code, "49 81 f3"); // xor r11, ...
+          int few = random.nextInt(2) == 0 ? FLIPS.length : 6;
+          put32(code, FLIPS[random.nextInt(few)]);
+        }
+        case 8 -> {
+          // IA32_FMASK
+          put(code, "49 89 c8 49 89 c1 b9 84 00 00 c0 31 d2 b8"); // mov r8, rcx; mov r9, rax; ...
+          put32(code, MASKS[random.nextInt(MASKS.length)]);
+          put(code, "0f 30 4c 89 c1 4c 89 c8"); // wrmsr; mov rcx, r8; mov rax, r9
+        }
+        case 9 -> {
+          if (random.nextInt(2) == 0) {
+            put(code, "48 c1 e1 20"); // shl rcx, 32: not where it came from
+          }
+        }
+        default -> plain(code, random);
+      }
+    }
+    put(code, random.nextInt(12) == 0 ? "0f 07" : "48 0f 07"); // sysret
+    return code.toByteArray();
+  }
+
+  private void compare(String what) {
+    Cpu a = plain.cpu;
+    Cpu b = machine.cpu;
+    assertEquals(Long.toHexString(a.rip), Long.toHexString(b.rip), () -> what + ": RIP");
+    for (int k = 0; k < 16; k++) {
+      int register = k;
+      assertEquals(
+          Long.toHexString(a.r[k]),
+          Long.toHexString(b.r[k]),
+          () -> what + ": register " + register);
+    }
+    assertEquals(
+        Long.toHexString(a.rflags()), Long.toHexString(b.rflags()), () -> what + ": RFLAGS");
+    assertEquals(a.cpl, b.cpl, () -> what + ": CPL");
+    for (int segment : new int[] {Cpu.CS, Cpu.SS}) {
+      assertEquals(a.seg[segment].selector, b.seg[segment].selector, () -> what + ": selector");
+      assertEquals(a.seg[segment].ar, b.seg[segment].ar, () -> what + ": access rights");
+    }
+    assertEquals(a.r[Cpu.GS_BASE], b.r[Cpu.GS_BASE], () -> what + ": base of GS");
+    assertEquals(a.seg[Cpu.GS].base, b.seg[Cpu.GS].base, () -> what + ": base of GS");
+    assertEquals(a.msr.kernelGsBase, b.msr.kernelGsBase, () -> what + ": IA32_KERNEL_GS_BASE");
+    assertEquals(a.modeKey, b.modeKey, () -> what + ": mode");
+    assertEquals(a.activity, b.activity, () -> what + ": activity");
+    assertEquals(a.elapsed(), b.elapsed(), () -> what + ": budget");
+    assertEquals(a.retired(), b.retired(), () -> what + ": instructions");
+    assertEquals(a.cr2, b.cr2, () -> what + ": CR2");
+  }
+}
