@@ -97,13 +97,26 @@ public final class IdleVms {
     regs.rflags = 2;
     vcpu.setRegs(regs);
     if (state == State.HALTED) {
-      Thread thread = new Thread(vcpu::runRaw);
-      thread.setDaemon(true);
-      thread.start();
+      start(vcpu::runRaw);
     } else if (state != State.CREATED) {
       vcpu.runRaw();
     }
     return vm;
+  }
+
+  /** Starts a thread: a virtual one where the JVM has these and lets them wait anywhere. */
+  private static void start(Runnable task) {
+    if (Runtime.version().feature() >= 24) {
+      try {
+        Thread.class.getMethod("startVirtualThread", Runnable.class).invoke(null, task);
+        return;
+      } catch (ReflectiveOperationException e) {
+        throw new IllegalStateException(e);
+      }
+    }
+    Thread thread = new Thread(task);
+    thread.setDaemon(true);
+    thread.start();
   }
 
   private static void settle() throws InterruptedException {

@@ -12,7 +12,7 @@ public final class MemoryCursor {
   private final PhysicalMemory memory;
   private @Nullable Bank bank;
   private long index = -1;
-  private @Nullable Object layout;
+  private int layout = -1;
 
   /** A cursor over a memory. */
   public MemoryCursor(PhysicalMemory memory) {
@@ -24,7 +24,7 @@ public final class MemoryCursor {
    * one.
    */
   public void begin() {
-    Object now = memory.layout();
+    int now = memory.layout();
     if (now != layout) {
       layout = now;
       index = -1;

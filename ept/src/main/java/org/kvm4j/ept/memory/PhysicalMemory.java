@@ -60,6 +60,9 @@ public final class PhysicalMemory {
   private final CopyOnWriteArrayList<CodeWriteListener> listeners = new CopyOnWriteArrayList<>();
   private volatile @Nullable Bank[] banks = new Bank[8];
 
+  /** Counts the changes of {@link #banks}, after each; written by one thread at a time. */
+  private volatile int layout;
+
   /**
    * Memory without any region.
    *
@@ -313,13 +316,14 @@ public final class PhysicalMemory {
     all = Arrays.copyOf(all, Math.max(all.length, Math.min(bankLimit, (index + 1) * 3 / 2)));
     all[index] = bank;
     banks = all;
+    layout++;
   }
 
   // ---- Lookup
 
-  /** An object that is another one after the set of banks has changed. */
-  Object layout() {
-    return banks;
+  /** A number that is another one after the set of banks has changed. */
+  int layout() {
+    return layout;
   }
 
   @Nullable Bank bankAt(long hpa) {

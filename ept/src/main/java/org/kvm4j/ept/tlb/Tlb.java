@@ -168,6 +168,7 @@ public final class Tlb {
 
   private TlbSpace find(int vpid, long root, int pcid) {
     TlbSpace oldest = null;
+    TlbSpace unused = null;
     for (int i = 0; i < count; i++) {
       TlbSpace space = space(i);
       if (space.vpid == vpid && space.eptRoot == root && space.pcid == pcid) {
@@ -176,8 +177,14 @@ public final class Tlb {
       if (oldest == null || space.lastUse < oldest.lastUse) {
         oldest = space;
       }
+      if (space.isEmpty()) {
+        unused = space;
+      }
     }
-    if (oldest == null || count < spaces.length) {
+    if (unused != null) {
+      // A processor passes through contexts, of reset and of its host, without an access.
+      oldest = unused;
+    } else if (oldest == null || count < spaces.length) {
       TlbSpace space = new TlbSpace(this, vpid, root, pcid);
       spaces[count++] = space;
       return space;

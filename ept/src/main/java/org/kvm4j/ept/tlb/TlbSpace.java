@@ -243,6 +243,16 @@ public final class TlbSpace {
     }
   }
 
+  /** Whether nothing is cached, as far as that can be told without a look at each entry. */
+  boolean isEmpty() {
+    for (Slots slots : all) {
+      if (slots != null && !slots.isEmpty()) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   int live() {
     int live = 0;
     for (Slots slots : all) {

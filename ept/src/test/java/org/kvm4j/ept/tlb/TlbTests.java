@@ -252,7 +252,7 @@ class TlbTests {
 
   @Test
   void anArrayOfAnotherSpaceIsRefused() {
-    TlbSpace a = tlb.select(0, 0, 0);
+    TlbSpace a = fill(0, 0, 0, LINEAR, false);
     TlbSpace b = tlb.select(0, 0, 1);
     assertThrows(
         IllegalArgumentException.class,
@@ -299,18 +299,36 @@ class TlbTests {
   @Test
   void theContextUsedLeastRecentlyGivesWayEmptied() {
     Tlb small = new Tlb(3);
-    TlbSpace a = small.select(1, 0, 0);
-    small.fill(a, a.user(), LINEAR, translation(0, true, 21), memory);
-    TlbSpace b = small.select(2, 0, 0);
-    TlbSpace c = small.select(3, 0, 0);
+    TlbSpace[] filled = new TlbSpace[4];
+    for (int vpid = 1; vpid < 4; vpid++) {
+      filled[vpid] = small.select(vpid, 0, 0);
+      small.fill(filled[vpid], filled[vpid].user(), LINEAR, translation(0, true, 21), memory);
+    }
+    TlbSpace a = filled[1];
+    TlbSpace b = filled[2];
+    TlbSpace c = filled[3];
     small.select(2, 0, 0);
     TlbSpace d = small.select(4, 0, 0);
     assertSame(a, d);
     assertFalse(hits(d, LINEAR));
+    small.fill(d, d.user(), LINEAR, translation(0, true, 21), memory);
     assertSame(b, small.select(2, 0, 0));
     assertSame(c, small.select(3, 0, 0));
     assertNotSame(b, small.select(1, 0, 0));
     assertEquals(3, small.contexts());
+  }
+
+  @Test
+  void aContextWithoutTranslationsGivesWayToTheNextOne() {
+    TlbSpace empty = tlb.select(0, 0, Tlb.UNPAGED);
+    int generation = empty.generation();
+    TlbSpace next = tlb.select(1, EPT_A, 3);
+    assertSame(empty, next);
+    assertTrue(next.generation() != generation, "what was known of it is forgotten");
+    fill(1, EPT_A, 3, LINEAR, false);
+    assertNotSame(next, tlb.select(0, 0, 0));
+    assertTrue(hits(next, LINEAR));
+    assertEquals(2, tlb.contexts());
   }
 
   @Test

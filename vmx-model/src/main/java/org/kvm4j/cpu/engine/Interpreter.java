@@ -49,6 +49,8 @@ public final class Interpreter {
    */
   private static final int MOST_EMPTIED = 4;
 
+  // Powers of two.
+  private static final int FEW_RECENT_PAGES = 32;
   private static final int RECENT_PAGES = 1024;
 
   /** Pages of decoded code kept before all are dropped. */
@@ -147,8 +149,8 @@ public final class Interpreter {
   private int nextJumpContext = 1;
   private long lastEpoch;
 
-  /** Pages of {@link #pages} by the low bits of their numbers. */
-  private final @Nullable CodePage[] recentPages = new CodePage[RECENT_PAGES];
+  /** Pages of {@link #pages} by the low bits of their numbers; more slots once there are many. */
+  private @Nullable CodePage[] recentPages = new CodePage[FEW_RECENT_PAGES];
 
   /** The branch that has just left for a target without a link. */
   private @Nullable Op leaving;
@@ -844,7 +846,7 @@ public final class Interpreter {
   }
 
   private CodePage page(long hpa) {
-    int recent = (int) (hpa >>> 12) & RECENT_PAGES - 1;
+    int recent = (int) (hpa >>> 12) & recentPages.length - 1;
     CodePage p = recentPages[recent];
     if (p != null && p.hpa == hpa) {
       return p;
@@ -857,6 +859,10 @@ public final class Interpreter {
       kept += PAGE_SIZE;
       p = new CodePage(this, hpa);
       pages.put(hpa >>> 12, p);
+      if (pages.size() > FEW_RECENT_PAGES && recentPages.length < RECENT_PAGES) {
+        recentPages = new CodePage[RECENT_PAGES];
+        recent = (int) (hpa >>> 12) & RECENT_PAGES - 1;
+      }
     }
     recentPages[recent] = p;
     return p;
