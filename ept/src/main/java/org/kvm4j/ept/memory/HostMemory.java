@@ -115,6 +115,29 @@ public final class HostMemory {
     }
   }
 
+  /**
+   * Fills a range.
+   *
+   * @param length in bytes
+   * @param pattern eight bytes, repeated from the range's start on
+   */
+  public static void fill(long address, int length, long pattern) {
+    if (!SEGMENTS && length >= MANY && pattern == Long.rotateLeft(pattern, 8)) {
+      UNSAFE.setMemory(address, length, (byte) pattern);
+      return;
+    }
+    int k = 0;
+    for (; k <= length - 8; k += 8) {
+      putLong(address + k, pattern);
+    }
+    for (; k < length; k++) {
+      putByte(address + k, (byte) (pattern >>> (k & 7) * 8));
+    }
+  }
+
+  /** Bytes from which on a call of the JVM's pays. */
+  private static final int MANY = 256;
+
   public static byte getByte(long address) {
     return SEGMENTS ? (byte) BYTE.get(address) : UNSAFE.getByte(address);
   }

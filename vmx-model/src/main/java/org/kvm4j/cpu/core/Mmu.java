@@ -866,9 +866,13 @@ public final class Mmu {
     if ((to & PAGE) != d.writeTag) {
       return false;
     }
+    VarHandle.releaseFence();
+    if (HostMemory.IN_USE) {
+      HostMemory.fill(to + d.toHost, length, pattern);
+      return true;
+    }
     ByteBuffer bank = d.bank;
     int start = d.offset + ((int) to & 0xfff);
-    VarHandle.releaseFence();
     int k = 0;
     for (; k <= length - 8 && k < 256; k += 8) {
       bank.putLong(start + k, pattern);

@@ -10,6 +10,7 @@ import org.kvm4j.cpu.cet.BranchTracking;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.CpuException;
 import org.kvm4j.cpu.core.DeviceAccess;
+import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.core.Platform;
@@ -807,7 +808,17 @@ public final class Interpreter {
     return null;
   }
 
+  /** The block at RIP, decoded if need be; null if an instruction was stepped instead. */
   private @Nullable Block find(long rip) {
+    Block b = findWhole(rip);
+    if (b == null) {
+      stepOne();
+    }
+    return b;
+  }
+
+  /** The block at RIP, decoded if need be; null if instructions have to run one at a time there. */
+  private @Nullable Block findWhole(long rip) {
     Cpu c = cpu;
     long linear = fetchLinear(rip, 1);
     TlbEntry e = c.mmu.fetchEntry(linear);
@@ -815,7 +826,6 @@ public final class Interpreter {
     int inPage = (int) linear & 0xfff;
     if (e == null || jumpContext.csLimit - rip < 4096 - inPage + 15 && c.codeSize != 8) {
       // Device memory, or the segment's limit is near: one instruction at a time.
-      stepOne();
       return null;
     }
     CodePage page = page(e.hpa);
@@ -827,7 +837,6 @@ public final class Interpreter {
       }
       b = decode(page, e, inPage);
       if (b == null) {
-        stepOne();
         return null;
       }
       if (b.heat == 0) {
@@ -1029,7 +1038,14 @@ public final class Interpreter {
     freshenJumpCache();
     Block[] cache = jumpBlock;
     Block b = cache[JumpSlots.of(rip, cache)];
-    boolean known = b != null && isCached(b, rip) && b.end <= CodePage.SIZE;
+    if (b == null || !isCached(b, rip)) {
+      // What has faulted will do so the next time, too.
+      b = (c.flagsRest & Flags.RF) != 0 ? findWhole(rip) : null;
+      if (b != null) {
+        keep(b);
+      }
+    }
+    boolean known = b != null && b.end <= CodePage.SIZE;
     GenericOp op = known ? b.first : null;
     if (op == null) {
       Instruction i = decoder.decode(new InstructionFetch(c, rip), decodeMode());
