@@ -24,6 +24,9 @@ final class Slots {
   /** How many have given way so far: where the next one goes. */
   private int next;
 
+  /** Large pages that entries are parts of. */
+  final LargeTranslations large = new LargeTranslations();
+
   /** The tags; null until loads and stores are to find them. */
   private @Nullable TagTable table;
 
@@ -59,7 +62,7 @@ final class Slots {
   }
 
   boolean isEmpty() {
-    return count == 0;
+    return count == 0 && large.isEmpty();
   }
 
   /** An array for a space: nothing is cached in it. */
@@ -122,6 +125,7 @@ final class Slots {
   }
 
   void clear() {
+    large.clear();
     for (int i = 0; i < count; i++) {
       TlbEntry entry = entries[used[i]];
       entry.clear();
@@ -131,6 +135,7 @@ final class Slots {
   }
 
   void clearNonGlobal() {
+    large.clearNonGlobal();
     int kept = 0;
     for (int i = 0; i < count; i++) {
       TlbEntry entry = entries[used[i]];
@@ -150,6 +155,7 @@ final class Slots {
    * @param changed bits of PKRU, and from bit 32 on of IA32_PKRS
    */
   void clearKeys(long changed) {
+    large.clearKeys(changed);
     int kept = 0;
     for (int i = 0; i < count; i++) {
       TlbEntry entry = entries[used[i]];
@@ -178,6 +184,7 @@ final class Slots {
 
   /** Drops the entries that are parts of a guest page larger than 4 KBytes. */
   void clearLargePage(long linear, int shift, boolean globals, boolean others) {
+    large.clearPage(linear, shift, globals, others);
     for (int i = 0; i < count; i++) {
       TlbEntry entry = entries[used[i]];
       if (entry.guestPageShift == shift

@@ -237,7 +237,9 @@ public final class Tlb {
       return false;
     }
     long page = linear & -0x1000L;
-    TlbEntry entry = space.slots(which).take(page);
+    Slots slots = space.slots(which);
+    slots.large.put(linear, translation);
+    TlbEntry entry = slots.take(page);
     entry.page = page;
     entry.bank = bank.buffer();
     entry.offset = (int) hpa & PhysicalMemory.BANK_MASK;
@@ -267,6 +269,19 @@ public final class Tlb {
     }
     fills++;
     return true;
+  }
+
+  /**
+   * Has a translation be what a walk would find, if the address is in a large page that another
+   * part of has been translated. Whether the access is allowed is to be asked of the translation,
+   * and where it is not a walk is to be made.
+   *
+   * @param space the current space
+   * @param which the array of that space that the access has looked in
+   * @return false if that is not known
+   */
+  public boolean findLarge(TlbSpace space, TlbEntry[] which, long linear, Translation translation) {
+    return space.slots(which).large.find(linear, translation);
   }
 
   /**

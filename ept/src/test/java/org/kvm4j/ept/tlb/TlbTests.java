@@ -259,6 +259,89 @@ class TlbTests {
         () -> tlb.fill(a, b.user(), LINEAR, translation(0, false, 12), memory));
   }
 
+  // ---- Large pages
+
+  private static final long LARGE = 0x7f00_4020_0000L;
+
+  /** A part of a large page is cached. */
+  private TlbSpace fillLarge(int vpid, int pcid, boolean global, int key) {
+    TlbSpace space = tlb.select(vpid, 0, pcid);
+    Translation t = translation(0x3000, global, 21);
+    t.hpa = (ram + (1 << 21) - 1 & -1L << 21) + 0x3000;
+    t.gpa = 0x4020_3000L;
+    t.pageShift = 21;
+    t.key = key;
+    t.mayFetch = false;
+    assertTrue(tlb.fill(space, space.user(), LARGE + 0x3000, t, memory));
+    return space;
+  }
+
+  private boolean knows(TlbSpace space, long linear) {
+    Translation found = new Translation();
+    if (!tlb.findLarge(space, space.user(), linear, found)) {
+      return false;
+    }
+    assertEquals(Translation.OK, found.outcome);
+    assertEquals(0x4020_0000L + (linear - LARGE), found.gpa);
+    assertEquals((linear - LARGE), found.hpa & (1 << 21) - 1);
+    assertTrue(found.mayRead && found.mayWrite && !found.mayFetch);
+    assertEquals(21, found.pageShift);
+    return true;
+  }
+
+  @Test
+  void allPartsOfALargePageAreKnownByOne() {
+    TlbSpace space = fillLarge(0, 0, false, -1);
+    assertTrue(knows(space, LARGE));
+    assertTrue(knows(space, LARGE + 0x1f_ffff));
+    assertFalse(knows(space, LARGE - 1));
+    assertFalse(knows(space, LARGE + 0x20_0000));
+    assertFalse(knows(space, LARGE + (32L << 21)), "the same slot");
+    assertFalse(tlb.findLarge(space, space.supervisor, LARGE, new Translation()));
+    // What is smaller for EPT is not known by a part.
+    tlb.fill(space, space.user(), LARGE + 0x40_0000, translation(0, false, 21), memory);
+    assertFalse(knows(space, LARGE + 0x40_1000));
+  }
+
+  @Test
+  void aLargePageGoesWithItsParts() {
+    TlbSpace space = fillLarge(0, 0, false, -1);
+    tlb.invalidateLinear(0, 0, LARGE + 0x1f_f000);
+    assertFalse(knows(space, LARGE), "INVLPG");
+    fillLarge(0, 0, false, -1);
+    tlb.flushNonGlobal(0, 0);
+    assertFalse(knows(space, LARGE), "CR3");
+    fillLarge(0, 0, true, -1);
+    tlb.flushNonGlobal(0, 0);
+    assertTrue(knows(space, LARGE), "CR3 and a global page");
+    tlb.invpcid(0, Tlb.INVPCID_ADDRESS, 0, LARGE);
+    assertTrue(knows(space, LARGE), "INVPCID leaves a global page");
+    tlb.invpcid(0, Tlb.INVPCID_ALL, 0, 0);
+    assertFalse(knows(space, LARGE), "INVPCID of all");
+    fillLarge(0, 0, true, -1);
+    tlb.pageFault(space, LARGE + 0x5000);
+    assertFalse(knows(space, LARGE), "a page fault");
+    fillLarge(0, 0, true, -1);
+    tlb.eptViolation(space, 0x4020_1000L, true, LARGE + 0x1000);
+    assertFalse(knows(space, LARGE), "an EPT violation");
+    fillLarge(0, 0, true, -1);
+    tlb.flushAll();
+    assertFalse(knows(space, LARGE), "all");
+  }
+
+  @Test
+  void aGlobalLargePageIsFoundByInvlpgWhenNoEntryIsLeft() {
+    TlbSpace space = fillLarge(0, 0, true, -1);
+    for (int part = 0; part < TlbSpace.SIZE + Slots.VICTIMS; part++) {
+      tlb.fill(
+          space, space.user(), LINEAR + ((long) part << 12), translation(0, false, 12), memory);
+    }
+    tlb.flushNonGlobal(0, 0);
+    assertTrue(knows(space, LARGE));
+    tlb.invalidateLinear(0, 0, LARGE + 0x7000);
+    assertFalse(knows(space, LARGE));
+  }
+
   // ---- Contexts
 
   @Test

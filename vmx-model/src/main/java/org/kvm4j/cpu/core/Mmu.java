@@ -1143,7 +1143,9 @@ public final class Mmu {
     if ((linear & PAGE) != e.fetchTag) {
       e = tlb.recall(space, fetch, linear, memory);
       if (e == null || (linear & PAGE) != e.fetchTag) {
-        translate(linear, fetchAccess);
+        if (!tlb.findLarge(space, fetch, linear, translation) || !translation.mayFetch) {
+          translate(linear, fetchAccess);
+        }
         if ((translation.hpa & PAGE) == context.apicPage) {
           apic(linear, 1, 2);
         }
@@ -1311,7 +1313,8 @@ public final class Mmu {
     if (e != null && (linear & PAGE) == e.readTag) {
       return Ordered.load(e.bank, e.offset + ((int) linear & 0xfff), size);
     }
-    if (!translate(linear, access)) {
+    boolean known = tlb.findLarge(space, which, linear, translation) && translation.mayRead;
+    if (!known && !translate(linear, access)) {
       return devices().read(translation.gpa, size);
     }
     long hpa = translation.hpa;
@@ -1363,7 +1366,8 @@ public final class Mmu {
       Ordered.store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
       return;
     }
-    if (!translate(linear, Access.of(access | Access.WRITE, size))) {
+    boolean known = tlb.findLarge(space, which, linear, translation) && translation.mayWrite;
+    if (!known && !translate(linear, Access.of(access | Access.WRITE, size))) {
       devices().write(translation.gpa, size, value);
       return;
     }
