@@ -7,6 +7,7 @@ import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
+import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.semantics.SystemCalls;
 import org.kvm4j.machine.Assembler;
 
@@ -63,9 +64,9 @@ final class MachineSystem {
     return true;
   }
 
-  /** STI before a NOP, so that nobody sees its shadow; or where interrupts are on. */
+  /** STI before what is always done here, so that nobody sees its shadow. */
   boolean turnOn(int index) {
-    if (index + 1 >= e.count || e.instructions[index + 1].opcode != Opcode.NOP) {
+    if (index + 1 >= e.count || !isAlwaysDone(e.instructions[index + 1])) {
       return false;
     }
     unless(MachineContext.MAY_STI, index);
@@ -136,6 +137,15 @@ final class MachineSystem {
     a.memory(4, 0x8b, TO_HOST, CONTEXT, bank + MachineContext.BANKED_ALLOWED);
     a.memory(4, 0x89, TO_HOST, CONTEXT, MachineContext.ALLOWED);
     a.store32(level, CONTEXT, MachineContext.LEVEL);
+  }
+
+  private static boolean isAlwaysDone(Instruction i) {
+    return i.opcode == Opcode.NOP
+        || i.opcode == Opcode.JMP_NEAR
+            && i.kind0 == OperandKind.RELATIVE
+            && i.operandSize == 8
+            && Math.abs(i.immediate) < 1 << 30
+            && !i.lock;
   }
 
   boolean swapGs(int index) {

@@ -199,11 +199,12 @@ final class RandomProgram {
 
   /** What kernels enter and leave with. */
   private void system() {
-    switch (random.nextInt(5)) {
+    switch (random.nextInt(6)) {
       case 0 -> put(0xfa); // cli
       case 1 -> put(0xfb); // sti
       case 2 -> put(0xfb, 0x90); // sti; nop
-      case 3 -> put(0x0f, 0x01, 0xf8); // swapgs
+      case 3 -> put(0xfb, 0xeb, 0); // sti; jmp
+      case 4 -> put(0x0f, 0x01, 0xf8); // swapgs
       default -> put(0x0f, 0x01, 0xca + random.nextInt(2)); // clac, stac
     }
   }

@@ -171,7 +171,7 @@ final class RandomSystemCallsTests {
       switch (random.nextInt(16)) {
         case 0 -> put(code, "0f 01 f8"); // swapgs
         case 1 -> put(code, "fa"); // cli
-        case 2 -> put(code, "fb 90"); // sti; nop
+        case 2 -> put(code, random.nextBoolean() ? "fb 90" : "fb eb 00"); // sti; nop, or jmp
         case 3 -> put(code, "0f 20 da 0f 22 da"); // cr3 to itself
         case 4 -> put(code, "0f 01 3f"); // invlpg [rdi]
         case 5, 6, 7 -> {
