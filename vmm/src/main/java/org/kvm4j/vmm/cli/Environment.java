@@ -10,7 +10,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.IntConsumer;
 import java.util.function.Supplier;
-import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.syscall.KernelProvider;
 
 /**
@@ -44,7 +43,7 @@ record Environment(
         RawTerminal.isTerminal(1),
         isSame(1, 2),
         System.getenv(),
-        Kernels::providers,
+        HeadStart::providers,
         CompilerThreads::giveWayTo);
   }
 

@@ -175,6 +175,7 @@ public final class Main implements Callable<Integer> {
    * @param args the command line, without the program's name
    */
   public static void main(String[] args) {
+    HeadStart.begin(args);
     Environment environment = Environment.ofProcess();
     System.exit(execute(commandLine(environment), environment, args));
   }
