@@ -311,6 +311,7 @@ public final class PhysicalMemory {
     return index < all.length ? all[index] : null;
   }
 
+  @SuppressWarnings("NonAtomicVolatileUpdate") // whoever calls this has the lock
   private void setBank(int index, @Nullable Bank bank) {
     @Nullable Bank[] all = banks;
     all = Arrays.copyOf(all, Math.max(all.length, Math.min(bankLimit, (index + 1) * 3 / 2)));

@@ -1045,13 +1045,13 @@ public final class Interpreter {
         keep(b);
       }
     }
-    boolean known = b != null && b.end <= CodePage.SIZE;
-    GenericOp op = known ? b.first : null;
+    Block whole = b != null && b.end <= CodePage.SIZE ? b : null;
+    GenericOp op = whole == null ? null : whole.first;
     if (op == null) {
       Instruction i = decoder.decode(new InstructionFetch(c, rip), decodeMode());
       op = single(i);
-      if (known) {
-        b.first = op;
+      if (whole != null) {
+        whole.first = op;
       }
     }
     return op;
