@@ -44,8 +44,9 @@ class ExplainCommandTests {
 
   @Test
   void controls_that_cannot_be_in_a_log_with_times() {
+    String text = explain("control-eptp.txt");
     assertContains(
-        explain("control-eptp.txt"),
+        text,
         "VMCS dump at line 2, of a processor that is not named",
         "VM entry fails 2 checks.",
         "a check of the controls failed (VMfailValid, error 7)",
@@ -54,6 +55,10 @@ class ExplainCommandTests {
         "EPT_POINTER=0x112015",
         "nearest that passes: EPT_POINTER=0x11201e",
         "CONTROL_EPTP_WALK_LENGTH\n");
+    assertEquals(
+        3,
+        text.split("nearest that passes: EPT_POINTER=0x11201e", -1).length,
+        "one value mends both");
   }
 
   @Test

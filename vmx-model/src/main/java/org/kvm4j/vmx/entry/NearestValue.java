@@ -102,6 +102,9 @@ final class NearestValue {
     if (found != null && found.field() == at && failing(found.value()) > 0) {
       // Other checks fail for the field's sake, too.
       around(found.value());
+      if (best == found) {
+        pairs(found.value());
+      }
     }
   }
 
@@ -111,7 +114,14 @@ final class NearestValue {
     for (int bit = 0; bit < field.width.bits; bit++) {
       one |= offer(value ^ 1L << bit, false);
     }
-    for (int high = 1; high < field.width.bits && !one; high++) {
+    if (!one) {
+      pairs(value);
+    }
+  }
+
+  /** Offers what differs by two bits. */
+  private void pairs(long value) {
+    for (int high = 1; high < field.width.bits; high++) {
       for (int low = 0; low < high; low++) {
         offer(value ^ 1L << high ^ 1L << low, false);
       }
