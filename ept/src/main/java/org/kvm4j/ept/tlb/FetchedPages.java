@@ -13,6 +13,12 @@ final class FetchedPages {
   /** Null while there are none. */
   private long @Nullable [] bits;
 
+  private boolean empty = true;
+
+  boolean isEmpty() {
+    return empty;
+  }
+
   /**
    * A page of 4 KBytes.
    *
@@ -24,6 +30,7 @@ final class FetchedPages {
       b = new long[1 << LOG_BITS - 6];
       bits = b;
     }
+    empty = false;
     set(b, hash(linear, 12));
     if (guestPageShift > 12) {
       set(b, hash(linear, guestPageShift));
@@ -45,8 +52,9 @@ final class FetchedPages {
   }
 
   void clear() {
-    if (bits != null) {
+    if (bits != null && !empty) {
       Arrays.fill(bits, 0);
+      empty = true;
     }
   }
 

@@ -56,9 +56,7 @@ final class Slots {
   /** Of an entry's slot, what {@link TlbEntry#moveTo} takes. */
   private long slot(int index) {
     TagTable t = table;
-    return t == null || t.address == 0 || index >= TlbSpace.SIZE
-        ? 0
-        : t.address + (long) index * TagTable.STRIDE;
+    return t == null || t.address == 0 ? 0 : t.address + (long) index * TagTable.STRIDE;
   }
 
   boolean isEmpty() {
@@ -72,8 +70,15 @@ final class Slots {
     return entries;
   }
 
+  /**
+   * What has given way to the entry that {@link #take} or {@link #recall} gave last; null if
+   * nothing has. Its tags are in another place now.
+   */
+  @Nullable TlbEntry moved;
+
   /** The entry to fill for a page, in the page's slot. */
   TlbEntry take(long page) {
+    moved = null;
     int index = TlbSpace.index(page);
     TlbEntry entry = entries[index];
     if (entry.page != page && entry.page != TlbEntry.INVALID && recall(page) == null) {
@@ -88,6 +93,7 @@ final class Slots {
    * @return null if there is none
    */
   @Nullable TlbEntry recall(long page) {
+    moved = null;
     for (int victim = TlbSpace.SIZE; victim < entries.length; victim++) {
       TlbEntry entry = entries[victim];
       if (entry.page == page) {
@@ -100,6 +106,7 @@ final class Slots {
 
   private void exchange(int one, int other) {
     TlbEntry entry = listed(one);
+    moved = entry;
     entries[one] = listed(other);
     entries[other] = entry;
     entry.moveTo(slot(other));

@@ -8,7 +8,8 @@ import org.kvm4j.ept.memory.HostMemory;
  * The tags of the entries in one array's slots, in the host's memory, where {@link HostMemory} is
  * in use: what a load or store looks at is in one line of the cache then, without an object in
  * between. A slot has {@link #STRIDE} bytes: the read tag, the write tag, {@link TlbEntry#toHost},
- * and the fetch tag of what code has been fetched by.
+ * and the fetch tag of what code has been fetched by. Behind the slots that addresses have are
+ * those of what has had to give way, {@link #VICTIMS} from {@link #VICTIM} on.
  */
 public final class TagTable {
   /** Bytes of a slot. */
@@ -23,7 +24,13 @@ public final class TagTable {
   /** Where in its slot the fetch tag is. */
   public static final int FETCH_TAG = 24;
 
-  private static final int BYTES = TlbSpace.SIZE * STRIDE;
+  /** How many slots there are for what has had to give way. */
+  public static final int VICTIMS = Slots.VICTIMS;
+
+  /** Where the first of them is. */
+  public static final int VICTIM = TlbSpace.SIZE * STRIDE;
+
+  private static final int BYTES = (TlbSpace.SIZE + VICTIMS) * STRIDE;
 
   /** A table in which nothing is ever found. */
   static final TagTable EMPTY = new TagTable();

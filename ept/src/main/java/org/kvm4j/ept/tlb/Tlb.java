@@ -189,7 +189,7 @@ public final class Tlb {
       spaces[count++] = space;
       return space;
     }
-    oldest.clear();
+    oldest.renew();
     oldest.vpid = vpid;
     oldest.eptRoot = root;
     oldest.pcid = pcid;
@@ -240,6 +240,7 @@ public final class Tlb {
     Slots slots = space.slots(which);
     slots.large.put(linear, translation);
     TlbEntry entry = slots.take(page);
+    checkMoved(slots, memory);
     entry.page = page;
     entry.bank = bank.buffer();
     entry.offset = (int) hpa & PhysicalMemory.BANK_MASK;
@@ -299,9 +300,11 @@ public final class Tlb {
     if (there.page == page) {
       return there;
     }
-    TlbEntry entry = space.slots(which).recall(page);
+    Slots slots = space.slots(which);
+    TlbEntry entry = slots.recall(page);
     if (entry != null) {
       checkWriteTag(entry, memory);
+      checkMoved(slots, memory);
     }
     return entry;
   }
@@ -330,6 +333,13 @@ public final class Tlb {
     VarHandle.fullFence();
     if (memory.holdsCode(entry.hpa)) {
       entry.hideFromStores();
+    }
+  }
+
+  private static void checkMoved(Slots slots, PhysicalMemory memory) {
+    TlbEntry moved = slots.moved;
+    if (moved != null && moved.writeTag != TlbEntry.INVALID) {
+      checkWriteTag(moved, memory);
     }
   }
 

@@ -181,6 +181,17 @@ public final class TlbSpace {
     largePages.clear();
   }
 
+  /** It becomes that of another context. */
+  void renew() {
+    if (isEmpty() && fetched.isEmpty()) {
+      // What is known of other contexts' code stays.
+      generation++;
+      largePages.clear();
+    } else {
+      clear();
+    }
+  }
+
   void clearNonGlobal() {
     generation++;
     boolean empty = true;

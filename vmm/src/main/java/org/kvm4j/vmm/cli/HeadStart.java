@@ -21,10 +21,7 @@ final class HeadStart {
    * Begins, if the arguments are those of a run on the emulated kernel, by all that shows so far.
    */
   static void begin(String[] args) {
-    if (args.length < 2
-        || !args[0].equals("run")
-        || List.of(args).contains(Backends.NATIVE)
-        || Runtime.getRuntime().availableProcessors() < 2) {
+    if (!isWorth(args) || Runtime.getRuntime().availableProcessors() < 2) {
       return;
     }
     Thread t = new Thread(HeadStart::make, "head start");

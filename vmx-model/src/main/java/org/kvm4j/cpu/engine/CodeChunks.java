@@ -4,6 +4,7 @@ import java.lang.ref.Cleaner;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import org.kvm4j.ept.tlb.TagTable;
 import org.kvm4j.machine.Assembler;
 import org.kvm4j.machine.CodeSpace;
 
@@ -23,6 +24,8 @@ final class CodeChunks {
   private static long gate;
   private static long leave;
   private static long revalidate;
+  private static long recallRead;
+  private static long recallWrite;
 
   private final CodeSpace space;
   private final List<Integer> mine;
@@ -128,6 +131,18 @@ final class CodeChunks {
     }
   }
 
+  /**
+   * The function that looks among what has had to give way in the TLB.
+   *
+   * @param write for stores, else for loads
+   */
+  static long recall(CodeSpace space, boolean write) {
+    synchronized (FREE) {
+      gates(space);
+      return write ? recallWrite : recallRead;
+    }
+  }
+
   private static void gates(CodeSpace space) {
     if (fresh != 0) {
       return;
@@ -142,10 +157,16 @@ final class CodeChunks {
     MachineGates.writeLeave(a);
     int revalidateAt = a.position();
     MachineGates.writeRevalidate(a);
+    int readAt = a.position();
+    MachineGates.writeRecall(a, 0);
+    int writeAt = a.position();
+    MachineGates.writeRecall(a, TagTable.WRITE_TAG);
     space.write(at, a.buffer(), a.position());
     gate = space.address(at);
     leave = space.address(at + leaveAt);
     revalidate = space.address(at + revalidateAt);
+    recallRead = space.address(at + readAt);
+    recallWrite = space.address(at + writeAt);
     fresh = at + a.position() + 4095 & -4096;
   }
 }

@@ -98,6 +98,14 @@ final class MachineContext {
   /** The address of the function that looks whether an entry of the jump cache holds again. */
   static final int REVALIDATE = 112;
 
+  /**
+   * The addresses of the functions that look among what has had to give way in the TLB, for loads
+   * and for stores.
+   */
+  static final int RECALL_READ = 80;
+
+  static final int RECALL_WRITE = 88;
+
   /** RAX to R10, 8 bytes each, while machine code does not run. */
   static final int REGISTERS = 128;
 
@@ -121,8 +129,10 @@ final class MachineContext {
   /** Four bytes: how many entries the jump cache has, less one. */
   static final int JUMP_MASK = 56;
 
-  /** Four bytes: the privilege level. */
+  /** Four bytes: the privilege level, and {@link #CHANGED} if it has been another in between. */
   static final int LEVEL = 60;
+
+  static final int CHANGED = 8;
 
   /** IA32_LSTAR. */
   static final int CALL_TARGET = 64;

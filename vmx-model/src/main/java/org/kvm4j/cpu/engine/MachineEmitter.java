@@ -72,6 +72,32 @@ final class MachineEmitter {
     outs[outCount++] = index << MachineBlock.KIND_BITS | kind;
   }
 
+  /** Looks where a slot has another page: where each jump is that leads to that look. */
+  private int[] recalls = new int[32];
+
+  int recallCount;
+
+  /** Behind the jump, code goes on with TO_HOST being the slot. */
+  private void recall(int jump, boolean write, int index) {
+    if (recallCount == recalls.length) {
+      recalls = Arrays.copyOf(recalls, 2 * recallCount);
+    }
+    recalls[recallCount++] = jump;
+    recalls[recallCount++] = index << 1 | (write ? 1 : 0);
+  }
+
+  /** Writes those looks; where they find nothing the instruction is the interpreter's. */
+  void writeRecalls() {
+    for (int k = 0; k < recallCount; k += 2) {
+      boolean write = (recalls[k + 1] & 1) != 0;
+      a.bind(recalls[k]);
+      int function = write ? MachineContext.RECALL_WRITE : MachineContext.RECALL_READ;
+      a.memory(4, 0xff, 2, CONTEXT, function); // call
+      a.bind(a.jump(E), recalls[k]);
+      out(a.jump(), MachineBlock.INTERPRET, recalls[k + 1] >> 1);
+    }
+  }
+
   /** Flags are in the context from here on; the host's stay. SCRATCH is overwritten. */
   void save() {
     if (saved) {
@@ -259,7 +285,7 @@ final class MachineEmitter {
     a.memory(8, 0x03, TO_HOST, CONTEXT, MachineContext.TABLE);
     a.immediate(8, 4, SCRATCH, -4096);
     a.memory(8, 0x3b, SCRATCH, TO_HOST, write ? TagTable.WRITE_TAG : 0);
-    out(a.jump(NE), MachineBlock.INTERPRET, index);
+    recall(a.jump(NE), write, index);
     a.load(TO_HOST, TO_HOST, TagTable.TO_HOST);
     inHost = false;
   }

@@ -11,6 +11,7 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
+import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
@@ -61,6 +62,8 @@ final class MachineEngine {
     Arrays.setAll(decoded, k -> new Instruction());
     context.put(MachineContext.LEAVE, CodeChunks.leave(space));
     context.put(MachineContext.REVALIDATE, CodeChunks.revalidate(space));
+    context.put(MachineContext.RECALL_READ, CodeChunks.recall(space, false));
+    context.put(MachineContext.RECALL_WRITE, CodeChunks.recall(space, true));
     context.putInt(MachineContext.HOST_MXCSR, 0x1f80);
     cpu.mirrorAttention(context.address + MachineContext.ATTENTION, context);
   }
@@ -161,6 +164,7 @@ final class MachineEngine {
   private @Nullable JumpContext banked;
 
   private long bankedEpoch;
+  private long bankedSupervisorEpoch;
 
   /** What {@link MachineContext#CALL_KEEPS} and {@link MachineContext#CALL_TARGET} are of. */
   private long target;
@@ -181,10 +185,11 @@ final class MachineEngine {
       return false;
     }
     JumpContext user = c.cpl == 3 ? current : other;
-    if (user != banked || user.epoch != bankedEpoch) {
-      JumpContext supervisor = c.cpl == 3 ? other : current;
+    JumpContext supervisor = c.cpl == 3 ? other : current;
+    if (user != banked || user.epoch != bankedEpoch || supervisor.epoch != bankedSupervisorEpoch) {
       banked = user;
       bankedEpoch = user.epoch;
+      bankedSupervisorEpoch = supervisor.epoch;
       TlbSpace space = c.mmu.space;
       setBank(MachineContext.USER, space.table(space.user()), user);
       setBank(MachineContext.SUPERVISOR, space.table(space.supervisor), supervisor);
@@ -220,8 +225,12 @@ final class MachineEngine {
     context.putInt(MachineContext.LEVEL, c.cpl);
   }
 
-  /** SYSCALL or SYSRET has been done. */
-  private void changeLevel(Cpu c, int level) {
+  /** SYSCALL or SYSRET has been done, perhaps both, with EFLAGS as they were and as they are. */
+  private void changeLevel(Cpu c, int level, int flagsBefore) {
+    boolean there = level == 0 ? SystemCalls.isCalled(c) : SystemCalls.isReturned(c);
+    if (there && ((flagsBefore | c.flagsRest) & Flags.AC) == 0) {
+      return;
+    }
     if (level == 0) {
       SystemCalls.called(c);
     } else {
@@ -233,6 +242,7 @@ final class MachineEngine {
   private @Nullable Op enterAt(Cpu c, long code) {
     MachineContext x = context;
     long at = x.address;
+    int flagsBefore = c.flagsRest;
     long[] r = c.r;
     for (int k = 0; k < 11; k++) {
       HostMemory.putLong(at + MachineContext.REGISTERS + 8 * k, r[k]);
@@ -273,8 +283,8 @@ final class MachineEngine {
     c.flagsRest = HostMemory.getInt(at + MachineContext.FLAGS_REST);
     c.countdown = HostMemory.getLong(at + MachineContext.COUNTDOWN);
     int level = HostMemory.getInt(at + MachineContext.LEVEL);
-    if (level != c.cpl) {
-      changeLevel(c, level);
+    if ((level & MachineContext.CHANGED) != 0) {
+      changeLevel(c, level & 3, flagsBefore);
     }
     r[Cpu.CODE_BASE] = HostMemory.getLong(at + MachineContext.CODE_BASE);
     if (x.getInt(MachineContext.VECTORS) != 0) {

@@ -8,8 +8,8 @@ import org.kvm4j.ept.tlb.TagTable;
 import org.kvm4j.machine.Assembler;
 
 /**
- * The functions of machine code that all blocks share: the way in, the way out, and the look
- * whether an entry of the jump cache holds again.
+ * The functions of machine code that all blocks share: the way in, the way out, the look whether an
+ * entry of the jump cache holds again, and the one at what has had to give way in the TLB.
  */
 final class MachineGates {
   private MachineGates() {}
@@ -48,6 +48,32 @@ final class MachineGates {
     }
     a.memory(4, 0x0fae, 2, CONTEXT, MachineContext.HOST_MXCSR);
     a.bind(plain);
+    a.emit(0xc3);
+  }
+
+  /**
+   * A function: whether what translates an access has had to give way to another page in its slot,
+   * and allows it; then ZF is set, and TO_HOST is its slot now. LINEAR is the access' address, and
+   * SCRATCH its last byte's page.
+   *
+   * @param tag where in a slot the tag is
+   */
+  static void writeRecall(Assembler a, int tag) {
+    a.move(TO_HOST, LINEAR);
+    a.registers(8, 0x31, SCRATCH, TO_HOST); // xor
+    a.immediate(8, 7, TO_HOST, 4095);
+    int crosses = a.jump(A);
+    a.load(TO_HOST, CONTEXT, MachineContext.TABLE);
+    a.immediate(8, 0, TO_HOST, TagTable.VICTIM);
+    for (int k = 0; k < TagTable.VICTIMS; k++) {
+      a.memory(8, 0x3b, SCRATCH, TO_HOST, tag);
+      int no = a.jumpShort(NE);
+      a.emit(0xc3);
+      a.bindShort(no);
+      a.immediate(8, 0, TO_HOST, TagTable.STRIDE);
+    }
+    a.immediate(8, 7, CONTEXT, 0); // it is not: NE
+    a.bind(crosses);
     a.emit(0xc3);
   }
 

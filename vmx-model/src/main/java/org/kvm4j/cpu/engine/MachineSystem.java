@@ -136,7 +136,7 @@ final class MachineSystem {
     }
     a.memory(4, 0x8b, TO_HOST, CONTEXT, bank + MachineContext.BANKED_ALLOWED);
     a.memory(4, 0x89, TO_HOST, CONTEXT, MachineContext.ALLOWED);
-    a.store32(level, CONTEXT, MachineContext.LEVEL);
+    a.store32(level | MachineContext.CHANGED, CONTEXT, MachineContext.LEVEL);
   }
 
   private static boolean isAlwaysDone(Instruction i) {

@@ -37,6 +37,7 @@ final class MachineWriter {
     a.clear();
     e.offset = b.block.offset & 0xffff;
     e.outCount = 0;
+    e.recallCount = 0;
     e.instructions = decoded;
     int count = b.ops.length;
     e.count = count;
@@ -59,6 +60,7 @@ final class MachineWriter {
       Instruction i = decoded[k];
       int begin = a.position();
       int outsBefore = e.outCount;
+      int recallsBefore = e.recallCount;
       boolean inHostBefore = e.inHost;
       boolean savedBefore = e.saved;
       MachineEmitter.Missing missingBefore = e.missing;
@@ -67,6 +69,7 @@ final class MachineWriter {
       } else {
         a.rewind(begin);
         e.outCount = outsBefore;
+        e.recallCount = recallsBefore;
         e.inHost = inHostBefore;
         e.saved = savedBefore;
         e.missing = missingBefore;
@@ -90,6 +93,7 @@ final class MachineWriter {
       e.save();
       branches.follow();
     }
+    e.writeRecalls();
     // Ways out.
     a.bind(late);
     a.bind(attention);

@@ -17,6 +17,7 @@ import org.kvm4j.cpu.event.DebugUnit;
  * mode alone, and SYSRET takes any address; on Intel the first two are 64-bit mode's.
  */
 public final class SystemCalls {
+  private static final long LIMIT = 0xffffffffL;
   private static final int CODE = 0x9b;
   private static final int DATA = 0x93;
 
@@ -34,10 +35,27 @@ public final class SystemCalls {
 
   /** Flat CS and SS without a look at the descriptor tables. */
   private static void setSegments(Cpu cpu, int cs, int ss, int cpl, boolean long64) {
-    cpu.seg[Cpu.CS].set(
-        cs | cpl, 0, 0xffffffffL, CODE | cpl << 5 | Segment.G | (long64 ? Segment.L : Segment.DB));
-    cpu.seg[Cpu.SS].set(ss | cpl, 0, 0xffffffffL, DATA | cpl << 5 | Segment.G | Segment.DB);
+    cpu.seg[Cpu.CS].set(cs | cpl, 0, LIMIT, codeRights(cpl, long64));
+    cpu.seg[Cpu.SS].set(ss | cpl, 0, LIMIT, dataRights(cpl));
     cpu.cpl = cpl;
+  }
+
+  private static boolean hasSegments(Cpu cpu, int cs, int ss, int cpl) {
+    return cpu.cpl == cpl
+        && is(cpu.seg[Cpu.CS], cs | cpl, codeRights(cpl, true))
+        && is(cpu.seg[Cpu.SS], ss | cpl, dataRights(cpl));
+  }
+
+  private static boolean is(Segment s, int selector, int rights) {
+    return s.selector == selector && s.base == 0 && s.limit == LIMIT && s.ar == rights;
+  }
+
+  private static int codeRights(int cpl, boolean long64) {
+    return CODE | cpl << 5 | Segment.G | (long64 ? Segment.L : Segment.DB);
+  }
+
+  private static int dataRights(int cpl) {
+    return DATA | cpl << 5 | Segment.G | Segment.DB;
   }
 
   private static void syscall(Cpu cpu, Instruction i) {
@@ -62,6 +80,18 @@ public final class SystemCalls {
     int cs = (int) (cpu.msr.star >>> 32) & 0xfffc;
     setSegments(cpu, cs, cs + 8, 0, cpu.longMode);
     cpu.updateMode();
+  }
+
+  /** Whether CPL, CS and SS are as {@link #called} leaves them. */
+  public static boolean isCalled(Cpu cpu) {
+    int cs = (int) (cpu.msr.star >>> 32) & 0xfffc;
+    return hasSegments(cpu, cs, cs + 8, 0);
+  }
+
+  /** Whether CPL, CS and SS are as {@link #returned} to 64-bit mode leaves them. */
+  public static boolean isReturned(Cpu cpu) {
+    int base = (int) (cpu.msr.star >>> 48) & 0xffff;
+    return hasSegments(cpu, base + 16 & 0xffff, base + 8 & 0xffff, 3);
   }
 
   private static void checkEnabled(Cpu cpu) {

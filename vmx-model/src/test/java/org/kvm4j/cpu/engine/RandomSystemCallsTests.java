@@ -22,6 +22,15 @@ import org.kvm4j.cpu.testing.SystemMachine;
 final class RandomSystemCallsTests {
   private static final int PROGRAMS = Integer.getInteger("org.kvm4j.calls", 400);
   private static final int KERNEL = SystemMachine.CODE + 0x800;
+
+  // The user's, in pages of 4 KBytes; the kernel's large one is the supervisor's alone.
+  private static final int USER = SystemMachine.PAGES + 0x8000;
+  private static final int USER_DATA = SystemMachine.PAGES + 0xa000;
+  private static final int USER_STACK = SystemMachine.PAGES + 0xf000;
+
+  // The user's segments, others than SYSRET loads.
+  private static final int OTHER_CS = 0xb0;
+  private static final int OTHER_SS = 0xb8;
   private static final String MODEL = "kvm4j-v1";
 
   /** What the kernel flips in R11; the first ones mostly. */
@@ -67,7 +76,7 @@ final class RandomSystemCallsTests {
     byte[] kernel = kernel(random);
     long seed = random.nextLong();
     for (SystemMachine m : new SystemMachine[] {plain, machine}) {
-      m.memory.deviceWrite(SystemMachine.CODE, user, 0, user.length);
+      m.memory.deviceWrite(USER, user, 0, user.length);
       m.memory.deviceWrite(KERNEL, kernel, 0, kernel.length);
       start(m, new SplittableRandom(seed));
     }
@@ -107,7 +116,19 @@ final class RandomSystemCallsTests {
     Cpu c = m.cpu;
     for (int vector = 0; vector < 256; vector++) {
       m.idt(vector, SystemMachine.LONG0, SystemMachine.handler(vector), 0x8e, 0);
-      Code.put(m, SystemMachine.handler(vector), "f4");
+      Code.put(m, SystemMachine.handler(vector), vector == 0x40 ? "48 cf" : "f4");
+    }
+    long pointers = m.memory.readLong(c.cr3) & -0x1000L;
+    m.memory.writeLong(m.memory.readLong(pointers) & -0x1000L, 0x83);
+    for (int at = 0; at < 0x1000; at += 8) {
+      m.memory.writeLong(USER_DATA + at, at * 0x9e3779b97f4a7c15L);
+    }
+    c.mmu.flushAll();
+    m.gdt(OTHER_CS, SystemMachine.segment(0, 0xfffff, 0xa0fb));
+    m.gdt(OTHER_SS, SystemMachine.segment(0, 0xffff, 0x40f3));
+    if (r.nextInt(3) == 0) {
+      m.load(Cpu.CS, OTHER_CS | 3);
+      m.load(Cpu.SS, OTHER_SS | 3);
     }
     c.efer |= ControlBits.EFER_SCE;
     c.msr.star = (long) (SystemMachine.LONG3 - 16 & ~3) << 48 | (long) SystemMachine.LONG0 << 32;
@@ -119,10 +140,13 @@ final class RandomSystemCallsTests {
     for (int k = 0; k < 16; k++) {
       c.r[k] = r.nextInt(3) == 0 ? r.nextLong() : r.nextInt(3) - 1;
     }
-    c.r[Cpu.RSP] = SystemMachine.STACK3;
-    c.r[Cpu.RDI] = SystemMachine.DATA + 0x100;
-    c.rip = SystemMachine.CODE;
-    c.setRflags(r.nextInt() & (Flags.ARITHMETIC | Flags.DF | Flags.ID) | Flags.IF | 2);
+    c.r[Cpu.RSP] = USER_STACK;
+    c.r[Cpu.RDI] = USER_DATA + (r.nextInt(3) == 0 ? 0xff9 : 0x100);
+    c.rip = USER;
+    int flags = Flags.ARITHMETIC | Flags.DF | Flags.ID;
+    flags |= r.nextInt(2) == 0 ? Flags.AC : 0;
+    flags |= r.nextInt(4) == 0 ? Flags.IOPL : 0;
+    c.setRflags(r.nextInt() & flags | Flags.IF | 2);
     c.updateMode();
   }
 
@@ -151,12 +175,32 @@ final class RandomSystemCallsTests {
     }
   }
 
+  private static final String FLIP_AC = "9c 81 34 24 00 00 04 00 9d"; // pushf; xor ...; popf
+
+  // Of SS and CS.
+  private static final String READ_SS = "41 8c d0"; // mov r8d, ss
+  private static final String READ_CS = "41 8c c9"; // mov r9d, cs
+  private static final String READ_UNALIGNED = "48 8b 77 05"; // mov rsi, [rdi + 5]
+
+  // Around an access to an MSR.
+  private static final String SAVE = "49 89 c8 49 89 c1"; // mov r8, rcx; mov r9, rax
+  private static final String RESTORE = "4c 89 c1 4c 89 c8"; // mov rcx, r8; mov rax, r9
+
   private static byte[] user(SplittableRandom random) {
     ByteArrayOutputStream code = new ByteArrayOutputStream();
     int calls = 1 + random.nextInt(4);
     for (int call = 0; call < calls; call++) {
       for (int k = random.nextInt(5); k > 0; k--) {
-        plain(code, random);
+        switch (random.nextInt(14)) {
+          case 0 -> put(code, FLIP_AC);
+          case 1 -> put(code, READ_UNALIGNED);
+          case 2 -> put(code, READ_SS);
+          case 3 -> put(code, READ_CS);
+          case 4 -> put(code, random.nextInt(3) == 0 ? "fa" : "fb 90"); // cli; sti, nop
+          case 5 -> put(code, "48 89 47 01"); // mov [rdi + 1], rax
+          case 6 -> put(code, random.nextInt(4) == 0 ? "cd 40" : "90"); // int 40
+          default -> plain(code, random);
+        }
       }
       put(code, "0f 05"); // syscall
     }
@@ -168,7 +212,7 @@ final class RandomSystemCallsTests {
   private static byte[] kernel(SplittableRandom random) {
     ByteArrayOutputStream code = new ByteArrayOutputStream();
     for (int k = random.nextInt(6); k > 0; k--) {
-      switch (random.nextInt(16)) {
+      switch (random.nextInt(30)) {
         case 0 -> put(code, "0f 01 f8"); // swapgs
         case 1 -> put(code, "fa"); // cli
         case 2 -> put(code, random.nextBoolean() ? "fb 90" : "fb eb 00"); // sti; nop, or jmp
@@ -180,18 +224,42 @@ final class RandomSystemCallsTests {
           put32(code, FLIPS[random.nextInt(few)]);
         }
         case 8 -> {
-          // IA32_FMASK
-          put(code, "49 89 c8 49 89 c1 b9 84 00 00 c0 31 d2 b8"); // mov r8, rcx; mov r9, rax; ...
+          put(code, SAVE + "b9 84 00 00 c0 31 d2 b8"); // IA32_FMASK
           put32(code, MASKS[random.nextInt(MASKS.length)]);
-          put(code, "0f 30 4c 89 c1 4c 89 c8"); // wrmsr; mov rcx, r8; mov rax, r9
+          put(code, "0f 30" + RESTORE); // wrmsr
         }
-        case 9 -> {
-          if (random.nextInt(2) == 0) {
-            put(code, "48 c1 e1 20"); // shl rcx, 32: not where it came from
-          }
+        case 9 -> put(code, random.nextBoolean() ? "48 c1 e1 20" : "90"); // shl rcx, 32
+        case 10 -> put(code, "0f 01 cb"); // stac
+        case 11 -> put(code, "0f 01 ca"); // clac
+        case 12 -> put(code, "31 d2 8e d2"); // xor edx, edx; mov ss, edx
+        case 13 -> put(code, READ_SS);
+        case 14 -> put(code, READ_CS);
+        case 15 -> put(code, FLIP_AC);
+        case 16 -> put(code, READ_UNALIGNED);
+        case 17 -> {
+          // IA32_STAR: other selectors.
+          put(code, SAVE + "b9 81 00 00 c0 0f 32 81 f2"); // rdmsr; xor edx, ...
+          put32(code, random.nextBoolean() ? 0x80 << 16 : 0x80);
+          put(code, "0f 30" + RESTORE);
         }
+        case 18 -> put(code, SAVE + "b9 82 00 00 c0 0f 32 83 f0 01 0f 30" + RESTORE); // IA32_LSTAR
+        case 19 -> put(code, "cd 40"); // int 40
+        case 20 -> put(code, "0f 20 e2 0f 22 e2"); // cr4 to itself
+        case 21 -> put(code, "0f 20 e2 81 f2 80 00 00 00 0f 22 e2"); // PGE
         default -> plain(code, random);
       }
+    }
+    if (random.nextInt(4) == 0) {
+      put(code, "fb"); // sti
+    }
+    if (random.nextInt(3) == 0) {
+      // test al, 1; jz; mov r8, rsp; push ss, rsp, rflags, cs, rip; iretq
+      boolean others = random.nextBoolean();
+      put(code, "a8 01 74 14 49 89 e0 68");
+      put32(code, (others ? OTHER_SS : SystemMachine.LONG3 - 8) | 3);
+      put(code, "41 50 41 53 68");
+      put32(code, (others ? OTHER_CS : SystemMachine.LONG3) | 3);
+      put(code, "51 48 cf");
     }
     put(code, random.nextInt(12) == 0 ? "0f 07" : "48 0f 07"); // sysret
     return code.toByteArray();
@@ -214,7 +282,9 @@ final class RandomSystemCallsTests {
     for (int segment : new int[] {Cpu.CS, Cpu.SS}) {
       assertEquals(a.seg[segment].selector, b.seg[segment].selector, () -> what + ": selector");
       assertEquals(a.seg[segment].ar, b.seg[segment].ar, () -> what + ": access rights");
+      assertEquals(a.seg[segment].limit, b.seg[segment].limit, () -> what + ": limit");
     }
+    assertEquals(a.shadow, b.shadow, () -> what + ": shadow");
     assertEquals(a.r[Cpu.GS_BASE], b.r[Cpu.GS_BASE], () -> what + ": base of GS");
     assertEquals(a.seg[Cpu.GS].base, b.seg[Cpu.GS].base, () -> what + ": base of GS");
     assertEquals(a.msr.kernelGsBase, b.msr.kernelGsBase, () -> what + ": IA32_KERNEL_GS_BASE");
