@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import java.io.ByteArrayOutputStream;
 import java.util.HexFormat;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.core.ControlBits;
@@ -69,6 +70,32 @@ final class RandomSystemCallsTests {
       run(new SplittableRandom(seed * 3L + after), "program " + seed);
     }
     assertTrue(made.machineBlocks() > PROGRAMS / 2);
+  }
+
+  @Test
+  void what_STAC_allows_ends_with_SYSRET_for_the_next_call() {
+    interpreter.heat = -1;
+    assumeTrue(made.makeMachineCode(0), "no machine code on this host or JVM");
+    for (SystemMachine m : new SystemMachine[] {plain, machine}) {
+      start(m, new SplittableRandom(0));
+      // loop: syscall; jmp loop
+      Code.put(m, USER, "0f 05 eb fc");
+      // inc eax; cmp eax, 65; jb over; mov rdx, [rdi]; over: stac; sysret
+      Code.put(m, KERNEL, "ff c0 83 f8 41 72 03 48 8b 17 0f 01 cb 48 0f 07");
+      Cpu c = m.cpu;
+      c.cr4 |= ControlBits.CR4_SMAP;
+      c.msr.fmask = Flags.AC | Flags.IF;
+      c.r[Cpu.RAX] = 0;
+      c.r[Cpu.RDI] = USER_DATA;
+      c.r[Cpu.RSP] = SystemMachine.STACK0;
+      c.setRflags(Flags.IF | 2);
+      c.updateMode();
+    }
+    assertEquals(Interpreter.Stop.INACTIVE, interpreter.run(2000));
+    assertEquals(Interpreter.Stop.INACTIVE, made.run(2000));
+    compare("after the load");
+    assertEquals(65, machine.cpu.r[Cpu.RAX]);
+    assertEquals(USER_DATA, machine.cpu.cr2);
   }
 
   private void run(SplittableRandom random, String name) {
