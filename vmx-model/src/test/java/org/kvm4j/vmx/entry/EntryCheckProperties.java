@@ -1,6 +1,7 @@
 package org.kvm4j.vmx.entry;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
@@ -113,7 +114,11 @@ class EntryCheckProperties {
     }
   }
 
-  /** What a VM exit saves passes the checks, so that it need not be checked again. */
+  /**
+   * What a VM exit saves passes the checks, so that it need not be checked again. But for a single
+   * step whose #DB, or its delivery, exits behind HLT or STI: there is the HLT state or the shadow
+   * still, and nothing is pending any more, which the next entry finds.
+   */
   @Property(tries = 100)
   void saved_guest_state_passes_every_check(@ForAll long seed) {
     Random random = new Random(seed);
@@ -136,7 +141,15 @@ class EntryCheckProperties {
       }
       EntryContext c = context(h);
       List<EntryCheck> failures = EntryChecks.failures(c);
-      assertEquals(List.of(), failures);
+      if (!failures.isEmpty()) {
+        assertEquals(
+            List.of("GUEST_PENDING_DEBUG_BS"), failures.stream().map(EntryCheck::id).toList());
+        assertNotEquals(0, h.get(VmcsField.GUEST_RFLAGS) & 0x100);
+        h.enter();
+        VmEntryFailure failure = h.vmx.lastFailure();
+        assertNotNull(failure);
+        assertSame(failures.get(0), failure.check());
+      }
       // Go on somewhere else.
       h.set(
           VmcsField.GUEST_RIP,
