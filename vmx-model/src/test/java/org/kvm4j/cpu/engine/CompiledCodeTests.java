@@ -84,23 +84,7 @@ abstract class CompiledCodeTests {
   }
 
   private void compare(String what) {
-    Cpu a = plain.cpu;
-    Cpu b = translated.cpu;
-    assertEquals(Long.toHexString(a.rip), Long.toHexString(b.rip), () -> what + ": RIP");
-    for (int k = 0; k < 16; k++) {
-      int register = k;
-      assertEquals(
-          Long.toHexString(a.r[k]),
-          Long.toHexString(b.r[k]),
-          () -> what + ": register " + register);
-    }
-    assertEquals(a.r[Cpu.GS_BASE], b.r[Cpu.GS_BASE], () -> what + ": base of GS");
-    assertEquals(a.rflags(), b.rflags(), () -> what + ": RFLAGS");
-    assertEquals(a.activity, b.activity, () -> what + ": activity");
-    assertEquals(a.elapsed(), b.elapsed(), () -> what + ": budget");
-    assertEquals(a.retired(), b.retired(), () -> what + ": instructions");
-    assertEquals(a.cr2, b.cr2, () -> what + ": CR2");
-    assertArrayEquals(a.xsaveArea, b.xsaveArea, () -> what + ": vector state");
+    SameState.check(plain.cpu, translated.cpu, what);
   }
 
   private void compareMemory(String what, int length) {

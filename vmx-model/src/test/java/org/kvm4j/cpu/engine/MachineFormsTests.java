@@ -215,26 +215,7 @@ final class MachineFormsTests {
     }
 
     private void compare(String what) {
-      Cpu a = plain.cpu;
-      Cpu b = machine.cpu;
-      assertEquals(Long.toHexString(a.rip), Long.toHexString(b.rip), () -> what + ": RIP");
-      for (int k = 0; k < 16; k++) {
-        int register = k;
-        assertEquals(
-            Long.toHexString(a.r[k]),
-            Long.toHexString(b.r[k]),
-            () -> what + ": register " + register);
-      }
-      assertEquals(a.r[Cpu.FS_BASE], b.r[Cpu.FS_BASE], () -> what + ": base of FS");
-      assertEquals(a.r[Cpu.GS_BASE], b.r[Cpu.GS_BASE], () -> what + ": base of GS");
-      assertEquals(
-          Long.toHexString(a.rflags()), Long.toHexString(b.rflags()), () -> what + ": RFLAGS");
-      assertEquals(a.cpl, b.cpl, () -> what + ": CPL");
-      assertEquals(a.activity, b.activity, () -> what + ": activity");
-      assertEquals(a.elapsed(), b.elapsed(), () -> what + ": budget");
-      assertEquals(a.retired(), b.retired(), () -> what + ": instructions");
-      assertEquals(a.cr2, b.cr2, () -> what + ": CR2");
-      assertEquals(-1, Arrays.mismatch(a.xsaveArea, b.xsaveArea), () -> what + ": vector state");
+      SameState.check(plain.cpu, machine.cpu, what);
     }
 
     private void compareMemory(String what) {

@@ -293,32 +293,6 @@ final class RandomSystemCallsTests {
   }
 
   private void compare(String what) {
-    Cpu a = plain.cpu;
-    Cpu b = machine.cpu;
-    assertEquals(Long.toHexString(a.rip), Long.toHexString(b.rip), () -> what + ": RIP");
-    for (int k = 0; k < 16; k++) {
-      int register = k;
-      assertEquals(
-          Long.toHexString(a.r[k]),
-          Long.toHexString(b.r[k]),
-          () -> what + ": register " + register);
-    }
-    assertEquals(
-        Long.toHexString(a.rflags()), Long.toHexString(b.rflags()), () -> what + ": RFLAGS");
-    assertEquals(a.cpl, b.cpl, () -> what + ": CPL");
-    for (int segment : new int[] {Cpu.CS, Cpu.SS}) {
-      assertEquals(a.seg[segment].selector, b.seg[segment].selector, () -> what + ": selector");
-      assertEquals(a.seg[segment].ar, b.seg[segment].ar, () -> what + ": access rights");
-      assertEquals(a.seg[segment].limit, b.seg[segment].limit, () -> what + ": limit");
-    }
-    assertEquals(a.shadow, b.shadow, () -> what + ": shadow");
-    assertEquals(a.r[Cpu.GS_BASE], b.r[Cpu.GS_BASE], () -> what + ": base of GS");
-    assertEquals(a.seg[Cpu.GS].base, b.seg[Cpu.GS].base, () -> what + ": base of GS");
-    assertEquals(a.msr.kernelGsBase, b.msr.kernelGsBase, () -> what + ": IA32_KERNEL_GS_BASE");
-    assertEquals(a.modeKey, b.modeKey, () -> what + ": mode");
-    assertEquals(a.activity, b.activity, () -> what + ": activity");
-    assertEquals(a.elapsed(), b.elapsed(), () -> what + ": budget");
-    assertEquals(a.retired(), b.retired(), () -> what + ": instructions");
-    assertEquals(a.cr2, b.cr2, () -> what + ": CR2");
+    SameState.check(plain.cpu, machine.cpu, what);
   }
 }

@@ -131,19 +131,7 @@ final class SharedSlotTests {
   }
 
   private void compare(String what) {
-    Cpu a = plain.cpu;
-    Cpu b = machine.cpu;
-    assertEquals(Long.toHexString(a.rip), Long.toHexString(b.rip), () -> what + ": RIP");
-    for (int k = 0; k < 16; k++) {
-      int register = k;
-      assertEquals(
-          Long.toHexString(a.r[k]),
-          Long.toHexString(b.r[k]),
-          () -> what + ": register " + register);
-    }
-    assertEquals(a.rflags(), b.rflags(), () -> what + ": RFLAGS");
-    assertEquals(a.elapsed(), b.elapsed(), () -> what + ": budget");
-    assertEquals(a.cr2, b.cr2, () -> what + ": CR2");
+    SameState.check(plain.cpu, machine.cpu, what);
     assertArrayEquals(memory(plain), memory(machine), () -> what + ": memory");
   }
 
