@@ -1313,8 +1313,7 @@ public final class Mmu {
     if (e != null && (linear & PAGE) == e.readTag) {
       return Ordered.load(e.bank, e.offset + ((int) linear & 0xfff), size);
     }
-    boolean known = tlb.findLarge(space, which, linear, translation) && translation.mayRead;
-    if (!known && !translate(linear, access)) {
+    if (!reach(linear, which, access)) {
       return devices().read(translation.gpa, size);
     }
     long hpa = translation.hpa;
@@ -1358,7 +1357,29 @@ public final class Mmu {
     writeWithin(wrap(linear), size, value, which, access);
   }
 
-  /** Writes 1 to 8 bytes within a page. */
+  private void writeApic(long linear, int size, long value, int offset) {
+    GuestMode g = apic(linear, size, 1);
+    requireAlone();
+    // A repeated instruction stops after this iteration.
+    cpu.attention = 1;
+    g.writeApic(offset, size, value);
+  }
+
+  /**
+   * As {@link #translate}, for an access that is not in the array: by its large page, or a walk.
+   */
+  private boolean reach(long linear, TlbEntry[] which, int access) {
+    Translation t = translation;
+    boolean known =
+        tlb.findLarge(space, which, linear, t)
+            && ((access & Access.WRITE) != 0 ? t.mayWrite : t.mayRead);
+    return known || translate(linear, access);
+  }
+
+  /**
+   * Writes 1 to 8 bytes within a page. Small enough for the JVM's compiler to have it in its
+   * callers, for what it throws is slow otherwise.
+   */
   private void writeWithin(long linear, int size, long value, TlbEntry[] which, int access) {
     showTags(which);
     TlbEntry e = tlb.recall(space, which, linear, memory);
@@ -1366,18 +1387,13 @@ public final class Mmu {
       Ordered.store(e.bank, e.offset + ((int) linear & 0xfff), size, value);
       return;
     }
-    boolean known = tlb.findLarge(space, which, linear, translation) && translation.mayWrite;
-    if (!known && !translate(linear, Access.of(access | Access.WRITE, size))) {
+    if (!reach(linear, which, Access.of(access | Access.WRITE, size))) {
       devices().write(translation.gpa, size, value);
       return;
     }
     long hpa = translation.hpa;
     if ((hpa & PAGE) == context.apicPage) {
-      GuestMode g = apic(linear, size, 1);
-      requireAlone();
-      // A repeated instruction stops after this iteration.
-      cpu.attention = 1;
-      g.writeApic((int) hpa & 0xfff, size, value);
+      writeApic(linear, size, value, (int) hpa & 0xfff);
       return;
     }
     tlb.fill(space, which, linear, translation, memory);
