@@ -83,6 +83,26 @@ public final class Translation {
   public boolean mayFetch;
 
   /**
+   * Becomes that of another address of the same page as one that is OK.
+   *
+   * @param hpa host-physical address
+   * @param gpa guest-physical address
+   * @param pageShift as {@link #pageShift}
+   */
+  public void set(Translation same, long hpa, long gpa, int pageShift) {
+    outcome = OK;
+    this.hpa = hpa;
+    this.gpa = gpa;
+    this.pageShift = pageShift;
+    guestPageShift = same.guestPageShift;
+    key = same.key;
+    global = same.global;
+    mayRead = same.mayRead;
+    mayWrite = same.mayWrite;
+    mayFetch = same.mayFetch;
+  }
+
+  /**
    * Of a page fault: the error code.
    *
    * <p>Source: SDM 4.7 "Page-Fault Exceptions".

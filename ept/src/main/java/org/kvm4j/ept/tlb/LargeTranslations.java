@@ -18,14 +18,8 @@ final class LargeTranslations {
     /** The linear address of the 2 MBytes. */
     long page = TlbEntry.INVALID;
 
-    long hpa;
-    long gpa;
-    int guestPageShift;
-    int key;
-    boolean global;
-    boolean mayRead;
-    boolean mayWrite;
-    boolean mayFetch;
+    /** Of their first byte. */
+    final Translation first = new Translation();
   }
 
   /** Null until there is one. */
@@ -58,14 +52,7 @@ final class LargeTranslations {
     }
     empty = false;
     large.page = linear >>> SHIFT << SHIFT;
-    large.hpa = t.hpa >>> SHIFT << SHIFT;
-    large.gpa = t.gpa >>> SHIFT << SHIFT;
-    large.guestPageShift = t.guestPageShift;
-    large.key = t.key;
-    large.global = t.global;
-    large.mayRead = t.mayRead;
-    large.mayWrite = t.mayWrite;
-    large.mayFetch = t.mayFetch;
+    large.first.set(t, t.hpa >>> SHIFT << SHIFT, t.gpa >>> SHIFT << SHIFT, SHIFT);
   }
 
   /**
@@ -83,16 +70,7 @@ final class LargeTranslations {
       return false;
     }
     long offset = linear & (1 << SHIFT) - 1;
-    t.outcome = Translation.OK;
-    t.hpa = large.hpa | offset;
-    t.gpa = large.gpa | offset;
-    t.pageShift = SHIFT;
-    t.guestPageShift = large.guestPageShift;
-    t.key = large.key;
-    t.global = large.global;
-    t.mayRead = large.mayRead;
-    t.mayWrite = large.mayWrite;
-    t.mayFetch = large.mayFetch;
+    t.set(large.first, large.first.hpa | offset, large.first.gpa | offset, SHIFT);
     return true;
   }
 
@@ -103,21 +81,21 @@ final class LargeTranslations {
   }
 
   void clearNonGlobal() {
-    drop(large -> !large.global);
+    drop(large -> !large.first.global);
   }
 
   /** As {@link Slots#clearKeys}. */
   void clearKeys(long changed) {
-    drop(large -> large.key >= 0 && (changed >>> 2 * large.key & 3) != 0);
+    drop(large -> large.first.key >= 0 && (changed >>> 2 * large.first.key & 3) != 0);
   }
 
   /** Drops those that are parts of a guest page. */
   void clearPage(long linear, int shift, boolean globals, boolean others) {
     drop(
         large ->
-            large.guestPageShift == shift
+            large.first.guestPageShift == shift
                 && large.page >>> shift == linear >>> shift
-                && (large.global ? globals : others));
+                && (large.first.global ? globals : others));
   }
 
   private interface Condition {
