@@ -166,11 +166,6 @@ final class MachineEngine {
   private long bankedEpoch;
   private long bankedSupervisorEpoch;
 
-  /** What {@link MachineContext#CALL_KEEPS} and {@link MachineContext#CALL_TARGET} are of. */
-  private long target;
-
-  private long mask;
-
   /**
    * Has the banks be right, if it is known where SYSCALL and SYSRET lead, and they do nothing but
    * change the privilege level.
@@ -194,12 +189,8 @@ final class MachineEngine {
       setBank(MachineContext.USER, space.table(space.user()), user);
       setBank(MachineContext.SUPERVISOR, space.table(space.supervisor), supervisor);
     }
-    if (target != c.msr.lstar || mask != c.msr.fmask) {
-      target = c.msr.lstar;
-      mask = c.msr.fmask;
-      context.put(MachineContext.CALL_TARGET, target);
-      context.putInt(MachineContext.CALL_KEEPS, (int) ~mask);
-    }
+    context.put(MachineContext.CALL_TARGET, c.msr.lstar);
+    context.putInt(MachineContext.CALL_KEEPS, (int) ~c.msr.fmask);
     return true;
   }
 
