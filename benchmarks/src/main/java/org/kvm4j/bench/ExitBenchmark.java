@@ -54,6 +54,22 @@ public class ExitBenchmark {
     }
   }
 
+  /** The same in 64-bit mode, a store after a load: mov [rdi], eax; mov eax, [rdi]; jmp to it. */
+  public static class Mmio64 extends Guest {
+    private static final long WITHOUT_MEMORY = 0x10000000;
+
+    public Mmio64() {
+      super("89078b07ebfa");
+    }
+
+    @Override
+    @Setup
+    public void open() {
+      super.open();
+      loop.in64BitMode(WITHOUT_MEMORY);
+    }
+  }
+
   /** hlt; jmp to it. */
   public static class Hlt extends Guest {
     public Hlt() {
@@ -126,6 +142,11 @@ public class ExitBenchmark {
 
   @Benchmark
   public int mmioWrite(Mmio guest) {
+    return guest.loop.vcpu.runRaw();
+  }
+
+  @Benchmark
+  public int mmio64(Mmio64 guest) {
     return guest.loop.vcpu.runRaw();
   }
 

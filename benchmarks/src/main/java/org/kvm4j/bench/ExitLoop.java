@@ -1,18 +1,22 @@
 package org.kvm4j.bench;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.HexFormat;
 import org.kvm4j.kvm.GuestMemory;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.Regs;
+import org.kvm4j.kvm.Segment;
 import org.kvm4j.kvm.Sregs;
 import org.kvm4j.kvm.Vcpu;
 import org.kvm4j.kvm.Vm;
 import org.kvm4j.kvm.syscall.Kernel;
 
-/** A guest in real mode that does the same again and again, on a kernel of choice. */
+/** A guest that does the same again and again, on a kernel of choice; at first in real mode. */
 final class ExitLoop implements AutoCloseable {
   private static final int CODE_AT = 0x1000;
+  private static final int TABLES_AT = 0x4000;
   private static final int MEMORY = 0x10000;
 
   /** out 0x10, al; jmp to it. */
@@ -45,6 +49,42 @@ final class ExitLoop implements AutoCloseable {
     regs.rip = CODE_AT;
     regs.rflags = 2;
     vcpu.setRegs(regs);
+  }
+
+  /**
+   * Has the guest run in 64-bit mode, its first GiB mapped to itself.
+   *
+   * @param rdi the register's value
+   */
+  ExitLoop in64BitMode(long rdi) {
+    ByteBuffer tables = ByteBuffer.allocate(2 * 0x1000).order(ByteOrder.LITTLE_ENDIAN);
+    tables.putLong(0, TABLES_AT + 0x1000 | 3);
+    tables.putLong(0x1000, 1 << 7 | 3);
+    memory.write(TABLES_AT, tables.array());
+    Sregs sregs = vcpu.getSregs();
+    sregs.cr0 = 0x80000011L;
+    sregs.cr3 = TABLES_AT;
+    sregs.cr4 = 0x20;
+    sregs.efer = 0x500;
+    setFlat(sregs.cs, 8, 11);
+    sregs.cs.l = 1;
+    setFlat(sregs.ds, 16, 3);
+    setFlat(sregs.ss, 16, 3);
+    vcpu.setSregs(sregs);
+    Regs regs = vcpu.getRegs();
+    regs.rdi = rdi;
+    vcpu.setRegs(regs);
+    return this;
+  }
+
+  private static void setFlat(Segment s, int selector, int type) {
+    s.selector = selector;
+    s.base = 0;
+    s.limit = -1;
+    s.type = type;
+    s.present = 1;
+    s.s = 1;
+    s.g = 1;
   }
 
   @Override

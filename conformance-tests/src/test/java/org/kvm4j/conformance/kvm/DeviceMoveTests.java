@@ -90,6 +90,27 @@ class DeviceMoveTests extends KvmContract {
   }
 
   @EachBackend
+  void theSameMoveAgainAndAgainMeetsDevicesAndMemory() {
+    RealModeGuest guest =
+        guest(
+            0xa2, 0x10, 0x00, // mov [0x10], al
+            0xfe, 0xc0, // inc al
+            0x75, 0xf9, // jnz to the mov
+            0xf4); // hlt
+    for (int k = 0; k < 40; k++) {
+      assertEquals(new Exit.MmioWrite(HOLE + 0x10, 1, k), guest.run());
+    }
+    guest.memory.add(1, HOLE, 0x1000, 0);
+    guest.run(Exit.Hlt.class);
+    assertEquals((byte) 0xff, guest.memory.getByte(HOLE + 0x10));
+    guest.vm.deleteMemoryRegion(1);
+    guest.regs(r -> r.rip = CODE);
+    for (int k = 0; k < 40; k++) {
+      assertEquals(new Exit.MmioWrite(HOLE + 0x10, 1, k), guest.run());
+    }
+  }
+
+  @EachBackend
   void codeThatWasOverwrittenIsNotTakenForWhatItWas() {
     RealModeGuest guest =
         guest(

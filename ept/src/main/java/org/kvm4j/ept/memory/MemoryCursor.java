@@ -12,6 +12,10 @@ public final class MemoryCursor {
   private final PhysicalMemory memory;
   private @Nullable Bank bank;
   private long index = -1;
+
+  /** The last 8 bytes of the bank, mapped or not. */
+  private int lastLong;
+
   private int layout = -1;
 
   /** A cursor over a memory. */
@@ -32,8 +36,25 @@ public final class MemoryCursor {
     }
   }
 
-  /** Reads 8 bytes. */
+  /**
+   * Reads 8 bytes.
+   *
+   * @param hpa a multiple of 8
+   */
   public long readLong(long hpa) {
+    Bank current = bank;
+    int offset = (int) hpa & PhysicalMemory.BANK_MASK;
+    if (current != null && hpa >>> PhysicalMemory.BANK_SHIFT == index && offset <= lastLong) {
+      long value = current.getLong(offset);
+      if (value != 0) {
+        // What is not mapped is zero.
+        return value;
+      }
+    }
+    return readElsewhere(hpa);
+  }
+
+  private long readElsewhere(long hpa) {
     Bank current = bank;
     if (hpa >>> PhysicalMemory.BANK_SHIFT != index) {
       current = move(hpa);
@@ -60,7 +81,9 @@ public final class MemoryCursor {
 
   private @Nullable Bank move(long hpa) {
     index = hpa >>> PhysicalMemory.BANK_SHIFT;
-    bank = memory.bankAt(hpa);
-    return bank;
+    Bank there = memory.bankAt(hpa);
+    bank = there;
+    lastLong = there == null ? -1 : there.buffer.capacity() - Long.BYTES;
+    return there;
   }
 }

@@ -47,6 +47,12 @@ final class FetchedPages {
             || isSet(b, hash(linear, 30)));
   }
 
+  /** Whether the page of 4 KBytes of an address may be one of them. */
+  boolean containsPage(long linear) {
+    long[] b = bits;
+    return b != null && !empty && isSet(b, hash(linear, 12));
+  }
+
   private static boolean isSet(long[] b, int bit) {
     return (b[bit >>> 6] & 1L << bit) != 0;
   }

@@ -61,17 +61,27 @@ final class LargeTranslations {
    * @return false if it is not
    */
   boolean find(long linear, Translation t) {
-    @Nullable Large[] all = slots;
-    if (empty || all == null) {
-      return false;
-    }
-    Large large = all[index(linear)];
-    if (large == null || large.page != linear >>> SHIFT << SHIFT) {
+    Large large = at(linear);
+    if (large == null) {
       return false;
     }
     long offset = linear & (1 << SHIFT) - 1;
     t.set(large.first, large.first.hpa | offset, large.first.gpa | offset, SHIFT);
     return true;
+  }
+
+  /** Whether what translates an address is known as one. */
+  boolean contains(long linear) {
+    return at(linear) != null;
+  }
+
+  private @Nullable Large at(long linear) {
+    @Nullable Large[] all = slots;
+    if (empty || all == null) {
+      return null;
+    }
+    Large large = all[index(linear)];
+    return large != null && large.page == linear >>> SHIFT << SHIFT ? large : null;
   }
 
   void clear() {

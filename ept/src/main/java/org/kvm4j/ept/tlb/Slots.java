@@ -94,7 +94,8 @@ final class Slots {
    */
   @Nullable TlbEntry recall(long page) {
     moved = null;
-    for (int victim = TlbSpace.SIZE; victim < entries.length; victim++) {
+    int end = next == 0 ? TlbSpace.SIZE : entries.length;
+    for (int victim = TlbSpace.SIZE; victim < end; victim++) {
       TlbEntry entry = entries[victim];
       if (entry.page == page) {
         exchange(TlbSpace.index(page), victim);

@@ -577,13 +577,15 @@ public final class Tlb {
   public void eptViolation(TlbSpace space, long gpa, boolean linearValid, long linear) {
     guestPhysical.invalidate(gpa);
     if (linearValid) {
-      space.clearLinear(linear, true, true);
+      space.clearMapping(linear);
     }
     for (int i = 0; i < count; i++) {
       TlbSpace other = space(i);
-      if (other.pcid == UNPAGED && other.eptRoot == space.eptRoot) {
+      if (other.pcid == UNPAGED
+          && other.eptRoot == space.eptRoot
+          && (other != space || !linearValid)) {
         // Without paging a linear address is the guest-physical one.
-        other.clearLinear(gpa, true, true);
+        other.clearMapping(gpa);
       }
     }
   }

@@ -246,6 +246,26 @@ public final class TlbSpace {
     }
   }
 
+  /**
+   * Drops the one translation of a linear address: its page, or all parts of the large page that is
+   * known as one.
+   */
+  void clearMapping(long linear) {
+    long page = linear & -0x1000L;
+    for (Slots slots : all) {
+      if (slots != null) {
+        if (slots.large.contains(linear)) {
+          clearLinear(linear, true, true);
+          return;
+        }
+        slots.clearPage(page, true, true);
+      }
+    }
+    if (fetched.containsPage(linear)) {
+      dropFetched();
+    }
+  }
+
   void clearWriteTags(long hpaPage) {
     for (Slots slots : all) {
       if (slots != null) {

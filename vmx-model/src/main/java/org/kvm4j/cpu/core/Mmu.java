@@ -1206,6 +1206,42 @@ public final class Mmu {
     return g != null && g.virtualizes(nestedFault) ? cpu.exception(Vector.VE) : nestedFault;
   }
 
+  /**
+   * Whether a data access of 1 to 8 bytes would end with an EPT violation, found without throwing
+   * it: {@link #lastNestedFault} tells. False also where the access itself has to find out.
+   *
+   * @param pointer its linear address, as a pointer
+   * @throws CpuException #VE
+   */
+  public boolean violates(long pointer, int size, boolean write) {
+    TlbEntry[] which = data;
+    long linear = wrap(cpu.masked(pointer));
+    if (which == TlbSpace.EMPTY
+        || ((int) linear & 0xfff) + size > 0x1000
+        || cpu.longMode && !cpu.isCanonical(linear)) {
+      return false;
+    }
+    TlbEntry e = tlb.recall(space, which, linear, memory);
+    int access = write ? Access.of(dataAccess | Access.WRITE, size) : dataAccess;
+    if (e != null && (linear & PAGE) == (write ? e.writeTag : e.readTag)
+        || tlb.findLarge(space, which, linear, translation)
+        || walk.walk(context, linear, access, translation)) {
+      return false;
+    }
+    DeviceMemory d = devices;
+    if (translation.outcome != Translation.EPT_VIOLATION
+        || d != null && !translation.pagingStructureAccess && d.claims(translation.gpa, write)) {
+      return false;
+    }
+    nestedFault.linear = linear;
+    nestedFault.access = access;
+    RuntimeException thrown = nested();
+    if (thrown != nestedFault) {
+      throw thrown;
+    }
+    return true;
+  }
+
   private DeviceMemory devices() {
     DeviceMemory d = devices;
     if (d == null) {

@@ -1,6 +1,7 @@
 package org.kvm4j.cpu.engine;
 
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.CodeMark;
@@ -41,6 +42,9 @@ final class CodePage {
   /** What was translated from here, dead or alive. */
   private @Nullable List<Region> regions;
 
+  /** Offsets of instructions that touch devices. */
+  private @Nullable BitSet devices;
+
   CodePage(Interpreter engine, long hpa) {
     this.engine = engine;
     this.hpa = hpa;
@@ -59,6 +63,27 @@ final class CodePage {
     if (regions != null) {
       regions.forEach(r -> r.dead = true);
     }
+  }
+
+  /** The instruction at an offset touches a device again and again: it is decoded anew, as such. */
+  void setDevice(int offset) {
+    if (devices == null) {
+      devices = new BitSet();
+    }
+    devices.set(offset);
+    invalidate(offset, 1);
+  }
+
+  /** The instruction at an offset is one like others. */
+  void clearDevice(int offset) {
+    if (devices != null) {
+      devices.clear(offset);
+    }
+    invalidate(offset, 1);
+  }
+
+  boolean isDevice(int offset) {
+    return devices != null && devices.get(offset);
   }
 
   @Nullable Block find(int offset, int modeKey) {

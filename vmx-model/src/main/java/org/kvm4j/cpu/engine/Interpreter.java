@@ -24,6 +24,7 @@ import org.kvm4j.ept.memory.CodeMark;
 import org.kvm4j.ept.memory.CodeWriteListener;
 import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.paging.Translation;
 import org.kvm4j.ept.tlb.TlbEntry;
 import org.kvm4j.machine.CodeSpace;
 import org.kvm4j.machine.HostProcessor;
@@ -312,11 +313,41 @@ public final class Interpreter {
     } catch (CpuException e) {
       fault(culprit(op), e);
     } catch (NestedFault e) {
-      nestedFault(culprit(op), e);
+      boolean inRegion = at != null;
+      Op culprit = culprit(op);
+      nestedFault(culprit, e);
+      if (culprit != null && !inRegion) {
+        noteDevice(culprit, e);
+      }
     } catch (DeviceAccess e) {
       rewind(culprit(op));
       stepOne();
     }
+  }
+
+  private final DeviceSites deviceSites = new DeviceSites();
+
+  /** An operation of the page that runs has thrown: the next time it may ask before. */
+  private void noteDevice(Op op, NestedFault e) {
+    CodePage page = current;
+    Translation t = e.translation;
+    if (page != null && t.outcome == Translation.EPT_VIOLATION) {
+      int offset = op.offset & 0xffff;
+      if (!page.isDevice(offset) && deviceSites.isOften(page.hpa | offset, t.gpa)) {
+        page.setDevice(offset);
+      }
+    }
+  }
+
+  /** For tests: whether the instruction at a host-physical address is known to touch devices. */
+  boolean isDevice(long hpa) {
+    CodePage page = pages.get(hpa >>> 12);
+    return page != null && page.isDevice((int) hpa & 0xfff);
+  }
+
+  /** An operation would have thrown an EPT violation. */
+  void violated(Op op) {
+    nestedFault(op, cpu.mmu.lastNestedFault());
   }
 
   /** The instruction that threw: in a region that is another than what the dispatcher executed. */
@@ -969,7 +1000,8 @@ public final class Interpreter {
     int offset = start;
     for (int k = 0; k < n; k++) {
       Instruction i = Objects.requireNonNull(decoded[k]);
-      Op op = factory.make(i, offset, c);
+      boolean device = page.isDevice(offset) && DeviceMove.canBe(i);
+      Op op = device ? new DeviceMove(page, i) : factory.make(i, offset, c);
       op.offset = (short) offset;
       op.length = (byte) i.length;
       op.remaining = (short) (n - 1 - k);

@@ -64,7 +64,7 @@ final class MachineWriter {
       boolean inHostBefore = e.inHost;
       boolean savedBefore = e.saved;
       MachineEmitter.Missing missingBefore = e.missing;
-      if (instruction(i, k)) {
+      if (!(b.ops[k] instanceof DeviceMove) && instruction(i, k)) {
         written++;
       } else {
         a.rewind(begin);
