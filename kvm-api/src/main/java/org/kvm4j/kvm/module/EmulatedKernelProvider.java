@@ -46,17 +46,22 @@ public final class EmulatedKernelProvider implements KernelProvider {
     MachineClock clock = MachineClock.HOST;
     Engine engine = Engine.DEFAULT;
     boolean bare = false;
+    int instructionTime = 1;
     for (Map.Entry<String, String> option : options.asMap().entrySet()) {
       String value = option.getValue();
       switch (option.getKey()) {
         case KernelOptions.CPU -> model = CpuProfiles.named(value);
         case KernelOptions.CLOCK -> clock = named(MachineClock.values(), "clock", value);
+        case KernelOptions.INSTRUCTION_TIME -> instructionTime = instructionTime(value);
         case KernelOptions.BARE_METAL -> bare = Boolean.parseBoolean(value);
         case KernelOptions.ENGINE -> engine = named(Engine.values(), "engine", value);
         default ->
             throw new IllegalArgumentException(
                 "the emulated kernel has no option \"" + option.getKey() + "\"");
       }
+    }
+    if (clock != MachineClock.VIRTUAL && options.get(KernelOptions.INSTRUCTION_TIME).isPresent()) {
+      throw new IllegalArgumentException("an instruction's time is the virtual clock's");
     }
     String cpu = options.get(KernelOptions.CPU).orElse(CpuProfiles.DEFAULT);
     Set<VmxFeature> missing = bare ? Set.of() : VmxVcpu.missing(model);
@@ -67,10 +72,21 @@ public final class EmulatedKernelProvider implements KernelProvider {
     }
     try {
       PhysicalMemory.prepare();
-      return new EmulatedKernel(new HostMachine(model, clock, engine, bare).named(cpu));
+      return new EmulatedKernel(
+          new HostMachine(model, clock, engine, bare).named(cpu).instructionTime(instructionTime));
     } catch (UncheckedIOException | OutOfPhysicalMemoryException e) {
       throw new IllegalStateException(e.getMessage(), e);
     }
+  }
+
+  private static int instructionTime(String value) {
+    if (!value.matches("[0-9]{1,4}")
+        || Integer.parseInt(value) < 1
+        || Integer.parseInt(value) > 1000) {
+      throw new IllegalArgumentException(
+          "an instruction's time is 1 to 1000 ns, not \"" + value + "\"");
+    }
+    return Integer.parseInt(value);
   }
 
   private <E extends Enum<E>> E named(E[] values, String option, String name) {

@@ -31,6 +31,7 @@ public final class HostMachine {
   private final long epoch = System.nanoTime();
   private final AtomicInteger nextVpid = new AtomicInteger();
   private String modelName = "";
+  private int instructionTime = 1;
   private volatile @Nullable Tracing tracing;
 
   /** What is told of VMX, and to whom. */
@@ -69,6 +70,20 @@ public final class HostMachine {
   public HostMachine named(String description) {
     modelName = description;
     return this;
+  }
+
+  /**
+   * The same machine, made before any VM.
+   *
+   * @param nanos how long an instruction takes on the virtual clock, 1 to 1000
+   */
+  HostMachine instructionTime(int nanos) {
+    instructionTime = nanos;
+    return this;
+  }
+
+  int instructionTime() {
+    return instructionTime;
   }
 
   /** Has VMX of processors that are made from now on told of. */

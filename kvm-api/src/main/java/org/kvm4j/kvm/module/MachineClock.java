@@ -10,8 +10,9 @@ public enum MachineClock {
   HOST,
 
   /**
-   * One nanosecond for each instruction that the VM's virtual CPUs retire, which take turns; while
-   * all halt, time jumps from timer to timer. A run is reproducible bit for bit.
+   * One nanosecond, or as many as are asked for, for each instruction that the VM's virtual CPUs
+   * retire, which take turns; while all halt, time jumps from timer to timer. A run is reproducible
+   * bit for bit.
    */
   VIRTUAL;
 

@@ -8,12 +8,12 @@ import org.kvm4j.kvm.module.irqchip.TimerQueue;
 import org.kvm4j.kvm.syscall.KernelOptions;
 
 /**
- * Time that goes by a nanosecond for each unit of work that the VM's virtual CPUs do. They take
- * turns, so that a run repeats exactly: a turn is over where the time is a multiple of {@link
- * #TURN}, or when its virtual CPU halts or spins. One that wakes another gives it a short turn
- * soon, as it may wait for it. One that is out in user space keeps its turn. What it does outside
- * of the guest takes the time that {@link Seat#spend} tells. While all halt, time goes on from
- * timer to timer.
+ * Time that goes by a nanosecond, or as many as are asked for, for each unit of work that the VM's
+ * virtual CPUs do. They take turns, so that a run repeats exactly: a turn is over where the time is
+ * a multiple of {@link #TURN}, or when its virtual CPU halts or spins. One that wakes another gives
+ * it a short turn soon, as it may wait for it. One that is out in user space keeps its turn. What
+ * it does outside of the guest takes the time that {@link Seat#spend} tells. While all halt, time
+ * goes on from timer to timer.
  *
  * <p>Threads come when the host lets them. So nothing that the guest sees may depend on when one
  * has seen that it was woken: a virtual CPU wants its turn from the moment when another wakes it,
@@ -21,16 +21,16 @@ import org.kvm4j.kvm.syscall.KernelOptions;
  * end at the same times whether anybody waits for the next.
  */
 final class VirtualTime extends VmTime {
-  /** How long a turn is, in ns. */
+  /** How long a turn is, in units of work. */
   private static final long TURN = 100_000;
 
-  /** How much of its turn is left to one that wakes another, in ns: how long a message takes. */
+  /** How much of its turn is left to one that wakes another: how long a message takes. */
   private static final long WAKING = 2_000;
 
-  /** How long the first turn of the other is, in ns: whoever woke it may wait for its answer. */
+  /** How long the first turn of the other is: whoever woke it may wait for its answer. */
   private static final long ANSWER = 10_000;
 
-  /** Nobody else runs while one spins, so it is let spin for this many ns alone. */
+  /** Nobody else runs while one spins, so it is let spin for this much alone. */
   private static final int SPIN_WINDOW = 200;
 
   /** Units of work at most where no turn ends and no timer is due. */
@@ -43,6 +43,9 @@ final class VirtualTime extends VmTime {
   private static final long LONGEST_WAIT = 10;
 
   private final List<TurnSeat> seats = new ArrayList<>();
+
+  /** How long a unit of work takes, in ns. */
+  private final int unit;
 
   /** Whose turn it is; nobody's while all halt. */
   private volatile @Nullable TurnSeat holder;
@@ -59,6 +62,13 @@ final class VirtualTime extends VmTime {
   /** Timers go off while all halt: whoever they wake goes on when all have. */
   private boolean expiring;
 
+  /**
+   * @param unit how long a unit of work takes, in ns
+   */
+  VirtualTime(int unit) {
+    this.unit = unit;
+  }
+
   @Override
   public long now() {
     TurnSeat h = holder;
@@ -66,7 +76,7 @@ final class VirtualTime extends VmTime {
   }
 
   private long exact(TurnSeat h) {
-    return began + h.cpu.elapsed() - doneBefore;
+    return began + (h.cpu.elapsed() - doneBefore) * unit;
   }
 
   @Override
@@ -81,7 +91,7 @@ final class VirtualTime extends VmTime {
 
   @Override
   int spinWindow() {
-    return SPIN_WINDOW;
+    return SPIN_WINDOW * unit;
   }
 
   @Override
@@ -106,9 +116,9 @@ final class VirtualTime extends VmTime {
     }
     if (to != null) {
       doneBefore = to.cpu.elapsed();
-      to.end = (began / TURN + 1) * TURN;
+      to.end = (began / (TURN * unit) + 1) * TURN * unit;
       if (to.called && to != from) {
-        to.end = Math.min(to.end, began + ANSWER);
+        to.end = Math.min(to.end, began + ANSWER * unit);
       }
       to.called = false;
       to.waited += began - to.since;
@@ -175,7 +185,8 @@ final class VirtualTime extends VmTime {
         expireTimers();
       }
       long now = now();
-      return Math.max(1, Math.min(timers.next(), others ? end : now + SLICE) - now);
+      long nanos = Math.min(timers.next(), others ? end : now + SLICE) - now;
+      return nanos <= 0 ? 1 : (nanos - 1) / unit + 1;
     }
 
     /** Waits for the turn; false if it was woken before, or its thread interrupted. */
@@ -337,7 +348,7 @@ final class VirtualTime extends VmTime {
       synchronized (VirtualTime.this) {
         TurnSeat h = holder;
         if (h != null && h != this && h.thread == Thread.currentThread()) {
-          h.end = Math.min(h.end, exact(h) + WAKING);
+          h.end = Math.min(h.end, exact(h) + WAKING * unit);
           called = true;
         }
         woken = true;

@@ -22,7 +22,9 @@ abstract class VmTime implements HostClock, AutoCloseable {
   private volatile Runnable expire = () -> {};
 
   static VmTime of(HostMachine machine) {
-    return machine.clock() == MachineClock.HOST ? new HostTime(machine) : new VirtualTime();
+    return machine.clock() == MachineClock.HOST
+        ? new HostTime(machine)
+        : new VirtualTime(machine.instructionTime());
   }
 
   /** The VM's time in ns. The host's time-stamp counter has as many ticks. */

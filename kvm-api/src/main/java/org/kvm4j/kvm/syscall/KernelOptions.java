@@ -29,6 +29,12 @@ public final class KernelOptions {
    */
   public static final String CLOCK = "clock";
 
+  /**
+   * How long an instruction takes on the virtual clock, in ns: 1 to 1000. The more it is, the fewer
+   * instructions go by while a guest waits for a time.
+   */
+  public static final String INSTRUCTION_TIME = "instruction-time";
+
   /** The real time when a VM on the virtual clock is made: 2000-01-01 00:00:00 UTC. */
   public static final Instant VIRTUAL_EPOCH = Instant.parse("2000-01-01T00:00:00Z");
 

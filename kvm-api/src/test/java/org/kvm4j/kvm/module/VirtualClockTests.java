@@ -2,12 +2,15 @@ package org.kvm4j.kvm.module;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.kvm.ClockData;
 import org.kvm4j.kvm.CpuidEntry;
@@ -40,11 +43,25 @@ class VirtualClockTests {
   private static final int[] STI_HLT = {0xfb, 0xf4};
   private static final int[] OUT = {0xe6, 0x10};
 
-  private final EmulatedKernel kernel =
-      new EmulatedKernel(new HostMachine(CpuProfiles.defaultProfile(), MachineClock.VIRTUAL));
-  private final Kvm kvm = Kvm.open(kernel);
-  private final Vm vm = kvm.createVm();
-  private final GuestMemory memory = new GuestMemory(vm);
+  private EmulatedKernel kernel = kernel(1);
+  private Kvm kvm = Kvm.open(kernel);
+  private Vm vm = kvm.createVm();
+  private GuestMemory memory = new GuestMemory(vm);
+
+  private static EmulatedKernel kernel(int instructionTime) {
+    return new EmulatedKernel(
+        new HostMachine(CpuProfiles.defaultProfile(), MachineClock.VIRTUAL)
+            .instructionTime(instructionTime));
+  }
+
+  /** The same where an instruction takes so many ns. */
+  private void slower(int instructionTime) {
+    close();
+    kernel = kernel(instructionTime);
+    kvm = Kvm.open(kernel);
+    vm = kvm.createVm();
+    memory = new GuestMemory(vm);
+  }
 
   @AfterEach
   void close() {
@@ -95,7 +112,11 @@ class VirtualClockTests {
   }
 
   private long untilDeadline(long ticks) {
-    load(CODE, STI_HLT);
+    return untilDeadline(ticks, STI_HLT);
+  }
+
+  private long untilDeadline(long ticks, int... code) {
+    load(CODE, code);
     load(HANDLER, OUT);
     memory.putInt(4L * VECTOR, HANDLER);
     Vcpu vcpu = vcpu(0, CODE);
@@ -152,6 +173,48 @@ class VirtualClockTests {
     assertEquals(2 * (EXIT + 1), taken(vcpu, 0x0f, 0xa2), "CPUID, which the module handles");
     assertEquals(
         4 * (EXIT + 1), taken(vcpu, 0xe4, 0x21, 0xe6, 0x21, 0xe4, 0x21), "ports of its chips");
+  }
+
+  @Test
+  void anInstructionTakesAsLongAsItIsToTake() {
+    slower(50);
+    machine(v -> {});
+    Vcpu vcpu = vcpu(0, CODE);
+    taken(vcpu, 0x90); // maps the page
+    assertEquals(EXIT + 50, taken(vcpu));
+    assertEquals(EXIT + 4 * 50, taken(vcpu, 0x90, 0x90, 0x90));
+    assertEquals(2 * (EXIT + 50), taken(vcpu, 0x0f, 0xa2), "CPUID");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "1001", "-1", "1.5", "", "99999999999"})
+  void anInstructionsTimeHasBounds(String nanos) {
+    KernelOptions options =
+        KernelOptions.NONE
+            .with(KernelOptions.CLOCK, "virtual")
+            .with(KernelOptions.INSTRUCTION_TIME, nanos);
+    IllegalArgumentException refusal =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> new EmulatedKernelProvider().open(options).close());
+    assertEquals(
+        "an instruction's time is 1 to 1000 ns, not \"" + nanos + "\"", refusal.getMessage());
+  }
+
+  @Test
+  void anInstructionsTimeIsNoneOfTheHostsClock() {
+    KernelOptions options = KernelOptions.NONE.with(KernelOptions.INSTRUCTION_TIME, "2");
+    assertThrows(
+        IllegalArgumentException.class, () -> new EmulatedKernelProvider().open(options).close());
+  }
+
+  @Test
+  void aDeadlineIsMetByTheFirstInstructionThatEndsAfterIt() {
+    slower(70);
+    machine(v -> {});
+    load(HANDLER, OUT);
+    long nanos = untilDeadline(2_500_000, 0xfb, 0xeb, 0xfe); // sti; jmp to itself
+    assertTrue(nanos >= 1_000_000 && nanos < 1_000_000 + 5 * 70 + 2 * EXIT, () -> nanos + " ns");
   }
 
   @Test

@@ -25,7 +25,7 @@ import org.kvm4j.ept.memory.PhysicalMemory;
 class VirtualTimeTests {
   private static final long TURN = 100_000;
 
-  private final VirtualTime time = new VirtualTime();
+  private VirtualTime time = new VirtualTime(1);
   private final List<ExecutorService> threads = new ArrayList<>();
 
   /** A virtual CPU with its seat and its thread. */
@@ -109,6 +109,20 @@ class VirtualTimeTests {
       thread.shutdownNow();
       assertTrue(thread.awaitTermination(10, TimeUnit.SECONDS));
     }
+  }
+
+  @Test
+  void turnsAreOfAsMuchWorkHoweverLongThatTakes() throws Exception {
+    time = new VirtualTime(30);
+    Vcpu first = new Vcpu();
+    Vcpu second = new Vcpu();
+    first.join();
+    second.join();
+    assertEquals(TURN, first.work(TURN - 1));
+    assertEquals(30 * (TURN - 1), first.now());
+    assertFalse(first.on(first.seat::isTurnOver));
+    assertEquals(1, first.work(1));
+    assertTrue(first.on(first.seat::isTurnOver));
   }
 
   @Test

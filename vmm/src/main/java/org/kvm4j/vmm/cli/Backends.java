@@ -92,6 +92,22 @@ final class Backends {
   }
 
   /**
+   * The same options, with another time of an instruction.
+   *
+   * @param nanos as the user gave it
+   * @throws CommandException if there is no such time, or it is not the virtual clock's
+   */
+  static KernelOptions withInstructionTime(KernelOptions options, int nanos) {
+    if (nanos < 1 || nanos > 1000) {
+      throw usage("--instruction-time is 1 to 1000 ns, not " + nanos);
+    }
+    if (options.get(KernelOptions.CLOCK).filter(c -> !c.equals(HOST_CLOCK)).isEmpty()) {
+      throw usage("--instruction-time is for --clock virtual");
+    }
+    return options.with(KernelOptions.INSTRUCTION_TIME, Integer.toString(nanos));
+  }
+
+  /**
    * The same options, for a guest on bare metal.
    *
    * @throws CommandException if the kernel has none

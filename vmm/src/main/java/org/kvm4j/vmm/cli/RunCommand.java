@@ -239,6 +239,14 @@ final class RunCommand implements Callable<Integer> {
   private Clock clock;
 
   @Option(
+      names = "--instruction-time",
+      paramLabel = "NS",
+      description =
+          "How long an instruction takes on the virtual clock, 1 to 1000 ns (default: 1). The more"
+              + " it is, the fewer instructions go by while the guest waits for a time.")
+  private @Nullable Integer instructionTime;
+
+  @Option(
       names = "--engine",
       paramLabel = "NAME",
       completionCandidates = EmulatedValues.Engines.class,
@@ -342,6 +350,9 @@ final class RunCommand implements Callable<Integer> {
     checkOutputs();
     KernelProvider provider = main.environment().backends().choose(backendName());
     KernelOptions options = Backends.options(provider, cpu, clock.toString(), engine);
+    if (instructionTime != null) {
+      options = Backends.withInstructionTime(options, instructionTime);
+    }
     if (provider.name().equals(Backends.EMULATED)) {
       main.environment().emulation().accept(cpus.value());
     }

@@ -531,6 +531,30 @@ class RunCommandTests {
         "virtual");
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "-1", "1001"})
+  void an_instruction_takes_a_time_within_bounds(String nanos) throws IOException {
+    refused(
+        ExitCodes.USAGE,
+        "--instruction-time is 1 to 1000 ns, not " + nanos,
+        "--kernel",
+        multiboot(),
+        "--clock",
+        "virtual",
+        "--instruction-time=" + nanos);
+  }
+
+  @Test
+  void an_instructions_time_is_the_virtual_clocks() throws IOException {
+    refused(
+        ExitCodes.USAGE,
+        "--instruction-time is for --clock virtual",
+        "--kernel",
+        multiboot(),
+        "--instruction-time",
+        "10");
+  }
+
   @Test
   void bare_metal_is_the_emulated_cpu() throws IOException {
     refused(

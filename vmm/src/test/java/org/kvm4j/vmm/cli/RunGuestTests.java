@@ -2,6 +2,7 @@ package org.kvm4j.vmm.cli;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -342,6 +343,9 @@ class RunGuestTests {
     assertEquals(ExitCodes.OK, guest(clock, "--clock", "virtual"));
     assertEquals(first, cli.guest());
     assertEquals(3, first.length());
+    cli.guest.reset();
+    assertEquals(ExitCodes.OK, guest(clock, "--clock", "virtual", "--instruction-time", "1000"));
+    assertNotEquals(first, cli.guest(), "its TSC goes faster");
   }
 
   @Test
