@@ -16,20 +16,25 @@ import sun.misc.Unsafe;
  * <p>The way to it is {@code sun.misc.Unsafe} up to JDK 21, and from JDK 22 on a memory segment of
  * the whole address space, if {@code --enable-native-access} allows it. Where the JVM allows
  * neither {@link #IN_USE} is false, and accesses go through buffers; {@code
- * -Dorg.kvm4j.memory=checked} asks for that.
+ * -Dorg.kvm4j.memory=checked} asks for that. {@code -Dorg.kvm4j.memory=unsafe} has {@code
+ * sun.misc.Unsafe} from JDK 22 on, too, of whose use JDK 24 and later warn unless they are told
+ * {@code --sun-misc-unsafe-memory-access=allow}: the JVM's quick compiler makes calls of accesses
+ * to segments.
  */
 @SuppressWarnings("NullAway") // what is not there is not used: IN_USE
 public final class HostMemory {
   /** Whether the other methods may be called; it does not change. */
   public static final boolean IN_USE;
 
-  private static final boolean SEGMENTS = Runtime.version().feature() >= 22;
+  private static final String WANTED = System.getProperty("org.kvm4j.memory", "");
+  private static final boolean SEGMENTS =
+      Runtime.version().feature() >= 22 && !WANTED.equals("unsafe");
 
-  // Up to JDK 21.
+  // Up to JDK 21, or where it is asked for.
   private static final Unsafe UNSAFE;
   private static final long ADDRESS_FIELD;
 
-  // From JDK 22 on. The handles take an address.
+  // From JDK 22 on else. The handles take an address.
   private static final Class<?> SEGMENT;
   private static final VarHandle BYTE;
   private static final VarHandle SHORT;
@@ -43,7 +48,7 @@ public final class HostMemory {
     VarHandle[] handles = new VarHandle[4];
     boolean works = false;
     if (ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN
-        && !"checked".equals(System.getProperty("org.kvm4j.memory"))
+        && !WANTED.equals("checked")
         && (!SEGMENTS || isNativeAccessEnabled())) {
       try {
         if (SEGMENTS) {
