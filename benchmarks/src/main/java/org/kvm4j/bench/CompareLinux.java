@@ -74,11 +74,13 @@ public final class CompareLinux {
     }
   }
 
-  private Guest tcg() throws IOException {
+  private Guest tcg(int processors) throws IOException {
     return new Guest(
         "qemu-system-x86_64",
         "-accel",
-        "tcg",
+        "tcg,thread=multi",
+        "-smp",
+        Integer.toString(processors),
         "-cpu",
         "Westmere",
         "-m",
@@ -129,7 +131,7 @@ public final class CompareLinux {
         "kvm4j",
         "ratio",
         "guest's by host's clock: TCG, kvm4j");
-    try (Guest tcg = tcg();
+    try (Guest tcg = tcg(1);
         Guest kvm4j = kvm4j(1)) {
       for (Work work : works) {
         tcg.ask(work, 1);
@@ -179,36 +181,59 @@ public final class CompareLinux {
     int many = 2 * few;
     System.out.printf(
         Locale.ROOT,
-        "%-9s %-17s   ns of all CPUs: %d processors, %d  ratio   ns of the guest: %d, %d  ratio%n",
+        "%-9s %-6s %-17s   ns of all CPUs: %d processors, %d  ratio   ns of the guest: %d, %d  ratio%n",
         "work",
+        "under",
         "unit",
         few,
         many,
         few,
         many);
     try (Guest small = kvm4j(few);
-        Guest large = kvm4j(many)) {
+        Guest large = kvm4j(many);
+        Guest smallTcg = tcg(few);
+        Guest largeTcg = tcg(many)) {
       for (Work work : works) {
         warm(small, work, few);
         warm(large, work, many);
-        Series s = new Series(turns);
-        Series l = new Series(turns);
+        smallTcg.ask(work, few);
+        largeTcg.ask(work, many);
+        Scaling ours = new Scaling();
+        Scaling theirs = new Scaling();
         for (int i = 0; i < turns; i++) {
-          s.add(i, small.ask(work, few), work.count * few);
-          l.add(i, large.ask(work, many), work.count * many);
+          ours.add(i, work, small, few, large, many);
+          theirs.add(i, work, smallTcg, few, largeTcg, many);
         }
-        System.out.printf(
-            Locale.ROOT,
-            "%-9s %-17s %30.0f %9.0f %6.3f %21.0f %9.0f %6.3f%n",
-            work.name,
-            work.unit,
-            ProcessTimes.median(s.process),
-            ProcessTimes.median(l.process),
-            ProcessTimes.median(quotients(s.process, l.process)),
-            ProcessTimes.median(s.guest),
-            ProcessTimes.median(l.guest),
-            ProcessTimes.median(quotients(s.guest, l.guest)));
+        ours.print(work, "kvm4j");
+        theirs.print(work, "TCG");
       }
+    }
+  }
+
+  /** The same work by few processors and by many. */
+  private final class Scaling {
+    private final Series few = new Series(turns);
+    private final Series many = new Series(turns);
+
+    void add(int i, Work work, Guest small, int ofSmall, Guest large, int ofLarge)
+        throws IOException {
+      few.add(i, small.ask(work, ofSmall), work.count * ofSmall);
+      many.add(i, large.ask(work, ofLarge), work.count * ofLarge);
+    }
+
+    void print(Work work, String under) {
+      System.out.printf(
+          Locale.ROOT,
+          "%-9s %-6s %-17s %30.0f %9.0f %6.3f %21.0f %9.0f %6.3f%n",
+          work.name,
+          under,
+          work.unit,
+          ProcessTimes.median(few.process),
+          ProcessTimes.median(many.process),
+          ProcessTimes.median(quotients(few.process, many.process)),
+          ProcessTimes.median(few.guest),
+          ProcessTimes.median(many.guest),
+          ProcessTimes.median(quotients(few.guest, many.guest)));
     }
   }
 
