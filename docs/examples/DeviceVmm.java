@@ -4,6 +4,16 @@ import org.kvm4j.kvm.syscall.Kernel;
 /** A VMM with a device behind a port and one in memory: how reads are answered. */
 public class DeviceVmm {
   public static void main(String[] arguments) {
+    String backend = arguments.length > 0 ? arguments[0] : "emulated"; // or "native"
+    try {
+      run(Kernels.open(backend));
+    } catch (KernelUnavailableException e) { // no such kernel, or not on this machine
+      System.err.println(e.getMessage());
+      System.exit(1);
+    }
+  }
+
+  static void run(Kernel kernel) {
     byte[] code = {
       (byte) 0xb8, 0x00, 0x20,        // mov ax, 0x2000
       (byte) 0x8e, (byte) 0xd8,       // mov ds, ax
@@ -12,8 +22,7 @@ public class DeviceVmm {
       (byte) 0xa2, 0x01, 0x00,        // mov [1], al
       (byte) 0xf4                     // hlt
     };
-    String backend = arguments.length > 0 ? arguments[0] : "emulated"; // or "native"
-    try (Kernel kernel = Kernels.open(backend);
+    try (kernel;
         Kvm kvm = Kvm.open(kernel);
         Vm vm = kvm.createVm();
         Vcpu vcpu = vm.createVcpu(0)) {

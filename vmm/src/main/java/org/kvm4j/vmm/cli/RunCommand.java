@@ -716,7 +716,8 @@ final class RunCommand implements Callable<Integer> {
         warn(
             "warning: this machine's /dev/kvm does not run "
                 + result.mode().title()
-                + ", which Linux needs; --backend emulated does ('kvm4j doctor' tells more)");
+                + ", which Linux needs; it is started all the same. --backend emulated runs it"
+                + " ('kvm4j doctor' tells more)");
       }
     }
   }

@@ -69,7 +69,8 @@ class ExplainCommandTests {
         "HOST_CS_SELECTOR=0xb; nearest that passes: HOST_CS_SELECTOR=0x8",
         "HOST_TR_SELECTOR_NULL\n",
         "HOST_TR_SELECTOR=0x0; nearest that passes: HOST_TR_SELECTOR=0x8",
-        "Exit reason 0xc: HLT (HLT, 12;");
+        "\nThe dump does not tell how the entry ended. If it failed, this exit is of one before it:\n"
+            + "Exit reason 0xc: HLT (HLT, 12;");
   }
 
   @Test

@@ -311,6 +311,9 @@ final class DumpReport {
         return;
       }
       line("No VM exit took place; the last one before it:");
+    } else if (dump.hardwareError().isEmpty() && !hasEntryFailureReason() && !failures.isEmpty()) {
+      line(
+          "The dump does not tell how the entry ended. If it failed, this exit is of one before it:");
     }
     line("Exit reason 0x%x: %s", reason, ExitExplanation.reason(reason));
     if (dump.isKnown(VmcsField.EXIT_QUALIFICATION)) {
