@@ -1,22 +1,27 @@
 package org.kvm4j.ept.tlb;
 
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The guest pages that code has been fetched from, hashed: it may name more, never fewer. Most
- * invalidations are of data, and leave alone what is known of code.
+ * The guest pages that code has been fetched from. Most invalidations are of data, and leave alone
+ * what is known of code.
  */
 final class FetchedPages {
-  private static final int LOG_BITS = 13;
+  private static final int FEW = 64;
 
-  /** Null while there are none. */
-  private long @Nullable [] bits;
+  /**
+   * A set, by open addressing: each page's number with the log2 of its size, which is not 0; 0 in a
+   * free slot. Null while there are none.
+   */
+  private long @Nullable [] keys;
 
-  private boolean empty = true;
+  private int count;
+
+  /** A bit for the log2 of each size that there is. */
+  private long shifts;
 
   boolean isEmpty() {
-    return empty;
+    return count == 0;
   }
 
   /**
@@ -25,50 +30,78 @@ final class FetchedPages {
    * @param guestPageShift log2 of the size of the guest's page that it is a part of
    */
   void add(long linear, int guestPageShift) {
-    long[] b = bits;
-    if (b == null) {
-      b = new long[1 << LOG_BITS - 6];
-      bits = b;
-    }
-    empty = false;
-    set(b, hash(linear, 12));
+    add(key(linear, 12));
+    shifts |= 1L << 12;
     if (guestPageShift > 12) {
-      set(b, hash(linear, guestPageShift));
+      add(key(linear, guestPageShift));
+      shifts |= 1L << guestPageShift;
     }
   }
 
-  /** Whether the page of an address, of any of the sizes that there are, may be one of them. */
+  private void add(long key) {
+    long[] all = keys;
+    if (all == null) {
+      all = new long[FEW];
+      keys = all;
+    } else if (count > all.length / 2) {
+      all = more(all);
+      keys = all;
+    }
+    int slot = slot(all, key);
+    if (all[slot] == 0) {
+      all[slot] = key;
+      count++;
+    }
+  }
+
+  private static long[] more(long[] all) {
+    long[] more = new long[4 * all.length];
+    for (long key : all) {
+      if (key != 0) {
+        more[slot(more, key)] = key;
+      }
+    }
+    return more;
+  }
+
+  /** Whether code has been fetched from the page of an address, of whatever size that is. */
   boolean contains(long linear) {
-    long[] b = bits;
-    return b != null
-        && (isSet(b, hash(linear, 12))
-            || isSet(b, hash(linear, 21))
-            || isSet(b, hash(linear, 22))
-            || isSet(b, hash(linear, 30)));
+    for (long left = shifts; left != 0; left &= left - 1) {
+      if (contains(linear, Long.numberOfTrailingZeros(left))) {
+        return true;
+      }
+    }
+    return false;
   }
 
-  /** Whether the page of 4 KBytes of an address may be one of them. */
+  /** Whether it has been from the page of 4 KBytes of an address. */
   boolean containsPage(long linear) {
-    long[] b = bits;
-    return b != null && !empty && isSet(b, hash(linear, 12));
+    return contains(linear, 12);
   }
 
-  private static boolean isSet(long[] b, int bit) {
-    return (b[bit >>> 6] & 1L << bit) != 0;
+  private boolean contains(long linear, int shift) {
+    long[] all = keys;
+    return all != null && count != 0 && all[slot(all, key(linear, shift))] != 0;
   }
 
   void clear() {
-    if (bits != null && !empty) {
-      Arrays.fill(bits, 0);
-      empty = true;
+    if (count != 0) {
+      keys = null;
+      count = 0;
+      shifts = 0;
     }
   }
 
-  private static void set(long[] b, int bit) {
-    b[bit >>> 6] |= 1L << bit;
+  private static long key(long linear, int shift) {
+    return (linear >>> shift) * 64 + shift;
   }
 
-  private static int hash(long linear, int shift) {
-    return (int) (((linear >>> shift) * 64 + shift) * 0x9e3779b97f4a7c15L >>> 64 - LOG_BITS);
+  /** Where a key is, or would be. */
+  private static int slot(long[] all, long key) {
+    int slot = (int) (key * 0x9e3779b97f4a7c15L >>> 32) & all.length - 1;
+    while (all[slot] != 0 && all[slot] != key) {
+      slot = slot + 1 & all.length - 1;
+    }
+    return slot;
   }
 }

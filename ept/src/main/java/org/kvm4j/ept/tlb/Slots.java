@@ -215,10 +215,17 @@ final class Slots {
     return cleared;
   }
 
-  /** What has been fetched is to be told of anew. */
-  void forgetFetches() {
+  /**
+   * What has been fetched is to be told of anew.
+   *
+   * @param globals whether of global pages, too
+   */
+  void forgetFetches(boolean globals) {
     for (int i = 0; i < count; i++) {
-      entries[used[i]].setFetched(false);
+      TlbEntry entry = entries[used[i]];
+      if (globals || !entry.global) {
+        entry.setFetched(false);
+      }
     }
   }
 

@@ -45,8 +45,13 @@ public final class TlbSpace {
 
   private final Tlb tlb;
 
-  /** The pages that code may have been fetched from since that was last forgotten. */
+  /**
+   * The pages, none of them global, that code may have been fetched from since that was forgotten.
+   */
   private final FetchedPages fetched = new FetchedPages();
+
+  /** The global ones, of which other spaces' code may be, too. */
+  private final FetchedPages fetchedGlobals = new FetchedPages();
 
   /** Counts what has dropped translations of fetched pages, or may have. */
   private int generation;
@@ -137,7 +142,7 @@ public final class TlbSpace {
    */
   public void fetches(TlbEntry entry) {
     if (!entry.fetched) {
-      fetched.add(entry.page, entry.guestPageShift);
+      (entry.global ? fetchedGlobals : fetched).add(entry.page, entry.guestPageShift);
       entry.setFetched(true);
     }
   }
@@ -155,9 +160,21 @@ public final class TlbSpace {
     generation++;
     tlb.globalGeneration++;
     fetched.clear();
+    fetchedGlobals.clear();
     for (Slots slots : all) {
       if (slots != null) {
-        slots.forgetFetches();
+        slots.forgetFetches(true);
+      }
+    }
+  }
+
+  /** Drops it of pages that are not global, which no other space has to do with. */
+  private void dropFetchedNonGlobal() {
+    generation++;
+    fetched.clear();
+    for (Slots slots : all) {
+      if (slots != null) {
+        slots.forgetFetches(false);
       }
     }
   }
@@ -183,7 +200,7 @@ public final class TlbSpace {
 
   /** It becomes that of another context. */
   void renew() {
-    if (isEmpty() && fetched.isEmpty()) {
+    if (isEmpty() && fetched.isEmpty() && fetchedGlobals.isEmpty()) {
       // What is known of other contexts' code stays.
       generation++;
       largePages.clear();
@@ -194,6 +211,7 @@ public final class TlbSpace {
 
   void clearNonGlobal() {
     generation++;
+    fetched.clear();
     boolean empty = true;
     for (Slots slots : all) {
       if (slots != null) {
@@ -241,8 +259,10 @@ public final class TlbSpace {
         }
       }
     }
-    if (fetched.contains(linear)) {
+    if (globals && fetchedGlobals.contains(linear)) {
       dropFetched();
+    } else if (others && fetched.contains(linear)) {
+      dropFetchedNonGlobal();
     }
   }
 
@@ -261,8 +281,10 @@ public final class TlbSpace {
         slots.clearPage(page, true, true);
       }
     }
-    if (fetched.containsPage(linear)) {
+    if (fetchedGlobals.containsPage(linear)) {
       dropFetched();
+    } else if (fetched.containsPage(linear)) {
+      dropFetchedNonGlobal();
     }
   }
 

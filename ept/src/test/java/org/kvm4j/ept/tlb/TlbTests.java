@@ -207,6 +207,76 @@ class TlbTests {
     assertEquals(TlbEntry.INVALID, HostMemory.getLong(slot + TagTable.FETCH_TAG));
   }
 
+  /** Fetches by a page of the current space. */
+  private void fetch(TlbSpace space, long linear) {
+    space.fetches(space.user()[TlbSpace.index(linear)]);
+  }
+
+  @Test
+  void ofCodeInPagesThatAreNotGlobalOtherSpacesKnowNothing() {
+    TlbSpace space = fill(1, 0, 2, LINEAR, false);
+    fetch(space, LINEAR);
+    int generation = space.generation();
+    int globals = tlb.globalGeneration();
+    tlb.pageFault(space, LINEAR + 0x1000);
+    assertEquals(generation, space.generation(), "no code was there");
+    tlb.pageFault(space, LINEAR);
+    assertTrue(space.generation() != generation);
+    assertEquals(globals, tlb.globalGeneration());
+    fill(1, 0, 2, LINEAR, true);
+    fetch(space, LINEAR);
+    tlb.pageFault(space, LINEAR);
+    assertTrue(tlb.globalGeneration() != globals, "a global page");
+  }
+
+  @Test
+  void aFlushForgetsCodeButOfGlobalPages() {
+    TlbSpace space = fill(1, 0, 2, LINEAR, false);
+    fetch(space, LINEAR);
+    fill(1, 0, 2, LINEAR + 0x1000, true);
+    fetch(space, LINEAR + 0x1000);
+    int generation = space.generation();
+    int globals = tlb.globalGeneration();
+    tlb.flushNonGlobal(1, 2);
+    assertTrue(space.generation() != generation);
+    generation = space.generation();
+    tlb.pageFault(space, LINEAR);
+    assertEquals(generation, space.generation(), "it was forgotten before");
+    assertEquals(globals, tlb.globalGeneration());
+    tlb.invalidateLinear(1, 3, LINEAR + 0x1000);
+    assertTrue(tlb.globalGeneration() != globals, "from another PCID");
+  }
+
+  @Test
+  void codeOfALargePageGoesByAnyOfItsAddresses() {
+    TlbSpace space = tlb.select(0, 0, 0);
+    tlb.fill(space, space.user(), LINEAR, translation(0x3000, false, 21), memory);
+    fetch(space, LINEAR);
+    int generation = space.generation();
+    tlb.invalidateLinear(0, 0, LINEAR + 0x20_0000);
+    assertEquals(generation, space.generation());
+    tlb.invalidateLinear(0, 0, LINEAR / 0x20_0000 * 0x20_0000 + 0x12345);
+    assertTrue(space.generation() != generation);
+  }
+
+  @Test
+  void noCodeIsForgottenHoweverManyPagesItIsIn() {
+    TlbSpace space = tlb.select(0, 0, 0);
+    for (int k = 0; k < 5000; k++) {
+      fill(0, 0, 0, LINEAR + 0x1000L * k, false);
+      fetch(space, LINEAR + 0x1000L * k);
+    }
+    for (int k : new int[] {0, 1, 63, 64, 2500, 4999}) {
+      int generation = space.generation();
+      tlb.pageFault(space, LINEAR + 0x1000L * k);
+      assertTrue(space.generation() != generation, "page " + k);
+      for (int j = 0; j < 5000; j++) {
+        fill(0, 0, 0, LINEAR + 0x1000L * j, false);
+        fetch(space, LINEAR + 0x1000L * j);
+      }
+    }
+  }
+
   @Test
   void whatGaveWayIsInvalidatedAsAllElse() {
     TlbSpace space = fillSharing(4);
