@@ -110,7 +110,9 @@ public final class ExitHandler {
       String why = shutdown.diagnosis();
       return Ending.of(
           Ending.Kind.SHUTDOWN,
-          "the guest shut down (triple fault)" + (why.isEmpty() ? "" : ": " + why));
+          why.startsWith("VMX abort")
+              ? "the guest shut down: " + why
+              : "the guest shut down (triple fault)" + (why.isEmpty() ? "" : ": " + why));
     }
     if (exit instanceof Exit.SystemEvent event) {
       switch (event.type()) {

@@ -119,8 +119,11 @@ class ExplainCommandTests {
         text,
         "VMCS dump at line 2, of a processor of model kvm4j-v1",
         "No check of VM entry fails, of those that can be made.",
-        "None of the checks of the guest state that can be made fails: it is one of those below that"
-            + " cannot.\n",
+        "None of the checks of the guest state that can be made fails: it is one of"
+            + " GUEST_LINK_POINTER_ADDRESS, GUEST_LINK_POINTER_REVISION, GUEST_LINK_POINTER_CURRENT,"
+            + " which cannot.\n",
+        " checks pass, and 5 have passed, as the dump says, that cannot be made.\n",
+        "\n3 cannot be made, as the dump does not have what they depend on:\n",
         "  GUEST_LINK_POINTER_REVISION: VMCS_LINK_POINTER, memory\n",
         "Qualification 0x4: the VMCS link pointer");
   }

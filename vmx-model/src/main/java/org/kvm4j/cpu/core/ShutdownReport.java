@@ -5,6 +5,7 @@ import java.util.HexFormat;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Disassembler;
 import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
@@ -31,6 +32,9 @@ public final class ShutdownReport {
   /** What could be read of the instruction's bytes, without any effect on the machine. */
   private final byte[] code;
 
+  /** Why an instruction of VMX has faulted, if one has. */
+  private final String vmxCause;
+
   /** What is known at a triple fault, before the processor shuts down or leaves its guest. */
   public ShutdownReport(Cpu cpu) {
     model = cpu.model;
@@ -42,6 +46,42 @@ public final class ShutdownReport {
     cr0 = cpu.cr0;
     cr4 = cpu.cr4;
     code = code(cpu);
+    vmxCause = vmxCause(cpu);
+  }
+
+  private String vmxCause(Cpu cpu) {
+    VirtualizationUnit vmx = cpu.virtualization;
+    if (vmx == null || cpu.guest != null || code.length == 0 || events.length == 0) {
+      return "";
+    }
+    int vector = events[0].vector();
+    Instruction i = decode(model.features());
+    return events[0].type() == 3
+            && (vector == Vector.UD || vector == Vector.GP)
+            && i.isValid()
+            && isVmx(i.opcode)
+        ? vmx.faultCause(i.opcode)
+        : "";
+  }
+
+  private static boolean isVmx(Opcode opcode) {
+    return switch (opcode) {
+      case VMXON,
+          VMXOFF,
+          VMCLEAR,
+          VMPTRLD,
+          VMPTRST,
+          VMREAD,
+          VMWRITE,
+          VMLAUNCH,
+          VMRESUME,
+          VMCALL,
+          VMFUNC,
+          INVEPT,
+          INVVPID ->
+          true;
+      default -> false;
+    };
   }
 
   private static byte[] code(Cpu cpu) {
@@ -72,7 +112,9 @@ public final class ShutdownReport {
         text.append(" at ").append(where());
       }
     }
-    if (events.length > 0 && events[0].type() == 3 && events[0].vector() == Vector.UD) {
+    if (!vmxCause.isEmpty()) {
+      text.append("; ").append(vmxCause);
+    } else if (events.length > 0 && events[0].type() == 3 && events[0].vector() == Vector.UD) {
       text.append(hint());
     }
     return text.toString();

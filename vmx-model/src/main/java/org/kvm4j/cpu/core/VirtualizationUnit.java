@@ -1,6 +1,7 @@
 package org.kvm4j.cpu.core;
 
 import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
 
 /**
  * VMX (or SVM) as the rest of the processor sees it: the instructions themselves, and what root
@@ -13,6 +14,13 @@ public interface VirtualizationUnit {
    * VMFUNC, INVEPT or INVVPID in the current mode, with all checks; in non-root operation it exits.
    */
   void execute(Instruction i);
+
+  /**
+   * Why an instruction that {@link #execute} carries out has faulted, as the processor is now.
+   *
+   * @return words; "" if it was of its operands, or did not
+   */
+  String faultCause(Opcode opcode);
 
   /** Whether the processor is in VMX operation (root or not). */
   boolean inVmxOperation();

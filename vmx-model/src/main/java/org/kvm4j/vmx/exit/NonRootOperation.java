@@ -277,6 +277,18 @@ public final class NonRootOperation implements GuestMode {
     return (secondary & Controls.SECONDARY_EXEC_UNRESTRICTED_GUEST) != 0;
   }
 
+  /** The VMX abort that the last VM exit ended in, in words; "" if in none. */
+  public String abortWords() {
+    VmxAbort why = abort;
+    return why == null
+        ? ""
+        : why
+            + (why == VmxAbort.LOADING_HOST_MSRS
+                ? ": MSR 0x%x of the VM-exit MSR-load list cannot be loaded with 0x%x"
+                    .formatted(msrLists.failedIndex, msrLists.failedValue)
+                : "");
+  }
+
   /** The VMX abort that the last VM exit ended in, or null. */
   public @Nullable VmxAbort abort() {
     return abort;

@@ -24,4 +24,9 @@ public enum VmxAbort {
     this.number = number;
     this.title = title;
   }
+
+  @Override
+  public String toString() {
+    return "VMX abort, indicator %d: %s (SDM 28.7 \"VMX Aborts\")".formatted(number, title);
+  }
 }

@@ -36,6 +36,9 @@ final class DumpReport {
    */
   private static final int MOST_LISTED = 10;
 
+  /** So many checks are named in a line. */
+  private static final int FEW = 4;
+
   /** So many things that they lack are told. */
   private static final int MOST_LACKS = 12;
 
@@ -44,7 +47,12 @@ final class DumpReport {
   private final String cpu;
   private final EntryExplanation checks;
   private final List<Finding> failures;
+
+  /** Those that cannot be made, of which the dump does not say that they have passed. */
   private final List<Finding> open;
+
+  /** How many have passed as the dump says, and cannot be made. */
+  private final int passedBefore;
 
   /** A processor that dumps are of. */
   static final class Processor {
@@ -79,7 +87,13 @@ final class DumpReport {
     this.cpu = of.cpu;
     this.checks = of.explainer.explain(dump.v, dump::isKnown);
     this.failures = checks.of(Verdict.FAILS);
-    this.open = checks.of(Verdict.NOT_CHECKABLE);
+    List<Finding> unknown = checks.of(Verdict.NOT_CHECKABLE);
+    EntryCheck.Group reported = reportedGroup();
+    this.open =
+        unknown.stream()
+            .filter(f -> reported == null || f.check().group().compareTo(reported) >= 0)
+            .toList();
+    this.passedBefore = unknown.size() - open.size();
   }
 
   /**
@@ -152,8 +166,18 @@ final class DumpReport {
   private void none(EntryCheck.Group group) {
     boolean others = failures.stream().anyMatch(f -> f.check().group() == group);
     List<String> instead = new ArrayList<>();
-    if (open.stream().anyMatch(f -> f.check().group() == group)) {
-      instead.add("it is one of those below that cannot");
+    List<String> left =
+        open.stream()
+            .filter(f -> f.check().group() == group && mayBeReported(f.check()))
+            .map(f -> f.check().id())
+            .toList();
+    if (!left.isEmpty()) {
+      instead.add(
+          left.size() > FEW
+              ? "it is one of those below that cannot"
+              : left.size() == 1
+                  ? "it is " + left.get(0) + ", which cannot"
+                  : "it is one of " + String.join(", ", left) + ", which cannot");
     }
     if (dump.cpu().isEmpty()) {
       instead.add("that processor can do less than this one");
@@ -201,16 +225,18 @@ final class DumpReport {
     };
   }
 
+  /** Whether the dump's qualification is that of a check, if it tells of an entry that failed. */
+  private boolean mayBeReported(EntryCheck check) {
+    return !dump.isKnown(VmcsField.EXIT_QUALIFICATION)
+        || !hasEntryFailureReason()
+        || check.qualification() == dump.v[Vmcs.EXIT_QUALIFICATION];
+  }
+
   /** The check that a processor reports: the first in their order, of the group that is told. */
   private @Nullable Finding first(EntryCheck.@Nullable Group reported) {
     return failures.stream()
         .filter(f -> reported == null || f.check().group() == reported)
-        .filter(
-            f ->
-                reported != EntryCheck.Group.GUEST_STATE
-                    || !dump.isKnown(VmcsField.EXIT_QUALIFICATION)
-                    || !hasEntryFailureReason()
-                    || f.check().qualification() == dump.v[Vmcs.EXIT_QUALIFICATION])
+        .filter(f -> reported != EntryCheck.Group.GUEST_STATE || mayBeReported(f.check()))
         .findFirst()
         .orElse(null);
   }
@@ -257,7 +283,13 @@ final class DumpReport {
   }
 
   private void rest(boolean all) {
-    line("%d checks pass.", checks.of(Verdict.PASSES).size());
+    line(
+        "%d checks pass%s.",
+        checks.of(Verdict.PASSES).size(),
+        passedBefore == 0
+            ? ""
+            : ", and %d have passed, as the dump says, that cannot be made"
+                .formatted(passedBefore));
     if (!open.isEmpty()) {
       String what = "%d cannot be made, as the dump does not have what they depend on";
       if (all || open.size() <= MOST_LISTED) {

@@ -102,7 +102,7 @@ public final class ExitExplanation {
       return "vector 0x%x: execution starts at 0x%x".formatted(s.vector(), s.vector() << 12);
     } else if (decoded instanceof ExitQualification.InvalidGuestState g) {
       return switch (g) {
-        case OTHER -> "not of a kind that the qualification tells";
+        case OTHER -> "a failure that the qualification does not tell more of";
         case PDPTE -> "a PDPTE";
         case NMI_INJECTION -> "an NMI was to be injected while there was blocking by MOV SS";
         case LINK_POINTER -> "the VMCS link pointer";

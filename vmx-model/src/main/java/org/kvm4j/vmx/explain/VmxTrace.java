@@ -11,6 +11,7 @@ import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.ept.nested.EptViolation;
 import org.kvm4j.ept.walk.WalkTrace;
+import org.kvm4j.vmx.entry.EntryCheck;
 import org.kvm4j.vmx.entry.VmEntryFailure;
 import org.kvm4j.vmx.exit.ExitReason;
 import org.kvm4j.vmx.exit.InterruptionInfo;
@@ -38,8 +39,8 @@ public final class VmxTrace implements VmxObserver {
     /** The VMCS of an entry that fails, in the format that {@link VmcsDump} reads. */
     DUMP,
     /**
-     * Each check that an entry fails, the first time that one does; and how VMXON, VMCLEAR and
-     * VMPTRLD fail.
+     * Each check that an entry fails, the first time that one does; and each way in which an
+     * instruction of VMX fails, or faults before it looks at its operands, the first time.
      */
     FAILURES;
 
@@ -126,10 +127,15 @@ public final class VmxTrace implements VmxObserver {
         .formatted(cpu.mmu.memory.readInt(address), (int) vmx.capabilities().basic & 0x7fffffff);
   }
 
-  /** Whether instructions are told as failures too: those that prepare a VMCS. */
-  private boolean isFailure(Opcode opcode, int result) {
+  /**
+   * Whether the end of an instruction is told as a failure. That of an access to a field which
+   * other processors have is not: some hypervisors do not ask before.
+   */
+  private boolean isFailure(Opcode opcode, long operand, int result) {
+    boolean elsewhere =
+        result == InstructionError.UNSUPPORTED_COMPONENT.number && VmcsField.of(operand) != null;
     return result != InstructionError.SUCCESS
-        && (opcode == Opcode.VMXON || opcode == Opcode.VMCLEAR || opcode == Opcode.VMPTRLD)
+        && !elsewhere
         && categories.contains(Category.FAILURES)
         && told.add(opcode + " " + result);
   }
@@ -137,7 +143,7 @@ public final class VmxTrace implements VmxObserver {
   @Override
   public void executed(Opcode opcode, long operand, long value, int result) {
     boolean field = opcode == Opcode.VMREAD || opcode == Opcode.VMWRITE;
-    boolean failure = isFailure(opcode, result);
+    boolean failure = isFailure(opcode, operand, result);
     if (!failure && !categories.contains(field ? Category.FIELDS : Category.VMX)) {
       return;
     }
@@ -181,18 +187,23 @@ public final class VmxTrace implements VmxObserver {
 
   @Override
   public void faulted(Opcode opcode, int vector) {
-    if (categories.contains(Category.VMX)) {
-      line(opcode + ": " + Vector.mnemonic(vector));
+    String cause = vector == Vector.UD || vector == Vector.GP ? vmx.faultCause(opcode) : "";
+    boolean first =
+        !cause.isEmpty()
+            && categories.contains(Category.FAILURES)
+            && told.add(opcode + " " + cause);
+    if (first || categories.contains(Category.VMX)) {
+      line(opcode + ": " + Vector.mnemonic(vector) + (cause.isEmpty() ? "" : "; " + cause));
     }
   }
 
   @Override
   public void entryFailed(
       @Nullable Vmcs vmcs, Opcode opcode, int result, @Nullable VmEntryFailure failure) {
+    EntryCheck check = failure == null ? null : failure.check();
     boolean first =
-        failure != null
-            && categories.contains(Category.FAILURES)
-            && told.add(failure.check() == null ? "" : failure.check().id());
+        categories.contains(Category.FAILURES)
+            && told.add(check != null ? check.id() : "entry " + result);
     if (first || categories.contains(Category.ENTRIES)) {
       line(opcode + ": " + describe(vmcs, result, failure));
     }
@@ -319,8 +330,7 @@ public final class VmxTrace implements VmxObserver {
   @Override
   public void aborted(Vmcs vmcs, VmxAbort why) {
     if (categories.contains(Category.EXITS)) {
-      line(
-          "VMX abort, indicator %d: %s (SDM 28.7 \"VMX Aborts\")".formatted(why.number, why.title));
+      line(vmx.nonRoot().abortWords());
     }
   }
 }

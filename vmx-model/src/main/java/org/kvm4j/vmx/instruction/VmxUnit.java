@@ -436,6 +436,11 @@ public final class VmxUnit implements VirtualizationUnit {
     }
   }
 
+  @Override
+  public String faultCause(Opcode opcode) {
+    return FaultCause.of(cpu, capabilities, vmxOn, opcode);
+  }
+
   private void carryOut(Instruction i) {
     switch (i.opcode) {
       case VMXON -> executeVmxon(i);

@@ -17,6 +17,7 @@ import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.Vector;
 import org.kvm4j.cpu.core.VirtualizationUnit;
 import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.event.DebugUnit;
 import org.kvm4j.cpu.testing.SystemMachine;
 import org.kvm4j.cpu.testing.SystemMachine.Fault;
@@ -240,6 +241,11 @@ class ControlRegisterTests {
           new VirtualizationUnit() {
             @Override
             public void execute(Instruction i) {}
+
+            @Override
+            public String faultCause(Opcode opcode) {
+              return "";
+            }
 
             @Override
             public boolean inVmxOperation() {

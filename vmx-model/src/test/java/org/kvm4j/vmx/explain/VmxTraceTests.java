@@ -71,7 +71,7 @@ class VmxTraceTests {
             "cpu 1: INVEPT of type 1, EPTP 0x1001e: VMsucceed",
             "cpu 1: VMCALL: VMfailValid, error 1: VMCALL executed in VMX root operation",
             "cpu 1: VMXOFF: VMsucceed",
-            "cpu 1: VMXOFF: #UD"),
+            "cpu 1: VMXOFF: #UD; the processor is not in VMX operation"),
         lines);
   }
 
@@ -139,7 +139,8 @@ class VmxTraceTests {
             "cpu 1: VMPTRLD of the region at 0x4001: VMfailValid, error 9: VMPTRLD with invalid"
                 + " physical address",
             "cpu 1: VMCLEAR of the region at 0x4001: VMfailValid, error 2: VMCLEAR with invalid"
-                + " physical address"),
+                + " physical address",
+            "cpu 1: VMCALL: VMfailValid, error 1: VMCALL executed in VMX root operation"),
         lines);
   }
 
@@ -275,6 +276,77 @@ class VmxTraceTests {
     assertTrue(walk().contains("linear 0x200000, supervisor write, "), lines.toString());
   }
 
+  private static final int[] VMLAUNCH = {0x0f, 0x01, 0xc2};
+  private static final int[] VMRESUME = {0x0f, 0x01, 0xc3};
+
+  @Test
+  void each_way_in_which_an_instruction_fails_is_told_once() {
+    trace(Category.FAILURES);
+    for (int round = 0; round < 2; round++) {
+      execute(VMRESUME);
+      h.cpu.shadow = Cpu.SHADOW_MOV_SS;
+      execute(VMLAUNCH);
+      h.cpu.shadow = 0;
+      h.cpu.r[Cpu.RCX] = 0x9998;
+      execute(0x0f, 0x79, 0xc9); // vmwrite rcx, rcx
+    }
+    h.run();
+    execute(VMLAUNCH);
+    h.vmx.vmclear(MinimalHypervisor.VMCS_REGION);
+    execute(VMLAUNCH);
+    assertEquals(
+        List.of(
+            "cpu 1: VMRESUME: VM entry failed, VMfailValid, error 5: VMRESUME with non-launched"
+                + " VMCS",
+            "cpu 1: VMLAUNCH: VM entry failed, VMfailValid, error 26: VM entry with events blocked"
+                + " by MOV SS",
+            "cpu 1: VMWRITE of encoding 0x9998 = 0x9998: VMfailValid, error 12: VMREAD/VMWRITE"
+                + " from/to unsupported VMCS component",
+            "cpu 1: VMLAUNCH: VM entry failed, VMfailValid, error 4: VMLAUNCH with non-clear VMCS",
+            "cpu 1: VMLAUNCH: VM entry failed, VMfailInvalid (there is no current VMCS)"),
+        lines);
+  }
+
+  private void faults(String cause, int... code) {
+    lines.clear();
+    trace(Category.FAILURES);
+    assertThrows(CpuException.class, () -> execute(code));
+    assertEquals(List.of("cpu 1: " + cause), lines);
+  }
+
+  @Test
+  void what_an_instruction_lacks_that_faults_is_told() {
+    int[] vmxon = {0xf3, 0x0f, 0xc7, 0x30};
+    h.cpu.cpl = 3;
+    faults("VMLAUNCH: #GP; CPL is 3", VMLAUNCH);
+    h.cpu.cpl = 0;
+    h.vmx.vmxoff();
+    faults("VMLAUNCH: #UD; the processor is not in VMX operation", VMLAUNCH);
+    h.cpu.cr4 = 0x20;
+    faults("VMXON: #UD; CR4.VMXE is 0", vmxon);
+    h.cpu.cr4 = 0x2020;
+    h.cpu.msr.featureControl = 4;
+    faults("VMXON: #GP; IA32_FEATURE_CONTROL is 0x4: it is not locked (bit 0)", vmxon);
+    h.cpu.msr.featureControl = 1;
+    faults(
+        "VMXON: #GP; IA32_FEATURE_CONTROL is 0x1: VMXON outside SMX operation is not enabled (bit"
+            + " 2)",
+        vmxon);
+    h.cpu.msr.featureControl = 5;
+    h.cpu.cr0 = 0x80050013L;
+    faults(
+        "VMXON: #GP; CR0 is 0x80050013, of which bits 0x20 have to be 1 (IA32_VMX_CR0_FIXED0)",
+        vmxon);
+    h.cpu.cr0 = 0x80050033L;
+    h.cpu.cpl = 2;
+    faults("VMXON: #GP; CPL is 2", vmxon);
+    h.cpu.cpl = 0;
+    h.cpu.codeSize = 4;
+    faults("VMXON: #UD; the processor is in compatibility mode", vmxon);
+    h.cpu.protectedMode = false;
+    faults("VMXON: #UD; the processor is in real or virtual-8086 mode", vmxon);
+  }
+
   @Test
   void an_abort_is_told() {
     trace(Category.EXITS);
@@ -284,7 +356,7 @@ class VmxTraceTests {
     h.run();
     assertEquals(
         "cpu 1: VMX abort, indicator 4: There was a failure on loading host MSRs (SDM 28.7 \"VMX"
-            + " Aborts\")",
+            + " Aborts\"): MSR 0x10 of the VM-exit MSR-load list cannot be loaded with 0x0",
         lines.get(lines.size() - 1));
   }
 }

@@ -7,7 +7,6 @@ import org.kvm4j.cpu.core.Segment;
 import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.Feature;
-import org.kvm4j.vmx.exit.VmxAbort;
 import org.kvm4j.vmx.vmcs.Vmcs;
 
 /**
@@ -446,8 +445,8 @@ public final class BareVcpu implements VendorVcpu {
             exit.kind = VmExit.Kind.BUDGET;
           } else {
             exit.kind = VmExit.Kind.TRIPLE_FAULT;
-            VmxAbort abort = processor.vmx.nonRoot().abort();
-            explanation = abort != null ? "VMX abort: " + abort : String.valueOf(cpu.lastShutdown);
+            String abort = processor.vmx.nonRoot().abortWords();
+            explanation = abort.isEmpty() ? String.valueOf(cpu.lastShutdown) : abort;
           }
         }
       }
