@@ -94,7 +94,9 @@ public final class CompareTcg {
     }
     if (hot > 1) {
       System.out.printf(
-          Locale.ROOT, "geometric mean of the hot kernels: %.3f%n", Math.exp(logarithms / hot));
+          Locale.ROOT,
+          "geometric mean of the hot kernels: %.3f (kvm4j's speed by TCG's: 2 is twice as fast)%n",
+          Math.exp(logarithms / hot));
     }
   }
 
