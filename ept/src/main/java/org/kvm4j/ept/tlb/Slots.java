@@ -81,7 +81,7 @@ final class Slots {
     moved = null;
     int index = TlbSpace.index(page);
     TlbEntry entry = entries[index];
-    if (entry.page != page && entry.page != TlbEntry.INVALID && recall(page) == null) {
+    if (entry.page != page && recall(page) == null && entry.page != TlbEntry.INVALID) {
       exchange(index, TlbSpace.SIZE + (next++ & VICTIMS - 1));
     }
     return listed(index);

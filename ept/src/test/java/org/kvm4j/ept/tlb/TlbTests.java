@@ -278,6 +278,16 @@ class TlbTests {
   }
 
   @Test
+  void whatGaveWayIsNotThereTwiceWhenItIsFilledAgain() {
+    TlbSpace space = fillSharing(2);
+    // The slot of both is empty now, and the first waits among those that gave way.
+    tlb.invalidateLinear(0, 0, sharing(1));
+    tlb.fill(space, space.user(), sharing(0), translation(0x7000, false, 12), memory);
+    tlb.invalidateLinear(0, 0, sharing(0));
+    assertFalse(recalls(space, sharing(0)));
+  }
+
+  @Test
   void whatGaveWayIsInvalidatedAsAllElse() {
     TlbSpace space = fillSharing(4);
     tlb.invalidateLinear(0, 0, sharing(1));

@@ -146,7 +146,7 @@ class VirtualCpu extends FileObject {
     this.cpu = vendor.cpu();
     this.haltsInGuest = vm.haltsInGuest();
     vendor.setHltExiting(!haltsInGuest);
-    vendor.setPauseExiting(vm.pausesInGuest() ? 0 : vm.time.spinWindow());
+    vendor.setPauseExiting(vm.pausesInGuest() ? 0 : vm.time.spinWindow(), vm.time.spinGap());
     this.seat = vm.time.seat(cpu);
     this.interrupts = new VcpuInterrupts(this);
     this.apicShare = new PvInterrupts(this);

@@ -95,6 +95,11 @@ final class VirtualTime extends VmTime {
   }
 
   @Override
+  int spinGap() {
+    return super.spinGap() * unit;
+  }
+
+  @Override
   synchronized Seat seat(Cpu cpu) {
     TurnSeat seat = new TurnSeat(cpu);
     seats.add(seat);

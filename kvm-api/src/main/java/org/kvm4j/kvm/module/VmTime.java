@@ -37,6 +37,14 @@ abstract class VmTime implements HostClock, AutoCloseable {
   /** For how many ticks a guest may spin with PAUSE before it exits. */
   abstract int spinWindow();
 
+  /**
+   * Ticks between two PAUSEs of a loop at most: more than KVM's 128, for a processor that is
+   * slower.
+   */
+  int spinGap() {
+    return 1000;
+  }
+
   /** A place for a new virtual CPU. */
   abstract Seat seat(Cpu cpu);
 

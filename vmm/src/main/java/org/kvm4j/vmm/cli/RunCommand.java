@@ -243,7 +243,8 @@ final class RunCommand implements Callable<Integer> {
       paramLabel = "NS",
       description =
           "How long an instruction takes on the virtual clock, 1 to 1000 ns (default: 1). The more"
-              + " it is, the fewer instructions go by while the guest waits for a time.")
+              + " it is, the fewer instructions go by while the guest waits for a time; from some"
+              + " hundred on it may be too slow for its own timers.")
   private @Nullable Integer instructionTime;
 
   @Option(

@@ -220,7 +220,7 @@ public final class Interpreter {
    * Runs until a VM exit, a request that the caller serves, or the end of the budget.
    *
    * @param budget instructions to retire at most, where the delivery of an event counts as one, and
-   *     so do iterations of a repeated instruction, or up to 64 bytes of them
+   *     so do iterations of a repeated instruction, or pages of them as 64
    */
   public Stop run(long budget) {
     cpu.left = false;

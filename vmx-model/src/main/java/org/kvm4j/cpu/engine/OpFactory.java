@@ -428,6 +428,10 @@ final class OpFactory {
     if (i.addressSize != (wide ? 8 : 4)) {
       return false;
     }
+    if (i.segment == Cpu.CS && !wide && i.opcode != Opcode.LEA) {
+      // A flat code segment may be one that is not read, and is not written.
+      return false;
+    }
     long disp = i.displacement;
     int base = i.base;
     int index = i.index;

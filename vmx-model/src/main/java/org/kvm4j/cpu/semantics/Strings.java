@@ -75,9 +75,19 @@ final class Strings {
     return true;
   }
 
-  /** What a run of elements that was done at once takes of the budget. */
-  private static int units(long elements, int size) {
-    return 1 + (int) (elements * size >> 6);
+  /** What going on into another page takes of the budget: a unit for each 64 bytes of a page. */
+  private static final int PAGE_UNITS = 64;
+
+  /**
+   * As {@link #interrupted(Cpu, int)}, of instructions that do many elements at once. What is
+   * charged is by where the elements are, so that it is the same whether they were done at once or
+   * one by one: nothing, but where what follows is in another page.
+   *
+   * @param before what RDI was
+   */
+  private static boolean passed(Cpu cpu, int addressSize, long before) {
+    boolean samePage = (Operands.gpr(cpu, RDI, addressSize) ^ before) >>> 12 == 0;
+    return interrupted(cpu, samePage ? 0 : PAGE_UNITS);
   }
 
   /**
@@ -153,13 +163,14 @@ final class Strings {
       if (count == 0) {
         return;
       }
+      long before = Operands.gpr(cpu, RDI, addressSize);
       long done = watched(cpu) ? 0 : moveRun(cpu, i, size, step, count);
       if (done == 0) {
         move(cpu, i, size, step);
         done = 1;
       }
       advance(cpu, RCX, addressSize, -done);
-      if (done == count || interrupted(cpu, units(done, size))) {
+      if (done == count || passed(cpu, addressSize, before)) {
         return;
       }
     }
@@ -211,13 +222,14 @@ final class Strings {
       if (count == 0) {
         return;
       }
+      long before = Operands.gpr(cpu, RDI, addressSize);
       long done = watched(cpu) ? 0 : storeRun(cpu, i, size, step, count);
       if (done == 0) {
         store(cpu, i, size, step);
         done = 1;
       }
       advance(cpu, RCX, addressSize, -done);
-      if (done == count || interrupted(cpu, units(done, size))) {
+      if (done == count || passed(cpu, addressSize, before)) {
         return;
       }
     }
@@ -291,6 +303,7 @@ final class Strings {
       if (count == 0) {
         return;
       }
+      long before = Operands.gpr(cpu, RDI, addressSize);
       if (repeat && count > 2 && !watched(cpu)) {
         long same = sameRun(cpu, i, size, step, count - 1);
         if (same > 0) {
@@ -298,7 +311,7 @@ final class Strings {
           advance(cpu, RDI, addressSize, same * step);
           advance(cpu, RCX, addressSize, -same);
           Alu.sub(cpu, size, 0, 0);
-          if (interrupted(cpu, units(same, size))) {
+          if (passed(cpu, addressSize, before)) {
             return;
           }
           continue;
@@ -313,7 +326,7 @@ final class Strings {
         return;
       }
       advance(cpu, RCX, addressSize, -1);
-      if (count == 1 || (a == b) != i.rep || interrupted(cpu, 1)) {
+      if (count == 1 || (a == b) != i.rep || passed(cpu, addressSize, before)) {
         return;
       }
     }
@@ -330,12 +343,13 @@ final class Strings {
       if (count == 0) {
         return;
       }
+      long before = Operands.gpr(cpu, RDI, addressSize);
       if (repeat && count > 2 && !watched(cpu)) {
-        long passed = scanRun(cpu, i, size, step, count - 1);
-        if (passed > 0) {
-          advance(cpu, RDI, addressSize, passed * step);
-          advance(cpu, RCX, addressSize, -passed);
-          if (interrupted(cpu, units(passed, size))) {
+        long over = scanRun(cpu, i, size, step, count - 1);
+        if (over > 0) {
+          advance(cpu, RDI, addressSize, over * step);
+          advance(cpu, RCX, addressSize, -over);
+          if (passed(cpu, addressSize, before)) {
             return;
           }
           continue;
@@ -348,7 +362,7 @@ final class Strings {
         return;
       }
       advance(cpu, RCX, addressSize, -1);
-      if (count == 1 || (a == b) != i.rep || interrupted(cpu, 1)) {
+      if (count == 1 || (a == b) != i.rep || passed(cpu, addressSize, before)) {
         return;
       }
     }

@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.engine.Interpreter.Stop;
@@ -85,6 +87,35 @@ final class BudgetTests {
     }
     assertEquals(SystemMachine.DATA + 500, m.cpu.r[Cpu.RSI]);
     assertEquals(6, runs);
+  }
+
+  /** Units that a repeated instruction takes, of 5,000 bytes that end on the second page. */
+  private static long units(SystemMachine m, Interpreter engine) {
+    m.cpu.rip = SystemMachine.CODE;
+    m.cpu.r[Cpu.RSI] = SystemMachine.DATA + 0x123;
+    m.cpu.r[Cpu.RDI] = SystemMachine.DATA + 0x10000;
+    m.cpu.r[Cpu.RCX] = 5000;
+    m.cpu.r[Cpu.RAX] = 0;
+    m.cpu.activity = Cpu.ACTIVE;
+    long before = m.cpu.elapsed();
+    assertEquals(Stop.INACTIVE, engine.run(10_000));
+    return m.cpu.elapsed() - before;
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"f3 a4", "f3 aa", "f3 a6", "f3 ae", "f3 ac"})
+  void what_a_repeated_instruction_takes_is_the_same_whatever_the_tlb_knows(String hex) {
+    SystemMachine m = SystemMachine.long64(0);
+    Code.put(m, hex + " f4");
+    Interpreter engine = Code.engine(m);
+    long cold = units(m, engine);
+    assertEquals(cold, units(m, engine), "warm");
+    m.cpu.mmu.flushAll();
+    assertEquals(cold, units(m, engine), "flushed");
+    // Code on the page is looked after at each store.
+    m.memory.markCode(SystemMachine.DATA + 0x10000);
+    m.cpu.mmu.tlb.dropWriteTags(SystemMachine.DATA + 0x10000);
+    assertEquals(cold, units(m, engine), "a page with code");
   }
 
   @Test

@@ -8,7 +8,9 @@ import static org.kvm4j.vmx.MinimalHypervisor.CODE;
 import static org.kvm4j.vmx.MinimalHypervisor.EPT;
 import static org.kvm4j.vmx.MinimalHypervisor.IDT;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.LONG;
+import static org.kvm4j.vmx.MinimalHypervisor.Mode.PROTECTED;
 
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.kvm4j.cpu.core.Cpu;
@@ -141,6 +143,27 @@ class DeviceMoveTests {
     assertEquals(ExitReason.EPT_MISCONFIG, again());
     h.memory.writeLong(ENTRY, DATA | 0xb1);
     violates(0x78a);
+  }
+
+  /** A code segment is no place to write, though it is flat: mov cs:[edi], eax. */
+  @Test
+  void aCodeSegmentIsNotWritten() {
+    MinimalHypervisor other = new MinimalHypervisor();
+    other.guest(PROTECTED);
+    other.set(VmcsField.EXCEPTION_BITMAP, 1 << Vector.GP);
+    other.code(0x90, 0x2e, 0x89, 0x07, 0x0f, 0x01, 0xc1);
+    other.memory.writeLong(ENTRY, 0);
+    other.cpu.r[Cpu.RDI] = DATA + 8;
+    for (int k = 0; k < 2 * OFTEN; k++) {
+      other.set(VmcsField.GUEST_RIP, CODE);
+      assertEquals(ExitReason.EXCEPTION_NMI, other.run());
+      assertEquals(Vector.GP, other.get(VmcsField.VM_EXIT_INTR_INFO) & 0xff);
+    }
+    other.code(0x90, 0x2e, 0x8b, 0x07, 0x0f, 0x01, 0xc1); // mov eax, cs:[edi]
+    other.memory.writeLong(ENTRY, MAPPED);
+    other.segment(Cpu.CS, 0x18, 0, 0xffffffffL, 0xc099); // execute-only
+    other.set(VmcsField.GUEST_RIP, CODE);
+    assertEquals(ExitReason.EXCEPTION_NMI, other.run());
   }
 
   @ParameterizedTest

@@ -389,7 +389,7 @@ public final class BareVcpu implements VendorVcpu {
   public void setHltExiting(boolean exiting) {}
 
   @Override
-  public void setPauseExiting(int window) {}
+  public void setPauseExiting(int window, int gap) {}
 
   @Override
   public void setMwaitExiting(boolean exiting) {}

@@ -157,8 +157,9 @@ public interface VendorVcpu extends AutoCloseable {
    * Whether loops of PAUSE exit.
    *
    * @param window how many ticks such a loop may last before it does; 0 if none exits
+   * @param gap how many ticks lie between two PAUSEs of a loop at most
    */
-  void setPauseExiting(int window);
+  void setPauseExiting(int window, int gap);
 
   void setMwaitExiting(boolean exiting);
 

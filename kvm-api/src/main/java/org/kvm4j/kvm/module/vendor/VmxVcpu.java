@@ -58,12 +58,6 @@ public final class VmxVcpu implements VendorVcpu {
   /** CR4 bits that are the hypervisor's, whatever the guest knows of. */
   private static final long CR4_HOST_OWNED = ControlBits.CR4_VMXE | ControlBits.CR4_SMXE;
 
-  /**
-   * Ticks of the time-stamp counter between two PAUSEs of a loop at most: more than KVM's 128, for
-   * a processor that is slower.
-   */
-  private static final int PLE_GAP = 1000;
-
   /** A TSC multiplier of 1. */
   private static final long ONE = 1L << 48;
 
@@ -244,7 +238,6 @@ public final class VmxVcpu implements VendorVcpu {
                 | Controls.VM_ENTRY_LOAD_IA32_EFER
                 | Controls.VM_ENTRY_LOAD_CET_STATE));
     vmcs.write(Vmcs.VIRTUAL_PROCESSOR_ID, vpid);
-    vmcs.write(Vmcs.PLE_GAP, PLE_GAP);
     vmcs.write(Vmcs.MSR_BITMAP, msrBitmap);
     vmcs.write(Vmcs.CR0_GUEST_HOST_MASK, ~CR0_GUEST_OWNED);
     vmcs.write(Vmcs.CR4_GUEST_HOST_MASK, cr4Mask);
@@ -688,7 +681,8 @@ public final class VmxVcpu implements VendorVcpu {
   }
 
   @Override
-  public void setPauseExiting(int window) {
+  public void setPauseExiting(int window, int gap) {
+    vmcs.write(Vmcs.PLE_GAP, gap);
     vmcs.write(Vmcs.PLE_WINDOW, window);
     long controls = field[Vmcs.SECONDARY_VM_EXEC_CONTROL];
     long loops = Controls.SECONDARY_EXEC_PAUSE_LOOP_EXITING & 0xffffffffL;
