@@ -63,11 +63,11 @@ final class ExplainCommand implements Callable<Integer> {
 
   @Parameters(
       paramLabel = "FILE",
-      arity = "0..1",
+      arity = "0..*",
       description =
-          "A log with VMCS dumps; - for standard input. Each is explained as soon as it is read, so"
+          "Logs with VMCS dumps; - for standard input. Each is explained as soon as it is read, so"
               + " that 'dmesg --follow' can be looked at.")
-  private @Nullable String file;
+  private List<String> files = List.of();
 
   @Option(
       names = "--cpu",
@@ -149,21 +149,21 @@ final class ExplainCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     boolean fields =
         Stream.of(reason, interruption, vectoring, instructionError).anyMatch(x -> x != null);
-    if (file == null && !fields) {
+    if (files.isEmpty() && !fields) {
       throw usage(
           qualification == null && instruction == null && interruptionError == null
               ? "explain needs a file with a VMCS dump (- for standard input), or --exit-reason"
               : "what a qualification or instruction information says depends on --exit-reason,"
                   + " and an error code belongs to --intr-info");
     }
-    if (file != null && (fields || qualification != null || instruction != null)) {
+    if (!files.isEmpty() && (fields || qualification != null || instruction != null)) {
       throw usage("a file has its own exit reason: FILE cannot go with options of single fields");
     }
-    if (file == null && all) {
+    if (files.isEmpty() && all) {
       throw usage("--all is for the checks of a FILE: single fields have none");
     }
     checkCpu(provider);
-    if (file == null) {
+    if (files.isEmpty()) {
       try {
         out.print(explainer.exit(exitFields()));
       } catch (IllegalArgumentException e) {
@@ -171,7 +171,12 @@ final class ExplainCommand implements Callable<Integer> {
       }
       out.flush();
     } else {
-      dumps(explainer, file, out);
+      for (String file : files) {
+        if (files.size() > 1) {
+          out.println("Of " + file + ":\n");
+        }
+        dumps(explainer, file, out);
+      }
     }
     return ExitCodes.OK;
   }

@@ -36,6 +36,10 @@ class ExplainCommandTests {
     return cli.out();
   }
 
+  private static String path(String name) {
+    return DUMPS.resolve(name).toString();
+  }
+
   private static void assertContains(String text, String... parts) {
     for (String part : parts) {
       assertTrue(text.contains(part), () -> part + "\nis not in\n" + text);
@@ -71,6 +75,17 @@ class ExplainCommandTests {
         "HOST_TR_SELECTOR=0x0; nearest that passes: HOST_TR_SELECTOR=0x8",
         "\nThe dump does not tell how the entry ended. If it failed, this exit is of one before it:\n"
             + "Exit reason 0xc: HLT (HLT, 12;");
+  }
+
+  @Test
+  void several_files_are_explained_in_turn() {
+    assertEquals(
+        0, cli.run("explain", path("guest-segment.txt"), path("host-selectors.txt")), cli.err());
+    String text = cli.out();
+    assertTrue(
+        text.startsWith("Of " + path("guest-segment.txt") + ":\n\nVMCS dump at line "), text);
+    assertContains(text, "GUEST_CS_AR_G", "\nOf " + path("host-selectors.txt") + ":\n\n");
+    assertTrue(text.indexOf("GUEST_CS_AR_G") < text.indexOf("HOST_CS_SELECTOR_RPL_TI"), text);
   }
 
   @Test
