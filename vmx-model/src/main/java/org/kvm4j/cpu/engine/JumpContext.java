@@ -12,6 +12,7 @@ final class JumpContext {
   private int vpid;
   private long eptRoot;
   private boolean user;
+  private int rights;
   private int mode;
   private long csBase;
   long csLimit;
@@ -42,6 +43,7 @@ final class JumpContext {
     return globalGeneration == m.tlb.globalGeneration()
         && vpid == m.space.vpid()
         && eptRoot == m.space.eptRoot()
+        && rights == m.context.rights()
         && user == m.fetchesAsUser()
         && isModeOf(c);
   }
@@ -91,6 +93,7 @@ final class JumpContext {
     vpid = m.space.vpid();
     eptRoot = m.space.eptRoot();
     user = m.fetchesAsUser();
+    rights = m.context.rights();
     mode = c.modeKey;
     csBase = c.seg[Cpu.CS].base;
     csLimit = c.seg[Cpu.CS].limit;
