@@ -33,8 +33,13 @@ public final class Bank {
   /** Whether {@link PhysicalMemory#map} may place regions here. */
   final boolean shared;
 
-  /** The marks of each page; null while there are none. */
-  private volatile @Nullable AtomicReferenceArray<@Nullable AtomicInteger> code;
+  /** The marks of each page by {@link #CHUNK} of them; null where there are none. */
+  private volatile @Nullable
+      AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable AtomicInteger>>
+      code;
+
+  /** Pages of which the marks are made room for at once: a power of two. */
+  private static final int CHUNK = 512;
 
   private Bank(ByteBuffer buffer, boolean bitmap, boolean shared) {
     this.buffer = buffer;
@@ -215,38 +220,51 @@ public final class Bank {
   }
 
   boolean holdsCode(int offset) {
-    AtomicReferenceArray<@Nullable AtomicInteger> marks = code;
-    AtomicInteger count = marks == null ? null : marks.get(offset >>> 12);
+    AtomicReferenceArray<@Nullable AtomicInteger> marks = marks(offset);
+    AtomicInteger count = marks == null ? null : marks.get(offset >>> 12 & CHUNK - 1);
     return count != null && count.get() != 0;
+  }
+
+  private @Nullable AtomicReferenceArray<@Nullable AtomicInteger> marks(int offset) {
+    AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable AtomicInteger>> chunks = code;
+    return chunks == null ? null : chunks.get((offset >>> 12) / CHUNK);
   }
 
   /** Adds a mark to a page. */
   CodeMark markCode(int offset) {
-    AtomicReferenceArray<@Nullable AtomicInteger> marks = code;
+    AtomicReferenceArray<@Nullable AtomicInteger> marks = marks(offset);
     if (marks == null) {
-      marks = newMarks();
+      marks = newMarks(offset);
     }
-    AtomicInteger count = marks.get(offset >>> 12);
+    int page = offset >>> 12 & CHUNK - 1;
+    AtomicInteger count = marks.get(page);
     while (count == null) {
-      marks.compareAndSet(offset >>> 12, null, new AtomicInteger());
-      count = marks.get(offset >>> 12);
+      marks.compareAndSet(page, null, new AtomicInteger());
+      count = marks.get(page);
     }
     return new CodeMark(count);
   }
 
   /** Forgets the marks of a page, whoever has made them. */
   void forgetCode(int offset) {
-    AtomicReferenceArray<@Nullable AtomicInteger> marks = code;
+    AtomicReferenceArray<@Nullable AtomicInteger> marks = marks(offset);
     if (marks != null) {
-      marks.set(offset >>> 12, null);
+      marks.set(offset >>> 12 & CHUNK - 1, null);
     }
   }
 
-  private synchronized AtomicReferenceArray<@Nullable AtomicInteger> newMarks() {
-    AtomicReferenceArray<@Nullable AtomicInteger> marks = code;
+  private synchronized AtomicReferenceArray<@Nullable AtomicInteger> newMarks(int offset) {
+    AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable AtomicInteger>> chunks = code;
+    if (chunks == null) {
+      int pages = buffer.capacity() + 0xfff >>> 12;
+      chunks = new AtomicReferenceArray<>((pages + CHUNK - 1) / CHUNK);
+      code = chunks;
+    }
+    int chunk = (offset >>> 12) / CHUNK;
+    AtomicReferenceArray<@Nullable AtomicInteger> marks = chunks.get(chunk);
     if (marks == null) {
-      marks = new AtomicReferenceArray<>(buffer.capacity() + 0xfff >>> 12);
-      code = marks;
+      marks = new AtomicReferenceArray<>(CHUNK);
+      chunks.set(chunk, marks);
     }
     return marks;
   }

@@ -325,7 +325,8 @@ public final class Interpreter {
     }
   }
 
-  private final DeviceSites deviceSites = new DeviceSites();
+  /** Null until an operation has touched what EPT does not map. */
+  private @Nullable DeviceSites deviceSites;
 
   /** An operation of the page that runs has thrown: the next time it may ask before. */
   private void noteDevice(Op op, NestedFault e) {
@@ -333,7 +334,12 @@ public final class Interpreter {
     Translation t = e.translation;
     if (page != null && t.outcome == Translation.EPT_VIOLATION) {
       int offset = op.offset & 0xffff;
-      if (!page.isDevice(offset) && deviceSites.isOften(page.hpa | offset, t.gpa)) {
+      DeviceSites sites = deviceSites;
+      if (sites == null) {
+        sites = new DeviceSites();
+        deviceSites = sites;
+      }
+      if (!page.isDevice(offset) && sites.isOften(page.hpa | offset, t.gpa)) {
         page.setDevice(offset);
       }
     }
