@@ -94,7 +94,7 @@ final class Slots {
    */
   @Nullable TlbEntry recall(long page) {
     moved = null;
-    int end = next == 0 ? TlbSpace.SIZE : entries.length;
+    int end = victimsEnd();
     for (int victim = TlbSpace.SIZE; victim < end; victim++) {
       TlbEntry entry = entries[victim];
       if (entry.page == page) {
@@ -103,6 +103,11 @@ final class Slots {
       }
     }
     return null;
+  }
+
+  /** The slot after those that something may have given way to. */
+  private int victimsEnd() {
+    return next == 0 ? TlbSpace.SIZE : entries.length;
   }
 
   private void exchange(int one, int other) {
@@ -181,7 +186,7 @@ final class Slots {
   /** Drops the entry for a page. */
   void clearPage(long page, boolean globals, boolean others) {
     TlbEntry entry = entries[TlbSpace.index(page)];
-    int end = next == 0 ? TlbSpace.SIZE : entries.length;
+    int end = victimsEnd();
     for (int victim = TlbSpace.SIZE; entry.page != page && victim < end; victim++) {
       entry = entries[victim];
     }

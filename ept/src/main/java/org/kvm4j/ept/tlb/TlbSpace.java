@@ -156,25 +156,21 @@ public final class TlbSpace {
     return generation;
   }
 
-  private void dropFetched() {
+  /**
+   * Whoever knows what code was fetched from pages of this space has to ask again.
+   *
+   * @param globals whether of global pages, too, which other spaces' code may be of
+   */
+  private void dropFetched(boolean globals) {
     generation++;
-    tlb.globalGeneration++;
     fetched.clear();
-    fetchedGlobals.clear();
-    for (Slots slots : all) {
-      if (slots != null) {
-        slots.forgetFetches(true);
-      }
+    if (globals) {
+      tlb.globalGeneration++;
+      fetchedGlobals.clear();
     }
-  }
-
-  /** Drops it of pages that are not global, which no other space has to do with. */
-  private void dropFetchedNonGlobal() {
-    generation++;
-    fetched.clear();
     for (Slots slots : all) {
       if (slots != null) {
-        slots.forgetFetches(false);
+        slots.forgetFetches(globals);
       }
     }
   }
@@ -189,7 +185,7 @@ public final class TlbSpace {
   }
 
   void clear() {
-    dropFetched();
+    dropFetched(true);
     for (Slots slots : all) {
       if (slots != null) {
         slots.clear();
@@ -260,9 +256,9 @@ public final class TlbSpace {
       }
     }
     if (globals && fetchedGlobals.contains(linear)) {
-      dropFetched();
+      dropFetched(true);
     } else if (others && fetched.contains(linear)) {
-      dropFetchedNonGlobal();
+      dropFetched(false);
     }
   }
 
@@ -282,9 +278,9 @@ public final class TlbSpace {
       }
     }
     if (fetchedGlobals.containsPage(linear)) {
-      dropFetched();
+      dropFetched(true);
     } else if (fetched.containsPage(linear)) {
-      dropFetchedNonGlobal();
+      dropFetched(false);
     }
   }
 

@@ -5,7 +5,6 @@ import java.util.HexFormat;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Disassembler;
 import org.kvm4j.cpu.decode.Instruction;
-import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.Feature;
@@ -59,29 +58,9 @@ public final class ShutdownReport {
     return events[0].type() == 3
             && (vector == Vector.UD || vector == Vector.GP)
             && i.isValid()
-            && isVmx(i.opcode)
+            && i.opcode.feature == Feature.VMX
         ? vmx.faultCause(i.opcode)
         : "";
-  }
-
-  private static boolean isVmx(Opcode opcode) {
-    return switch (opcode) {
-      case VMXON,
-          VMXOFF,
-          VMCLEAR,
-          VMPTRLD,
-          VMPTRST,
-          VMREAD,
-          VMWRITE,
-          VMLAUNCH,
-          VMRESUME,
-          VMCALL,
-          VMFUNC,
-          INVEPT,
-          INVVPID ->
-          true;
-      default -> false;
-    };
   }
 
   private static byte[] code(Cpu cpu) {
