@@ -146,6 +146,11 @@ final class VcpuEvents {
     exceptionPayload = 0;
   }
 
+  /** Whether nothing is on its way into the guest, nor waits to be. */
+  boolean isQuiet() {
+    return !exceptionPending && !reinjecting() && nmiPending == 0 && interrupts.isQuiet();
+  }
+
   /** Whether an entry would deliver something already decided. */
   boolean reinjecting() {
     return exceptionInjected || interruptInjected || nmiInjected;

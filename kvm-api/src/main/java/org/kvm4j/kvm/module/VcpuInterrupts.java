@@ -127,6 +127,15 @@ final class VcpuInterrupts implements ApicOwner {
     }
   }
 
+  /** Whether nothing has come for the processor. */
+  boolean isQuiet() {
+    InterruptChips c = chips;
+    LocalApic a = apic;
+    return nmis.get() == 0
+        && !hasStartEvents()
+        && (c == null || a == null || !a.mayHaveInterrupt() && !c.picOutput() && external == NONE);
+  }
+
   /** Takes the interrupt that is due: its vector, or -1 if none is any more. */
   int acknowledge() {
     InterruptChips c = chips;

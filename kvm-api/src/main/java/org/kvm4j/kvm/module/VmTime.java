@@ -69,6 +69,11 @@ abstract class VmTime implements HostClock, AutoCloseable {
      */
     abstract long begin();
 
+    /** Whether it may enter the guest once more without {@link #begin}. */
+    boolean mayGoOn() {
+      return false;
+    }
+
     /**
      * This thread runs the virtual CPU, and goes back to user space before it has entered the
      * guest.

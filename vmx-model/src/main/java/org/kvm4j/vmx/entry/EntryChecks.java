@@ -105,10 +105,14 @@ public final class EntryChecks {
   /**
    * Runs the checks that may fail.
    *
+   * @param verified as {@link Vmcs#isVerified}
    * @return the first that fails, or null
    */
-  @Nullable EntryCheck run(Vmcs vmcs, EntryContext c) {
+  @Nullable EntryCheck run(Vmcs vmcs, boolean verified, EntryContext c) {
     boolean outside = readsOutside(vmcs, c);
+    if (verified && !outside) {
+      return null;
+    }
     if (outside != lastOutside || differs(vmcs.dirty, lastDirty)) {
       select(vmcs.dirty, outside);
     }

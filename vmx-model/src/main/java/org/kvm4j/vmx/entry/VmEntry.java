@@ -102,7 +102,8 @@ public final class VmEntry {
     c.hostLongMode = hostLongMode;
     failure = null;
     boolean nmiBlocked = cpu.nmiBlocked;
-    EntryCheck failed = checks.run(vmcs, c);
+    boolean verified = vmcs.isVerified();
+    EntryCheck failed = checks.run(vmcs, verified, c);
     if (failed != null) {
       vmcs.complete();
       failure = VmEntryFailure.of(failed, c);
@@ -120,20 +121,15 @@ public final class VmEntry {
         }
       }
     }
-    long controls = 0;
-    long registers = 0;
-    long[] dirty = vmcs.dirty;
-    for (int w = 0; w < dirty.length; w++) {
-      controls |= dirty[w] & CONTROL_FIELDS[w];
-      registers |= dirty[w] & RELOAD_FIELDS[w];
-    }
-    boolean resident = nonRoot.isResident(vmcs) && registers == 0;
+    boolean controls = !verified && isAnyWritten(vmcs, CONTROL_FIELDS);
+    boolean registers = !verified && isAnyWritten(vmcs, RELOAD_FIELDS);
+    boolean resident = nonRoot.isResident(vmcs) && !registers;
     if (!resident) {
       vmcs.complete();
     }
-    nonRoot.enter(vmcs, controls != 0);
+    nonRoot.enter(vmcs, controls);
     if (resident) {
-      resume(vmcs, controls != 0);
+      resume(vmcs, controls);
     } else {
       load(v);
     }
@@ -149,12 +145,22 @@ public final class VmEntry {
     }
     nonRoot.entered();
     vmcs.launched = true;
-    vmcs.markVerified(hostLongMode);
+    if (!verified || hostLongMode != vmcs.verifiedInLongMode) {
+      vmcs.markVerified(hostLongMode);
+    }
     int info = (int) v[Vmcs.VM_ENTRY_INTR_INFO_FIELD];
     if (InterruptionInfo.isValid(info)) {
       inject(v, info);
     }
     return 0;
+  }
+
+  private static boolean isAnyWritten(Vmcs vmcs, long[] fields) {
+    long written = 0;
+    for (int w = 0; w < Vmcs.DIRTY_WORDS; w++) {
+      written |= vmcs.dirty[w] & fields[w];
+    }
+    return written != 0;
   }
 
   /** 27.3.2 "Loading Guest State". */

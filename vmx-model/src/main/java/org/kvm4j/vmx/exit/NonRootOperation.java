@@ -11,6 +11,7 @@ import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.msr.MsrTable;
+import org.kvm4j.ept.memory.MemoryCursor;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.Translation;
@@ -80,6 +81,7 @@ public final class NonRootOperation implements GuestMode {
 
   private final Cpu cpu;
   private final PhysicalMemory memory;
+  private final MemoryCursor bitmaps;
   private final MsrLists msrLists;
   private final VirtualApic virtualApic;
   private final int timerShift;
@@ -110,6 +112,20 @@ public final class NonRootOperation implements GuestMode {
   private long tscMultiplier;
   private boolean plainTsc;
   private boolean virtualSpecCtrl;
+  private boolean savesDebug;
+  private boolean savesEfer;
+
+  /** No exit leaves out what an entry loads. */
+  private boolean savesWhatItLoads;
+
+  /** What {@link #watch} is after an entry. */
+  private int entryWatch;
+
+  /** The virtual APIC has something to do. */
+  private boolean hasVirtualApic;
+
+  /** The guest's registers may stay in the processor after an exit. */
+  private boolean mayStayResident;
 
   /** A bus lock was asserted, and no VM exit has told of it. */
   private boolean busLocked;
@@ -142,6 +158,7 @@ public final class NonRootOperation implements GuestMode {
   public NonRootOperation(Cpu cpu, VmxCapabilities capabilities) {
     this.cpu = cpu;
     this.memory = cpu.mmu.memory;
+    this.bitmaps = new MemoryCursor(memory);
     this.msrLists = new MsrLists(cpu);
     this.virtualApic =
         new VirtualApic(memory, cpu.platform, capabilities.physicalAddressReserved());
@@ -161,27 +178,18 @@ public final class NonRootOperation implements GuestMode {
    */
   public void enter(Vmcs vmcs, boolean changed) {
     takeControls(vmcs, changed);
-    int w = 0;
-    if ((primary & (Controls.CPU_BASED_INTR_WINDOW_EXITING | Controls.CPU_BASED_NMI_WINDOW_EXITING))
-        != 0) {
-      if ((primary & Controls.CPU_BASED_INTR_WINDOW_EXITING) != 0) {
-        w |= WATCH_INTERRUPT_WINDOW;
-      }
-      if ((primary & Controls.CPU_BASED_NMI_WINDOW_EXITING) != 0) {
-        w |= WATCH_NMI_WINDOW;
-      }
-    }
-    if ((pin & Controls.PIN_BASED_VMX_PREEMPTION_TIMER) != 0) {
-      w |= WATCH_TIMER;
+    watch = entryWatch;
+    if ((watch & WATCH_TIMER) != 0) {
       long now = cpu.platform.tsc();
       timerEnd = (now >>> timerShift) + v[Vmcs.VMX_PREEMPTION_TIMER_VALUE];
       cpu.platform.preemptionTimerStarted((timerEnd << timerShift) - now);
     }
-    virtualApic.enter(v, primary, secondary, tertiary(v));
+    if (hasVirtualApic) {
+      virtualApic.enter(v, primary, secondary, tertiary(v));
+    }
     cpu.mmu.context.apicPage = virtualApic.accessPage();
     cpu.mmu.busLocks = (secondary & Controls.SECONDARY_EXEC_BUS_LOCK_DETECTION) != 0;
     busLocked = false;
-    watch = w;
     pauseFirst = 0;
     pauseLast = 0;
   }
@@ -205,9 +213,32 @@ public final class NonRootOperation implements GuestMode {
       plainTsc = !offset || (secondary & Controls.SECONDARY_EXEC_TSC_SCALING) == 0;
       tscMultiplier = v[Vmcs.TSC_MULTIPLIER];
       virtualSpecCtrl = (tertiary(v) & Controls.TERTIARY_EXEC_SPEC_CTRL) != 0;
+      savesDebug = (exitControls & Controls.VM_EXIT_SAVE_DEBUG_CONTROLS) != 0;
+      savesEfer = (exitControls & Controls.VM_EXIT_SAVE_IA32_EFER) != 0;
+      savesWhatItLoads =
+          saves(Controls.VM_EXIT_SAVE_IA32_EFER, Controls.VM_ENTRY_LOAD_IA32_EFER)
+              && saves(Controls.VM_EXIT_SAVE_IA32_PAT, Controls.VM_ENTRY_LOAD_IA32_PAT)
+              && saves(
+                  Controls.VM_EXIT_SAVE_IA32_PERF_GLOBAL_CTRL,
+                  Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL);
+      mayStayResident = mayStayResident(v);
+      entryWatch = entryWatch();
+      hasVirtualApic =
+          (primary & Controls.CPU_BASED_TPR_SHADOW) != 0
+              || (secondary & Controls.SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES) != 0;
+      if (!hasVirtualApic) {
+        virtualApic.enter(v, primary, secondary, tertiary(v));
+      }
     }
     deliveryType = -1;
     abort = null;
+  }
+
+  /** What is to be looked at between instructions, by the controls. */
+  private int entryWatch() {
+    return ((primary & Controls.CPU_BASED_INTR_WINDOW_EXITING) != 0 ? WATCH_INTERRUPT_WINDOW : 0)
+        | ((primary & Controls.CPU_BASED_NMI_WINDOW_EXITING) != 0 ? WATCH_NMI_WINDOW : 0)
+        | ((pin & Controls.PIN_BASED_VMX_PREEMPTION_TIMER) != 0 ? WATCH_TIMER : 0);
   }
 
   /** The secondary controls in force: 0 unless they are activated. */
@@ -449,7 +480,7 @@ public final class NonRootOperation implements GuestMode {
     }
     for (int p = port; p < port + size; p++) {
       long bitmap = p < 0x8000 ? v[Vmcs.IO_BITMAP_A] : v[Vmcs.IO_BITMAP_B];
-      if ((memory.readByte(bitmap + ((p & 0x7fff) >> 3)) & 1 << (p & 7)) != 0) {
+      if (isMarked(bitmap, p & 0x7fff)) {
         return true;
       }
     }
@@ -543,26 +574,33 @@ public final class NonRootOperation implements GuestMode {
 
   @Override
   public boolean wrmsr(Instruction i, int index) {
-    return msrExits(index, 2048) && instructionExit(i, 32, 0);
+    return msrExits(index, 0x4000) && instructionExit(i, 32, 0);
   }
 
-  /** SDM 25.6.9 "MSR-Bitmap Address". */
-  private boolean msrExits(int index, int offset) {
+  /**
+   * SDM 25.6.9 "MSR-Bitmap Address".
+   *
+   * @param first the bit of MSR 0
+   */
+  private boolean msrExits(int index, int first) {
     if ((primary & Controls.CPU_BASED_USE_MSR_BITMAPS) == 0) {
       return true;
     }
     int low = index & 0x1fff;
     if (index == low) {
-      return msrBit(offset + (low >> 3), low & 7);
+      return isMarked(v[Vmcs.MSR_BITMAP], first + low);
     }
     if (index == (low | 0xc000_0000)) {
-      return msrBit(offset + 1024 + (low >> 3), low & 7);
+      return isMarked(v[Vmcs.MSR_BITMAP], first + 0x2000 + low);
     }
     return true;
   }
 
-  private boolean msrBit(int offset, int bit) {
-    return (memory.readByte(v[Vmcs.MSR_BITMAP] + offset) & 1 << bit) != 0;
+  /** A bit of a bitmap in memory, whose address is a multiple of 4 KiB. */
+  private boolean isMarked(long bitmap, int bit) {
+    MemoryCursor c = bitmaps;
+    c.begin();
+    return (c.readLong(bitmap + (bit >>> 6 << 3)) >>> bit & 1) != 0;
   }
 
   @Override
@@ -1159,7 +1197,7 @@ public final class NonRootOperation implements GuestMode {
       return false;
     }
     long bitmap = v[write ? Vmcs.VMWRITE_BITMAP : Vmcs.VMREAD_BITMAP];
-    return (memory.readByte(bitmap + (encoding >>> 3)) & 1 << (encoding & 7)) == 0;
+    return !isMarked(bitmap, (int) encoding);
   }
 
   /** The VMCS link pointer. */
@@ -1293,23 +1331,7 @@ public final class NonRootOperation implements GuestMode {
    */
   private boolean staysResident(long[] f) {
     Cpu c = cpu;
-    if (f[Vmcs.VM_EXIT_MSR_STORE_COUNT] != 0
-        || f[Vmcs.VM_EXIT_MSR_LOAD_COUNT] != 0
-        || f[Vmcs.VM_ENTRY_MSR_LOAD_COUNT] != 0) {
-      return false;
-    }
-    // What is loaded but not saved must not have changed.
-    boolean debug = (exitControls & Controls.VM_EXIT_SAVE_DEBUG_CONTROLS) != 0;
-    if (!debug && (entryControls & Controls.VM_ENTRY_LOAD_DEBUG_CONTROLS) != 0
-        || (exitControls & Controls.VM_EXIT_SAVE_IA32_EFER) == 0
-            && (entryControls & Controls.VM_ENTRY_LOAD_IA32_EFER) != 0
-            && c.efer != f[Vmcs.GUEST_IA32_EFER]
-        || (exitControls & Controls.VM_EXIT_SAVE_IA32_PAT) == 0
-            && (entryControls & Controls.VM_ENTRY_LOAD_IA32_PAT) != 0
-            && c.msr.pat != f[Vmcs.GUEST_IA32_PAT]
-        || (exitControls & Controls.VM_EXIT_SAVE_IA32_PERF_GLOBAL_CTRL) == 0
-            && (entryControls & Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL) != 0
-            && c.counters.globalControl() != f[Vmcs.GUEST_IA32_PERF_GLOBAL_CTRL]) {
+    if (!mayStayResident || !savesWhatItLoads && hasChangedUnsaved(f)) {
       return false;
     }
     f[Vmcs.GUEST_CR0] = c.cr0;
@@ -1318,10 +1340,10 @@ public final class NonRootOperation implements GuestMode {
     f[Vmcs.GUEST_CS_AR_BYTES] = c.seg[Cpu.CS].ar;
     f[Vmcs.GUEST_CS_BASE] = c.seg[Cpu.CS].base;
     f[Vmcs.GUEST_SS_AR_BYTES] = c.seg[Cpu.SS].ar;
-    if ((exitControls & Controls.VM_EXIT_SAVE_IA32_EFER) != 0) {
+    if (savesEfer) {
       f[Vmcs.GUEST_IA32_EFER] = c.efer;
     }
-    if (debug) {
+    if (savesDebug) {
       f[Vmcs.GUEST_IA32_DEBUGCTL] = c.msr.debugCtl;
     }
     resident = vmcs;
@@ -1331,6 +1353,32 @@ public final class NonRootOperation implements GuestMode {
     }
     leaveNonRoot();
     return true;
+  }
+
+  /** Whether the controls let guest registers stay: no list of MSRs would be loaded over them. */
+  private boolean mayStayResident(long[] f) {
+    return f[Vmcs.VM_EXIT_MSR_STORE_COUNT] == 0
+        && f[Vmcs.VM_EXIT_MSR_LOAD_COUNT] == 0
+        && f[Vmcs.VM_ENTRY_MSR_LOAD_COUNT] == 0
+        && (savesDebug || (entryControls & Controls.VM_ENTRY_LOAD_DEBUG_CONTROLS) == 0);
+  }
+
+  /** Whether a VM exit saves an MSR, or VM entry does not load it. */
+  private boolean saves(int exitControl, int entryControl) {
+    return (exitControls & exitControl) != 0 || (entryControls & entryControl) == 0;
+  }
+
+  /** Whether an MSR that VM entry loads and VM exits do not save is another than was loaded. */
+  private boolean hasChangedUnsaved(long[] f) {
+    Cpu c = cpu;
+    return !saves(Controls.VM_EXIT_SAVE_IA32_EFER, Controls.VM_ENTRY_LOAD_IA32_EFER)
+            && c.efer != f[Vmcs.GUEST_IA32_EFER]
+        || !saves(Controls.VM_EXIT_SAVE_IA32_PAT, Controls.VM_ENTRY_LOAD_IA32_PAT)
+            && c.msr.pat != f[Vmcs.GUEST_IA32_PAT]
+        || !saves(
+                Controls.VM_EXIT_SAVE_IA32_PERF_GLOBAL_CTRL,
+                Controls.VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL)
+            && c.counters.globalControl() != f[Vmcs.GUEST_IA32_PERF_GLOBAL_CTRL];
   }
 
   private void saveDeferred(Vmcs of) {

@@ -356,6 +356,11 @@ public final class Vmcs {
       v[ordinal] = kept;
       return;
     }
+    if (ordinal == GUEST_RIP && (v[ordinal] ^ kept) >>> 32 == 0) {
+      // Checks read bits 63:32 alone, and each entry loads it: a hypervisor skips instructions.
+      v[ordinal] = kept;
+      return;
+    }
     if (ordinal == CPU_BASED_VM_EXEC_CONTROL && (v[ordinal] ^ kept) >>> 31 != 0) {
       // Secondary controls come into force, or cease to be.
       mark(SECONDARY_VM_EXEC_CONTROL);
@@ -424,6 +429,15 @@ public final class Vmcs {
   /** Whether software wrote the field since the last successful entry. */
   public boolean isDirty(int ordinal) {
     return (dirty[ordinal >> 6] & 1L << ordinal) != 0;
+  }
+
+  /** Whether there is nothing that the last successful entry has not verified. */
+  public boolean isVerified() {
+    long written = 0;
+    for (int w = 0; w < DIRTY_WORDS; w++) {
+      written |= dirty[w];
+    }
+    return written == 0;
   }
 
   /** Forgets what was verified: every field counts as written. */

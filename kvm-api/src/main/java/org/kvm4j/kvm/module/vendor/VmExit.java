@@ -5,26 +5,26 @@ public final class VmExit {
   /** What happened, in words common to the vendors. */
   public enum Kind {
     /** Nothing: the instruction budget ran out. */
-    BUDGET,
-    EXTERNAL_INTERRUPT,
+    BUDGET(Time.NONE),
+    EXTERNAL_INTERRUPT(Time.NONE),
     INTERRUPT_WINDOW,
     NMI_WINDOW,
     EXCEPTION,
-    NMI,
+    NMI(Time.NONE),
     TRIPLE_FAULT,
-    INIT,
-    SIPI,
+    INIT(Time.NONE),
+    SIPI(Time.NONE),
     IO,
-    CPUID,
+    CPUID(Time.SOME, true),
     HLT,
-    RDMSR,
+    RDMSR(Time.SOME, true),
     WRMSR,
     CR_ACCESS,
     DR_ACCESS,
-    NESTED_VIOLATION,
+    NESTED_VIOLATION(Time.NONE),
     NESTED_MISCONFIGURATION,
     TASK_SWITCH,
-    HYPERCALL,
+    HYPERCALL(Time.SOME, true),
     VMX_INSTRUCTION,
     INVD,
     WBINVD,
@@ -39,34 +39,53 @@ public final class VmExit {
     RDRAND,
     RDSEED,
     DESCRIPTOR_TABLE,
-    MONITOR_TRAP,
-    PREEMPTION_TIMER,
+    MONITOR_TRAP(Time.NONE),
+    PREEMPTION_TIMER(Time.NONE),
     ENTRY_FAILURE,
     /** Devices are asked for answers or told of writes, by a processor on bare metal. */
     DEVICE,
     OTHER;
+
+    /** What an exit takes of the virtual clock. */
+    private enum Time {
+      NONE,
+      SOME
+    }
+
+    private final boolean timed;
+    private final boolean quick;
+
+    Kind() {
+      this(Time.SOME, false);
+    }
+
+    Kind(Time time) {
+      this(time, false);
+    }
+
+    Kind(Time time, boolean quick) {
+      this.timed = time == Time.SOME;
+      this.quick = quick;
+    }
 
     /**
      * Whether it takes time on the virtual clock: the guest alone decides that it comes. Interrupts
      * of the host's, the end of the budget and pages that are mapped only now depend on the host.
      */
     public boolean isTimed() {
-      return switch (this) {
-        case BUDGET,
-            EXTERNAL_INTERRUPT,
-            NMI,
-            INIT,
-            SIPI,
-            NESTED_VIOLATION,
-            MONITOR_TRAP,
-            PREEMPTION_TIMER ->
-            false;
-        default -> true;
-      };
+      return timed;
+    }
+
+    /** Whether handling it changes nothing that is looked at before an entry, but for events. */
+    public boolean isQuick() {
+      return quick;
     }
   }
 
   public Kind kind = Kind.OTHER;
+
+  /** Another thread has asked for the processor's attention, and may not ask again. */
+  public boolean requested;
 
   /** The vendor's own number: basic exit reason (bit 31 for a failed entry) or exit code. */
   public long reason;

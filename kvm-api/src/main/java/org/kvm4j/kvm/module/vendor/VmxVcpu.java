@@ -787,7 +787,10 @@ public final class VmxVcpu implements VendorVcpu {
       // The end of the time slice is the host's timer interrupt.
       cpu.request(Cpu.REQUEST_INTERRUPT);
     }
-    cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+    exit.requested = cpu.requests() != 0;
+    if (exit.requested) {
+      cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+    }
     decode(exit);
   }
 
