@@ -91,6 +91,10 @@ final class Emulation {
     if (!exit.translated || exit.fetch || (vendor.rflags() & Flags.TF) != 0) {
       return null;
     }
+    Instruction known = vendor.violator();
+    if (known != null) {
+      return PlainMoves.isPlain(known) ? known : null;
+    }
     Instruction move = vcpu.executedCode(code) ? moves.find(code) : null;
     if (move == null || PlainMoves.isStore(move) != exit.write) {
       return null;

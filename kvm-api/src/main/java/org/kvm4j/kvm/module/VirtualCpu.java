@@ -69,6 +69,7 @@ class VirtualCpu extends FileObject {
   final KernelDevices devices;
   final VmTime.Seat seat;
 
+  private final PagesWithoutMemory withoutMemory = new PagesWithoutMemory();
   final PortIo ports;
   private final MsrExits msrs;
   private @Nullable Emulation emulation;
@@ -773,11 +774,21 @@ class VirtualCpu extends FileObject {
 
   /** The guest touched what the nested tables do not map: a page to be mapped, or a device. */
   private int nestedViolation() {
+    MemorySlot[] slots = vm.slots.snapshot();
+    if (withoutMemory.has(exit.gpa, slots)) {
+      return emulation().deviceAccess();
+    }
     NestedMemory.Fault f = vm.memory.fault(exit.gpa, exit.write);
     if (f == NestedMemory.Fault.MAPPED) {
       return 1;
     }
-    return f == NestedMemory.Fault.BAD_ADDRESS ? Results.EFAULT : emulation().deviceAccess();
+    if (f == NestedMemory.Fault.BAD_ADDRESS) {
+      return Results.EFAULT;
+    }
+    if (vm.slots.at(exit.gpa) == null) {
+      withoutMemory.add(exit.gpa, slots);
+    }
+    return emulation().deviceAccess();
   }
 
   int handle() {

@@ -53,7 +53,7 @@ final class DeviceMove extends Op {
     long linear = Operands.linear(c, instruction, size, store);
     if (c.mmu.violates(linear, size, store)) {
       calm = 0;
-      page.engine.violated(this);
+      page.engine.violated(this, instruction);
       return null;
     }
     handler.execute(c, instruction);

@@ -224,6 +224,7 @@ public final class Interpreter {
    */
   public Stop run(long budget) {
     cpu.left = false;
+    violator = null;
     cpu.begin(budget);
     runner = Thread.currentThread();
     try {
@@ -351,9 +352,20 @@ public final class Interpreter {
     return page != null && page.isDevice((int) hpa & 0xfff);
   }
 
-  /** An operation would have thrown an EPT violation. */
-  void violated(Op op) {
+  private @Nullable Instruction violator;
+
+  /** An operation would have thrown an EPT violation, of an access within one page. */
+  void violated(Op op, Instruction i) {
     nestedFault(op, cpu.mmu.lastNestedFault());
+    violator = cpu.left ? i : null;
+  }
+
+  /**
+   * The instruction that the last {@link #run} ended with, if that was a move to or from one page
+   * that EPT does not map, and known for such moves; else null. Nobody changes it.
+   */
+  public @Nullable Instruction violator() {
+    return violator;
   }
 
   /** The instruction that threw: in a region that is another than what the dispatcher executed. */

@@ -73,7 +73,8 @@ public final class PlainMoves {
     return count <= 0 ? 0 : count >= Long.BYTES ? -1 : (1L << count * 8) - 1;
   }
 
-  private static boolean isPlain(Instruction i) {
+  /** Whether an instruction is such a move. */
+  public static boolean isPlain(Instruction i) {
     return switch (i.opcode) {
       case MOV ->
           i.kind0 == OperandKind.MEMORY

@@ -1,7 +1,9 @@
 package org.kvm4j.kvm.module.vendor;
 
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Segment;
+import org.kvm4j.cpu.decode.Instruction;
 
 /**
  * One virtual CPU on one vendor's virtualization hardware: what the module above asks of VT-x or
@@ -208,6 +210,14 @@ public interface VendorVcpu extends AutoCloseable {
    * @return false if it cannot tell, or not all of the bytes are in one page
    */
   boolean executedCode(ExecutedCode out);
+
+  /**
+   * The instruction that has just caused a nested violation, as the processor has decoded it, if it
+   * is a move whose access lies within a page; null if that is not known.
+   */
+  default @Nullable Instruction violator() {
+    return null;
+  }
 
   /**
    * Words on the last exit, for people: which check a failed entry broke, or what led to a triple

@@ -5,6 +5,7 @@ import java.lang.System.Logger.Level;
 import java.util.EnumSet;
 import java.util.Objects;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.LogicalProcessor;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
@@ -13,6 +14,7 @@ import org.kvm4j.cpu.core.Flags;
 import org.kvm4j.cpu.core.NestedFault;
 import org.kvm4j.cpu.core.Ordered;
 import org.kvm4j.cpu.core.Segment;
+import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.cpu.msr.MsrTable;
 import org.kvm4j.cpu.profile.CpuModel;
@@ -937,6 +939,11 @@ public final class VmxVcpu implements VendorVcpu {
     out.high = Ordered.load64(page.bank, page.offset + inPage + Long.BYTES);
     out.codeSize = cpu.codeSize;
     return true;
+  }
+
+  @Override
+  public @Nullable Instruction violator() {
+    return processor.engine.violator();
   }
 
   @Override
