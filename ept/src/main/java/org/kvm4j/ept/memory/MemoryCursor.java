@@ -18,9 +18,29 @@ public final class MemoryCursor {
 
   private int layout = -1;
 
+  /** What is told of all reads, or null. */
+  private final @Nullable WordRecord record;
+
   /** A cursor over a memory. */
   public MemoryCursor(PhysicalMemory memory) {
+    this(memory, null);
+  }
+
+  /**
+   * A cursor over a memory that records the words it reads.
+   *
+   * @param record null for none
+   */
+  public MemoryCursor(PhysicalMemory memory, @Nullable WordRecord record) {
     this.memory = memory;
+    this.record = record;
+  }
+
+  /** Forgets what was recorded. */
+  public void beginRecord() {
+    if (record != null) {
+      record.begin(memory.layout());
+    }
   }
 
   /**
@@ -55,6 +75,11 @@ public final class MemoryCursor {
   }
 
   private long readElsewhere(long hpa) {
+    if (record != null) {
+      // It never has a bank, so that each read comes here.
+      record.add(memory.bankAt(hpa), (int) hpa & PhysicalMemory.BANK_MASK);
+      return memory.readLong(hpa);
+    }
     Bank current = bank;
     if (hpa >>> PhysicalMemory.BANK_SHIFT != index) {
       current = move(hpa);
@@ -68,6 +93,10 @@ public final class MemoryCursor {
 
   /** Reads 4 bytes. */
   public int readInt(long hpa) {
+    if (record != null) {
+      record.add(memory.bankAt(hpa), (int) hpa & PhysicalMemory.BANK_MASK & -Long.BYTES);
+      return memory.readInt(hpa);
+    }
     Bank current = bank;
     if (hpa >>> PhysicalMemory.BANK_SHIFT != index) {
       current = move(hpa);

@@ -3,6 +3,7 @@ package org.kvm4j.ept.nested;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.MemoryCursor;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.memory.WordRecord;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.Translation;
 
@@ -77,14 +78,20 @@ public final class EptWalker {
 
   /** A walker of the tables in a memory that remembers nothing. */
   public EptWalker(PhysicalMemory memory) {
-    this(memory, null);
+    this(memory, null, null);
   }
 
-  /** A walker of the tables in a memory that remembers where guest paging structures are. */
-  public EptWalker(PhysicalMemory memory, @Nullable GuestPhysicalCache cache) {
+  /**
+   * A walker of the tables in a memory.
+   *
+   * @param cache where it remembers where guest paging structures are, or null
+   * @param record receives all entries that it reads, or null
+   */
+  public EptWalker(
+      PhysicalMemory memory, @Nullable GuestPhysicalCache cache, @Nullable WordRecord record) {
     this.memory = memory;
     this.cache = cache;
-    this.cursor = new MemoryCursor(memory);
+    this.cursor = new MemoryCursor(memory, record);
   }
 
   /**

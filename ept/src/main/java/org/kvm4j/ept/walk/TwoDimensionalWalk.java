@@ -3,6 +3,7 @@ package org.kvm4j.ept.walk;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.MemoryCursor;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.ept.memory.WordRecord;
 import org.kvm4j.ept.nested.EptEntry;
 import org.kvm4j.ept.nested.EptPointer;
 import org.kvm4j.ept.nested.EptViolation;
@@ -74,7 +75,7 @@ public final class TwoDimensionalWalk {
 
   /** A walker of tables in a host-physical memory that remembers nothing between walks. */
   public TwoDimensionalWalk(PhysicalMemory memory) {
-    this(memory, null);
+    this(memory, null, null);
   }
 
   /**
@@ -83,10 +84,19 @@ public final class TwoDimensionalWalk {
    * @param cache where it keeps the guest-physical mappings of guest paging structures: {@code
    *     Tlb.guestPhysical()}, so that they are invalidated with the rest
    */
-  public TwoDimensionalWalk(PhysicalMemory memory, @Nullable GuestPhysicalCache cache) {
+  public TwoDimensionalWalk(PhysicalMemory memory, GuestPhysicalCache cache) {
+    this(memory, cache, null);
+  }
+
+  /**
+   * @param record receives all entries that a walk reads, which are all it depends on if there is
+   *     no cache
+   */
+  TwoDimensionalWalk(
+      PhysicalMemory memory, @Nullable GuestPhysicalCache cache, @Nullable WordRecord record) {
     this.memory = memory;
-    this.cursor = new MemoryCursor(memory);
-    this.ept = new EptWalker(memory, cache);
+    this.cursor = new MemoryCursor(memory, record);
+    this.ept = new EptWalker(memory, cache, record);
   }
 
   // ---- Linear addresses
@@ -101,6 +111,7 @@ public final class TwoDimensionalWalk {
    */
   public boolean walk(PagingContext context, long linear, int access, Translation out) {
     cursor.begin();
+    cursor.beginRecord();
     return switch (context.mode) {
       case NONE -> walkUnpaged(context, linear, access, out);
       case BITS32 -> walk32(context, linear, access, out);

@@ -16,6 +16,7 @@ import org.kvm4j.ept.tlb.TagTable;
 import org.kvm4j.ept.tlb.Tlb;
 import org.kvm4j.ept.tlb.TlbEntry;
 import org.kvm4j.ept.tlb.TlbSpace;
+import org.kvm4j.ept.walk.KnownViolation;
 import org.kvm4j.ept.walk.TwoDimensionalWalk;
 
 /**
@@ -1211,9 +1212,10 @@ public final class Mmu {
    * it: {@link #lastNestedFault} tells. False also where the access itself has to find out.
    *
    * @param pointer its linear address, as a pointer
+   * @param known how an access by the same instruction has ended; null if that is not known
    * @throws CpuException #VE
    */
-  public boolean violates(long pointer, int size, boolean write) {
+  public boolean violates(long pointer, int size, boolean write, @Nullable KnownViolation known) {
     TlbEntry[] which = data;
     long linear = wrap(cpu.masked(pointer));
     if (which == TlbSpace.EMPTY
@@ -1224,8 +1226,13 @@ public final class Mmu {
     TlbEntry e = tlb.recall(space, which, linear, memory);
     int access = write ? Access.of(dataAccess | Access.WRITE, size) : dataAccess;
     if (e != null && (linear & PAGE) == (write ? e.writeTag : e.readTag)
-        || tlb.findLarge(space, which, linear, translation)
-        || walk.walk(context, linear, access, translation)) {
+        || tlb.findLarge(space, which, linear, translation)) {
+      return false;
+    }
+    knownViolation = known != null && known.holds(memory, context, linear, access);
+    if (knownViolation) {
+      known.tell(linear, translation);
+    } else if (walk.walk(context, linear, access, translation)) {
       return false;
     }
     DeviceMemory d = devices;
@@ -1240,6 +1247,28 @@ public final class Mmu {
       throw thrown;
     }
     return true;
+  }
+
+  /** {@link #violates} has made no walk. */
+  private boolean knownViolation;
+
+  /** Whether the violation that {@link #violates} has just told of was known to it. */
+  public boolean isKnownViolation() {
+    return knownViolation;
+  }
+
+  private KnownViolation.@Nullable Finder finder;
+
+  /**
+   * What the violation depends on that {@link #violates} has just told of.
+   *
+   * @return null if that is not to be known
+   */
+  public @Nullable KnownViolation knownViolation() {
+    if (finder == null) {
+      finder = new KnownViolation.Finder(memory);
+    }
+    return finder.of(context, nestedFault.linear, nestedFault.access, nestedFault.translation);
   }
 
   private DeviceMemory devices() {

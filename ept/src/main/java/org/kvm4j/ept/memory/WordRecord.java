@@ -1,0 +1,74 @@
+package org.kvm4j.ept.memory;
+
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Words of memory and what was read of them: what has been concluded from them holds as long as
+ * they are the same. For one thread.
+ */
+public final class WordRecord {
+  private static final int MOST = 32;
+
+  private @Nullable Bank[] banks = new Bank[MOST];
+  private int[] offsets = new int[MOST];
+  private long[] values = new long[MOST];
+  private int count;
+  private int layout = -1;
+
+  /** There are too many words, or some that cannot be read in this way. */
+  private boolean partial;
+
+  /** An empty record. */
+  public WordRecord() {}
+
+  /** Begins anew. */
+  void begin(int layout) {
+    this.layout = layout;
+    count = 0;
+    partial = false;
+  }
+
+  /**
+   * Adds a word that is being read.
+   *
+   * @param bank null if there is none
+   * @param offset a multiple of 8
+   */
+  void add(@Nullable Bank bank, int offset) {
+    if (bank == null || !bank.covers(offset, Long.BYTES) || count == MOST) {
+      partial = true;
+      return;
+    }
+    banks[count] = bank;
+    offsets[count] = offset;
+    values[count++] = bank.getLong(offset);
+  }
+
+  /** A copy for keeps, which takes no more room than it needs; null if not all words are there. */
+  public @Nullable WordRecord keep() {
+    if (partial) {
+      return null;
+    }
+    WordRecord copy = new WordRecord();
+    copy.banks = Arrays.copyOf(banks, count);
+    copy.offsets = Arrays.copyOf(offsets, count);
+    copy.values = Arrays.copyOf(values, count);
+    copy.count = count;
+    copy.layout = layout;
+    return copy;
+  }
+
+  /** Whether all words are as they were, and memory is where it was. */
+  public boolean isUnchanged(PhysicalMemory memory) {
+    if (memory.layout() != layout) {
+      return false;
+    }
+    long difference = 0;
+    for (int k = 0; k < count; k++) {
+      Bank bank = banks[k];
+      difference |= bank == null ? -1 : bank.getLong(offsets[k]) ^ values[k];
+    }
+    return difference == 0;
+  }
+}
