@@ -93,7 +93,7 @@ final class Emulation {
     }
     Instruction known = vendor.violator();
     if (known != null) {
-      return PlainMoves.isPlain(known) ? known : null;
+      return known;
     }
     Instruction move = vcpu.executedCode(code) ? moves.find(code) : null;
     if (move == null || PlainMoves.isStore(move) != exit.write) {

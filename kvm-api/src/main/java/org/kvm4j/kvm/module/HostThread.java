@@ -1,6 +1,5 @@
 package org.kvm4j.kvm.module;
 
-import java.lang.invoke.VarHandle;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -22,13 +21,12 @@ final class HostThread {
   private final AtomicBoolean signalled = new AtomicBoolean();
 
   /**
-   * The thread's KVM_RUN begins. Who sets {@code immediate_exit} and then finds no one to signal
-   * can rely on its being read after this.
+   * The thread's KVM_RUN begins. A full fence has to follow: who sets {@code immediate_exit} and
+   * then finds no one to signal relies on its being read after this.
    */
   void enter(VirtualCpu vcpu) {
     signalled.setPlain(false);
     running.setRelease(vcpu);
-    VarHandle.fullFence();
   }
 
   void leave() {

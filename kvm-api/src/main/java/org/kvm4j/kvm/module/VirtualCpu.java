@@ -221,13 +221,13 @@ class VirtualCpu extends FileObject {
 
   @Override
   int ioctl(int request, long argument) {
+    if (request == KVM_RUN) {
+      return run(argument);
+    }
     lock.lock();
     try {
       if (destroyed) {
         return Results.EBADF;
-      }
-      if (request == KVM_RUN) {
-        return enter(argument);
       }
       String why = refusal(request);
       int result = why.isEmpty() ? state.ioctl(request, argument) : refuse(why);
@@ -385,24 +385,36 @@ class VirtualCpu extends FileObject {
 
   // ---- KVM_RUN ----
 
-  private int enter(long argument) {
-    if (argument != 0) {
-      return Results.EINVAL;
-    }
-    if (!diagnosis.isEmpty()) {
-      diagnosis = "";
-    }
+  private int run(long argument) {
     HostThread t = vm.kernel.currentThread();
-    thread = t;
     t.enter(this);
-    hasRun = true;
-    pv.enter();
+    // A fence: immediate_exit is read after whoever signals can see that the thread is here.
+    lock.lock();
     try {
-      return enter(t);
+      if (destroyed) {
+        return Results.EBADF;
+      }
+      if (argument != 0) {
+        return Results.EINVAL;
+      }
+      if (!diagnosis.isEmpty()) {
+        diagnosis = "";
+      }
+      thread = t;
+      hasRun = true;
+      pv.enter();
+      try {
+        return enter(t);
+      } finally {
+        thread = null;
+        cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+      }
     } finally {
       t.leave();
-      thread = null;
-      cpu.clearRequest(Cpu.REQUEST_INTERRUPT);
+      lock.unlock();
+      if (released) {
+        destroyIfIdle();
+      }
     }
   }
 

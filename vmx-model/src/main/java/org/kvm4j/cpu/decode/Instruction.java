@@ -289,6 +289,19 @@ public final class Instruction {
   }
 
   /** Returns the instruction in Intel's syntax. */
+  /**
+   * Whether it moves data between memory and a general register, or from an immediate to memory,
+   * and does nothing else: MOV, MOVZX, MOVSX, MOVSXD.
+   */
+  public boolean isPlainMove() {
+    return switch (opcode) {
+      case MOV, MOVZX, MOVSX, MOVSXD ->
+          kind0 == OperandKind.MEMORY && kind1 <= OperandKind.IMMEDIATE
+              || kind1 == OperandKind.MEMORY && kind0 <= OperandKind.GPR_HIGH;
+      default -> false;
+    };
+  }
+
   @Override
   public String toString() {
     return Disassembler.disassemble(this);

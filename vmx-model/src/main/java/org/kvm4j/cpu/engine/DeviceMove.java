@@ -38,7 +38,7 @@ final class DeviceMove extends Op {
 
   /**
    * @param page the page of its first byte
-   * @param i is copied
+   * @param i a plain move; is copied
    */
   DeviceMove(CodePage page, Instruction i) {
     this.page = page;
@@ -46,16 +46,6 @@ final class DeviceMove extends Op {
     this.handler = Handlers.of(i.opcode);
     this.store = i.kind0 == OperandKind.MEMORY;
     this.size = store ? i.size0 : i.size1;
-  }
-
-  /** Whether an instruction is a move between memory and a general register or an immediate. */
-  static boolean canBe(Instruction i) {
-    return switch (i.opcode) {
-      case MOV, MOVZX, MOVSX, MOVSXD ->
-          i.kind0 == OperandKind.MEMORY && i.kind1 <= OperandKind.IMMEDIATE
-              || i.kind1 == OperandKind.MEMORY && i.kind0 <= OperandKind.GPR_HIGH;
-      default -> false;
-    };
   }
 
   @Override

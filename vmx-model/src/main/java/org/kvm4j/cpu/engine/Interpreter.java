@@ -361,8 +361,9 @@ public final class Interpreter {
   }
 
   /**
-   * The instruction that the last {@link #run} ended with, if that was a move to or from one page
-   * that EPT does not map, and known for such moves; else null. Nobody changes it.
+   * The instruction that the last {@link #run} ended with, if that was a {@linkplain
+   * Instruction#isPlainMove plain move} to or from one page that EPT does not map, and known for
+   * such accesses; else null. Nobody changes it.
    */
   public @Nullable Instruction violator() {
     return violator;
@@ -1018,7 +1019,7 @@ public final class Interpreter {
     int offset = start;
     for (int k = 0; k < n; k++) {
       Instruction i = Objects.requireNonNull(decoded[k]);
-      boolean device = page.isDevice(offset) && DeviceMove.canBe(i);
+      boolean device = page.isDevice(offset) && i.isPlainMove();
       Op op = device ? new DeviceMove(page, i) : factory.make(i, offset, c);
       op.offset = (short) offset;
       op.length = (byte) i.length;

@@ -6,6 +6,7 @@ import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.semantics.Operands;
@@ -13,9 +14,9 @@ import org.kvm4j.kvm.module.vendor.ExecutedCode;
 import org.kvm4j.kvm.module.vendor.VendorVcpu;
 
 /**
- * What drivers mostly do to device memory: one MOV or MOVZX between a register, or an immediate,
- * and memory. The processor has checked and translated such an access before it exited, so all that
- * is left is the data, and {@link Emulator} need not take over the guest's state.
+ * What drivers mostly do to device memory: one MOV, MOVZX or MOVSX between a register, or an
+ * immediate, and memory. The processor has checked and translated such an access before it exited,
+ * so all that is left is the data, and {@link Emulator} need not take over the guest's state.
  *
  * <p>Decoded instructions are kept by their bytes: the same bytes are the same instruction,
  * wherever they come from.
@@ -57,7 +58,7 @@ public final class PlainMoves {
       k = decode(code);
       known[slot] = k;
     }
-    return isPlain(k.instruction) ? k.instruction : null;
+    return k.instruction.isPlainMove() ? k.instruction : null;
   }
 
   private Known decode(ExecutedCode code) {
@@ -71,18 +72,6 @@ public final class PlainMoves {
   /** The bits of so many bytes, 0 to 8. */
   private static long mask(int count) {
     return count <= 0 ? 0 : count >= Long.BYTES ? -1 : (1L << count * 8) - 1;
-  }
-
-  /** Whether an instruction is such a move. */
-  public static boolean isPlain(Instruction i) {
-    return switch (i.opcode) {
-      case MOV ->
-          i.kind0 == OperandKind.MEMORY
-              ? i.kind1 <= OperandKind.IMMEDIATE
-              : i.kind0 <= OperandKind.GPR_HIGH && i.kind1 == OperandKind.MEMORY;
-      case MOVZX -> i.kind1 == OperandKind.MEMORY;
-      default -> false;
-    };
   }
 
   /** Whether a move writes memory. */
@@ -114,7 +103,8 @@ public final class PlainMoves {
   /** Puts what a load has read, zero-extended, into its register. */
   public void setDestination(VendorVcpu v, Instruction load, long value) {
     Cpu cpu = withPointers(v);
-    Operands.write0(cpu, load, value);
+    boolean signed = load.opcode == Opcode.MOVSX || load.opcode == Opcode.MOVSXD;
+    Operands.write0(cpu, load, signed ? Operands.signExtend(value, load.size1) : value);
     if (load.kind0 == OperandKind.GPR && load.reg0 == Cpu.RSP) {
       v.setRsp(cpu.r[Cpu.RSP]);
     }

@@ -213,7 +213,8 @@ public interface VendorVcpu extends AutoCloseable {
 
   /**
    * The instruction that has just caused a nested violation, as the processor has decoded it, if it
-   * is a move whose access lies within a page; null if that is not known.
+   * is a {@linkplain Instruction#isPlainMove plain move} whose access lies within a page; null if
+   * that is not known.
    */
   default @Nullable Instruction violator() {
     return null;
