@@ -12,6 +12,8 @@ import org.kvm4j.kvm.uapi.Uapi;
 
 /** The moves between a register and device memory that drivers are made of, form by form. */
 class DeviceMoveTests extends KvmContract {
+  /** More than it takes until a processor knows a move for one that touches devices. */
+  private static final int ROUNDS = 20;
 
   private RealModeGuest guest(int... code) {
     RealModeGuest guest = new RealModeGuest(kvm, code);
@@ -30,6 +32,8 @@ class DeviceMoveTests extends KvmContract {
             0x89, 0x26, 0x18, 0x00, // mov [0x18], sp
             0x88, 0x50, 0x20, // mov [bx + si + 0x20], dl
             0x66, 0xa3, 0x00, 0x00, // mov [0], eax
+            0x4d, // dec bp
+            0x75, 0xda, // jnz to the start
             0xf4); // hlt
     guest.regs(
         r -> {
@@ -37,16 +41,19 @@ class DeviceMoveTests extends KvmContract {
           r.rbx = 1;
           r.rdx = 0x99;
           r.rsi = 2;
+          r.rbp = ROUNDS;
         });
-    assertEquals(new Exit.MmioWrite(HOLE + 0x10, 1, 0x33), guest.run());
-    assertEquals(new Exit.MmioWrite(HOLE + 0x11, 1, 0x5a), guest.run());
-    assertEquals(new Exit.MmioWrite(HOLE + 0x12, 2, 0x1234), guest.run());
-    assertEquals(new Exit.MmioWrite(HOLE + 0x14, 4, 0xfffffffeL), guest.run());
-    assertEquals(new Exit.MmioWrite(HOLE + 0x18, 2, STACK), guest.run());
-    assertEquals(new Exit.MmioWrite(HOLE + 0x23, 1, 0x99), guest.run());
-    assertEquals(new Exit.MmioWrite(HOLE, 4, 0x11223344), guest.run());
+    for (int k = 0; k < ROUNDS; k++) {
+      assertEquals(new Exit.MmioWrite(HOLE + 0x10, 1, 0x33), guest.run());
+      assertEquals(new Exit.MmioWrite(HOLE + 0x11, 1, 0x5a), guest.run());
+      assertEquals(new Exit.MmioWrite(HOLE + 0x12, 2, 0x1234), guest.run());
+      assertEquals(new Exit.MmioWrite(HOLE + 0x14, 4, 0xfffffffeL), guest.run());
+      assertEquals(new Exit.MmioWrite(HOLE + 0x18, 2, STACK), guest.run());
+      assertEquals(new Exit.MmioWrite(HOLE + 0x23, 1, 0x99), guest.run());
+      assertEquals(new Exit.MmioWrite(HOLE, 4, 0x11223344), guest.run());
+    }
     guest.run(Exit.Hlt.class);
-    assertEquals(CODE + 36, guest.rip());
+    assertEquals(CODE + 39, guest.rip());
   }
 
   private static void answer(RealModeGuest guest, int offset, int size, long value) {
@@ -64,6 +71,9 @@ class DeviceMoveTests extends KvmContract {
             0x8b, 0x26, 0x14, 0x00, // mov sp, [0x14]
             0x66, 0x8b, 0x16, 0x00, 0x00, // mov edx, [0]
             0x66, 0x0f, 0xbe, 0x36, 0x18, 0x00, // movsx esi, byte [0x18]
+            0x0f, 0xbe, 0x3e, 0x1a, 0x00, // movsx di, byte [0x1a]
+            0x4d, // dec bp
+            0x75, 0xda, // jnz to the start
             0xf4); // hlt
     guest.regs(
         r -> {
@@ -71,22 +81,30 @@ class DeviceMoveTests extends KvmContract {
           r.rbx = -1;
           r.rcx = 0x2222222222222222L;
           r.rdx = -1;
+          r.rdi = 0x4444444444444444L;
+          r.rbp = ROUNDS;
         });
-    answer(guest, 0x10, 1, 0xab);
-    answer(guest, 0x11, 1, 0xcd);
-    answer(guest, 0x12, 2, 0x3333);
-    answer(guest, 0x14, 2, 0x7000);
-    answer(guest, 0, 4, 0xfedcba98L);
-    answer(guest, 0x18, 1, 0x80);
+    for (int k = 0; k < ROUNDS; k++) {
+      answer(guest, 0x10, 1, 0xa0 + k);
+      answer(guest, 0x11, 1, 0xcd);
+      answer(guest, 0x12, 2, 0x3333);
+      answer(guest, 0x14, 2, 0x7000);
+      answer(guest, 0, 4, 0xfedcba98L - k);
+      answer(guest, 0x18, 1, 0x80 + k);
+      answer(guest, 0x1a, 1, k % 2 == 0 ? 0x7f : 0xff);
+      Regs now = guest.vcpu.getRegs();
+      assertEquals(0xfedcba98L - k, now.rdx);
+    }
     guest.run(Exit.Hlt.class);
     Regs regs = guest.vcpu.getRegs();
-    assertEquals(0x111111111111ab11L, regs.rax);
+    assertEquals(0x111111111111b311L, regs.rax);
     assertEquals(0xcd, regs.rbx);
     assertEquals(0x2222222222223333L, regs.rcx);
     assertEquals(0x7000, regs.rsp);
-    assertEquals(0xfedcba98L, regs.rdx);
-    assertEquals(0xffffff80L, regs.rsi);
-    assertEquals(CODE + 31, regs.rip);
+    assertEquals(0xfedcba85L, regs.rdx);
+    assertEquals(0xffffff93L, regs.rsi);
+    assertEquals(0x444444444444ffffL, regs.rdi);
+    assertEquals(CODE + 39, regs.rip);
   }
 
   @EachBackend

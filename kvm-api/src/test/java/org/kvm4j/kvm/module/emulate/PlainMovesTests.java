@@ -43,6 +43,8 @@ class PlainMovesTests {
     "8b07, 8, false, 4", // mov eax, [rdi]
     "0fb607, 8, false, 1", // movzx eax, byte [rdi]
     "480fb707, 8, false, 2", // movzx rax, word [rdi]
+    "0fbe07, 8, false, 1", // movsx eax, byte [rdi]
+    "486307, 8, false, 4", // movsxd rax, dword [rdi]
     "a11000, 2, false, 2", // mov ax, [0x10]
     "66a31000, 2, true, 4" // mov [0x10], eax
   })
@@ -62,7 +64,6 @@ class PlainMovesTests {
         "8707", // xchg [rdi], eax
         "8c07", // mov [rdi], es
         "8e07", // mov es, [rdi]
-        "0fbe07", // movsx eax, byte [rdi]
         "a4", // movsb
         "f08807", // lock mov: no instruction
         "0f2907", // movaps [rdi], xmm0
