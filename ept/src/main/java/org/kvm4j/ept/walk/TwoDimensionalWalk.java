@@ -84,7 +84,7 @@ public final class TwoDimensionalWalk {
    * @param cache where it keeps the guest-physical mappings of guest paging structures: {@code
    *     Tlb.guestPhysical()}, so that they are invalidated with the rest
    */
-  public TwoDimensionalWalk(PhysicalMemory memory, GuestPhysicalCache cache) {
+  public TwoDimensionalWalk(PhysicalMemory memory, @Nullable GuestPhysicalCache cache) {
     this(memory, cache, null);
   }
 
