@@ -49,7 +49,7 @@ final class MachineBits {
   boolean scan(Instruction i, int index, int prefix, int opcode, boolean there) {
     int size = i.size0;
     boolean undefined = i.opcode != Opcode.POPCNT;
-    if (!there || undefined && !UndefinedFlags.AS_MODELLED || size < 4 || !isGpr(i.kind0)) {
+    if (!there || size < 4 || !isGpr(i.kind0)) {
       return false;
     }
     int to = i.reg0;
@@ -59,6 +59,10 @@ final class MachineBits {
       }
     } else if (!isGpr(i.kind1)) {
       return false;
+    }
+    if (undefined && !UndefinedFlags.AS_MODELLED) {
+      scanMakingFlags(i, index, prefix, opcode);
+      return true;
     }
     e.restore();
     if (!isHost(to)) {
@@ -72,6 +76,49 @@ final class MachineBits {
     e.keep(to, 8);
     e.flagsSet();
     return true;
+  }
+
+  /** On a processor whose undefined flags are others: the operand has been found, if in memory. */
+  private void scanMakingFlags(Instruction i, int index, int prefix, int opcode) {
+    int size = i.size0;
+    int to = i.reg0;
+    boolean memory = i.kind1 == OperandKind.MEMORY;
+    e.save();
+    e.inHost = false;
+    if (i.opcode == Opcode.BSF || i.opcode == Opcode.BSR) {
+      if (memory) {
+        e.mem(size, 0x8b, SCRATCH);
+      }
+      int from = memory ? SCRATCH : e.value(i.reg1);
+      a.registers(size, 0x85, from, from); // test
+      // What becomes of the destination then, the interpreter knows.
+      e.out(a.jump(E), MachineBlock.INTERPRET, index);
+      a.registers(size, opcode, target(to), from);
+      e.keep(to, 8);
+      if (isHost(to)) {
+        a.move(SCRATCH, HOST[to]);
+      }
+      // PF is the result's parity; the others are clear.
+      a.immediate(4, 0, SCRATCH, 0x100);
+      e.flagsSet();
+      return;
+    }
+    if (memory) {
+      e.mem(prefix, size, opcode, target(to));
+    } else {
+      e.rm(prefix, size, opcode, target(to), i.reg1);
+    }
+    e.keep(to, 8);
+    // OF stays, ZF and CF are the host's; the others are clear.
+    a.move(SCRATCH, RAX);
+    a.emit(0x9f); // lahf
+    a.emit(0x0f);
+    a.emit(0xb6);
+    a.emit(0xc4); // movzx eax, ah
+    a.immediate(4, 4, RAX, 0x43);
+    a.memory(1, 0x88, RAX, CONTEXT, MachineContext.FLAGS + 1);
+    a.move(RAX, SCRATCH);
+    e.saved = true;
   }
 
   boolean bit(Instruction i, int index, int extension, int opcode) {

@@ -5,6 +5,7 @@ import static org.kvm4j.machine.Assembler.*;
 
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.decode.Instruction;
+import org.kvm4j.cpu.decode.Opcode;
 import org.kvm4j.cpu.decode.OperandKind;
 import org.kvm4j.machine.Assembler;
 
@@ -21,8 +22,11 @@ final class MachineShifts {
   boolean shiftDouble(Instruction i, int index, int opcode) {
     int size = i.size0;
     boolean immediate = i.kind2 == OperandKind.IMMEDIATE;
-    if (size < 4 || !isGpr(i.kind0) || !isGpr(i.kind1) || !UndefinedFlags.AS_MODELLED) {
+    if (size < 4 || !isGpr(i.kind0) || !isGpr(i.kind1)) {
       return false;
+    }
+    if (!UndefinedFlags.AS_MODELLED) {
+      return shiftDoubleMakingFlags(i, opcode);
     }
     int where = e.value(i.reg0, LINEAR);
     e.restore();
@@ -36,6 +40,67 @@ final class MachineShifts {
       e.zeroUpper(size, i.reg0);
     }
     return true;
+  }
+
+  /** On a processor whose undefined flags are others: they are made from the result. */
+  private boolean shiftDoubleMakingFlags(Instruction i, int opcode) {
+    int size = i.size0;
+    boolean immediate = i.kind2 == OperandKind.IMMEDIATE;
+    int mask = size == 8 ? 63 : 31;
+    int count = immediate ? (int) i.immediate & mask : 0;
+    if (immediate && count == 0) {
+      return false;
+    }
+    boolean left = i.opcode == Opcode.SHLD;
+    e.save();
+    e.inHost = false;
+    int skip = 0;
+    if (!immediate) {
+      a.registers(4, 0x89, RCX, SCRATCH);
+      a.immediate(4, 4, SCRATCH, mask);
+      skip = a.jump(E);
+    }
+    int where = e.value(i.reg0, LINEAR);
+    a.registers(size, immediate ? opcode : opcode + 1, e.value(i.reg1), where);
+    if (immediate) {
+      a.emit(count);
+    }
+    if (!isHost(i.reg0)) {
+      e.rm(size, 0x89, LINEAR, i.reg0);
+    }
+    a.move(SCRATCH, RAX);
+    a.emit(0x9f); // lahf
+    if (!left) {
+      // OF is the xor of the two highest bits.
+      int result = where == RAX ? SCRATCH : where;
+      bit(size, result, size * 8 - 2);
+      a.registers(1, 0x0f92, 0, RAX);
+      bit(size, result, size * 8 - 1);
+      a.emit(0x14);
+      a.emit(0); // adc al, 0
+      a.emit(0x24);
+      a.emit(1); // and al, 1
+    }
+    e.madeFlags(left ? Missing.LEFT : Missing.HALF);
+    a.memory(2, 0x89, RAX, CONTEXT, MachineContext.FLAGS);
+    a.move(RAX, SCRATCH);
+    if (!immediate) {
+      a.bind(skip);
+    }
+    if (size == 4 && isHost(i.reg0)) {
+      // A count of 0 makes the upper half 0, too.
+      a.registers(4, 0x89, HOST[i.reg0], HOST[i.reg0]);
+    } else {
+      e.zeroUpper(size, i.reg0);
+    }
+    e.saved = true;
+    return true;
+  }
+
+  /** CF is a bit of a host's register. */
+  private void bit(int size, int register, int bit) {
+    a.registers(size, 0x0fba, 4, register);
+    a.emit(bit);
   }
 
   /**
@@ -138,8 +203,7 @@ final class MachineShifts {
       if (extension == 5) {
         // The second highest bit; in RAX are flags now.
         if (!memory && i.reg0 == Cpu.RAX) {
-          a.registers(size, 0x0fba, 4, SCRATCH);
-          a.emit(size * 8 - 2);
+          bit(size, SCRATCH, size * 8 - 2);
         } else {
           test(i, memory, size * 8 - 2);
         }

@@ -259,11 +259,12 @@ final class MachineWriter {
       case PREFETCHT1:
       case PREFETCHT2:
         return true;
+      case LFENCE:
+        return fence(0xe8);
       case MFENCE:
-        a.emit(0x0f);
-        a.emit(0xae);
-        a.emit(0xf0);
-        return true;
+        return fence(0xf0);
+      case SFENCE:
+        return fence(0xf8);
       case CLC:
         return arithmetic.carry(0xf8);
       case STC:
@@ -316,5 +317,12 @@ final class MachineWriter {
       default:
         return MachineVectors.is(i) && sse.vector(i, index);
     }
+  }
+
+  private boolean fence(int modrm) {
+    a.emit(0x0f);
+    a.emit(0xae);
+    a.emit(modrm);
+    return true;
   }
 }
