@@ -1230,7 +1230,7 @@ public final class Mmu {
       return false;
     }
     knownViolation = known != null && known.holds(memory, context, linear, access);
-    if (knownViolation) {
+    if (known != null && knownViolation) {
       known.tell(linear, translation);
     } else if (walk.walk(context, linear, access, translation)) {
       return false;
