@@ -56,13 +56,13 @@ final class TraceOptions {
   @Option(
       names = "--trace-limit",
       paramLabel = "SIZE",
-      defaultValue = "1G",
       converter = OutputLimit.Converter.class,
       description =
           "How long the trace may become, with K, M or G, or none; its last line tells that it was"
-              + " cut (default: ${DEFAULT-VALUE}).")
-  @SuppressWarnings("NullAway.Init") // has a default
-  private OutputLimit limit;
+              + " cut (default: 1G).")
+  private @Nullable OutputLimit limit;
+
+  private static final OutputLimit DEFAULT_LIMIT = new OutputLimit(1L << 30, "1G");
 
   /** What {@code --trace} knows: for help and completion. */
   static final class Names implements Iterable<String> {
@@ -107,6 +107,9 @@ final class TraceOptions {
     if (trace == null && file != null) {
       throw usage("--trace-file needs --trace");
     }
+    if (trace == null && limit != null) {
+      throw usage("--trace-limit needs --trace");
+    }
     if (file != null && file.isEmpty()) {
       throw usage("--trace-file names no file");
     }
@@ -132,7 +135,8 @@ final class TraceOptions {
   }
 
   private void begin(Kernel kernel, Set<String> categories, Consumer<String> sink, ErrorLines err) {
-    if (!kernel.trace(categories, new Limited(sink, limit, file == null ? null : err))) {
+    OutputLimit most = limit == null ? DEFAULT_LIMIT : limit;
+    if (!kernel.trace(categories, new Limited(sink, most, file == null ? null : err))) {
       throw usage(cannot(kernel.name()));
     }
   }

@@ -247,6 +247,10 @@ class HypervisorTraceTests {
             "--trace-file",
             "x"));
     assertEquals("kvm4j: --trace-file needs --trace\n", another.err());
+    Cli third = new Cli();
+    String guest = GUESTS.resolve("hypervisor.bin").toString();
+    assertEquals(2, third.run("run", "-k", guest, "--mode", "long", "--trace-limit", "1M"));
+    assertEquals("kvm4j: --trace-limit needs --trace\n", third.err());
   }
 
   private static final String REACHED =
