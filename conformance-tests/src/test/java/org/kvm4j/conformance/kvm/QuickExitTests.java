@@ -1,6 +1,7 @@
 package org.kvm4j.conformance.kvm;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.kvm4j.conformance.kvm.RealModeCode.*;
 import static org.kvm4j.conformance.kvm.RealModeGuest.CODE;
@@ -144,6 +145,25 @@ class QuickExitTests extends KvmContract {
     assertTrue(rip > CODE + 6 && rip <= CODE + 11, "after the shadow of sti: " + rip);
     guest.vcpu.runPage().setRequestInterruptWindow(false);
     guest.run(Exit.IoOut.class);
+  }
+
+  @EachBackend
+  void anAccessToTheTaskPriorityIsToldOf() {
+    if (!backend.isEmulated()) {
+      backend.limit("executes real mode in its instruction emulator, which reports it late");
+    }
+    // mov ecx, 808 (x2APIC's TPR); rdmsr; out
+    RealModeGuest guest =
+        new RealModeGuest(
+            kvm,
+            vm -> vm.createIrqchip(),
+            0,
+            join(mov(ECX, 0x808), new int[] {0x0f, 0x32, 0xe6, 0x10}));
+    guest.vcpu.setCpuid(kvm.getSupportedCpuid());
+    guest.vcpu.setMsr(0x1b, 0xfee00d00L);
+    guest.vcpu.tprAccessReporting(true);
+    assertFalse(guest.run(Exit.TprAccess.class).write());
+    assertEquals(0x10, guest.run(Exit.IoOut.class).port());
   }
 
   @EachBackend

@@ -77,8 +77,7 @@ public final class MemoryCursor {
   private long readElsewhere(long hpa) {
     if (record != null) {
       // It never has a bank, so that each read comes here.
-      record.add(memory.bankAt(hpa), (int) hpa & PhysicalMemory.BANK_MASK);
-      return memory.readLong(hpa);
+      return readRecorded(hpa);
     }
     Bank current = bank;
     if (hpa >>> PhysicalMemory.BANK_SHIFT != index) {
@@ -94,8 +93,7 @@ public final class MemoryCursor {
   /** Reads 4 bytes. */
   public int readInt(long hpa) {
     if (record != null) {
-      record.add(memory.bankAt(hpa), (int) hpa & PhysicalMemory.BANK_MASK & -Long.BYTES);
-      return memory.readInt(hpa);
+      return (int) (readRecorded(hpa & -Long.BYTES) >>> ((int) hpa & 4) * 8);
     }
     Bank current = bank;
     if (hpa >>> PhysicalMemory.BANK_SHIFT != index) {
@@ -106,6 +104,14 @@ public final class MemoryCursor {
       return current.getInt(offset);
     }
     return memory.readInt(hpa);
+  }
+
+  private long readRecorded(long hpa) {
+    long value = memory.readLong(hpa);
+    if (record != null) {
+      record.add(memory.bankAt(hpa), (int) hpa & PhysicalMemory.BANK_MASK, value);
+    }
+    return value;
   }
 
   private @Nullable Bank move(long hpa) {

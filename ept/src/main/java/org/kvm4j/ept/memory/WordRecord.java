@@ -30,19 +30,19 @@ public final class WordRecord {
   }
 
   /**
-   * Adds a word that is being read.
+   * Adds a word that has been read.
    *
    * @param bank null if there is none
    * @param offset a multiple of 8
    */
-  void add(@Nullable Bank bank, int offset) {
+  void add(@Nullable Bank bank, int offset, long value) {
     if (bank == null || !bank.covers(offset, Long.BYTES) || count == MOST) {
       partial = true;
       return;
     }
     banks[count] = bank;
     offsets[count] = offset;
-    values[count++] = bank.getLong(offset);
+    values[count++] = value;
   }
 
   /** A copy for keeps, which takes no more room than it needs; null if not all words are there. */

@@ -3,7 +3,6 @@ package org.kvm4j.ept.walk;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.memory.WordRecord;
-import org.kvm4j.ept.paging.Access;
 import org.kvm4j.ept.paging.PagingContext;
 import org.kvm4j.ept.paging.PagingMode;
 import org.kvm4j.ept.paging.Translation;
@@ -68,8 +67,11 @@ public final class KnownViolation {
      */
     public @Nullable KnownViolation of(
         PagingContext context, long linear, int access, Translation violation) {
+      // A walk afresh may set flags that the last one, by what is cached, has not: the next sets
+      // none.
       if (!isPlain(context)
-          || walk.walk(context, linear, access | Access.NO_SIDE_EFFECTS, found)
+          || walk.walk(context, linear, access, found)
+          || walk.walk(context, linear, access, found)
           || found.outcome != Translation.EPT_VIOLATION
           || violation.outcome != Translation.EPT_VIOLATION
           || found.gpa != violation.gpa

@@ -61,7 +61,7 @@ class KnownViolationTests {
           continue;
         }
         if (violation == null) {
-          // An entry was looked for where there is no memory, or could not be marked.
+          // An entry was looked for where there is no memory.
           unknown++;
           continue;
         }
@@ -74,7 +74,7 @@ class KnownViolationTests {
         }
       }
     }
-    assertTrue(known > SEEDS && 2 * known > unknown, known + " known, " + unknown + " not");
+    assertTrue(known > 2 * SEEDS && known > 10 * unknown, known + " known, " + unknown + " not");
     assertTrue(held > SEEDS && gone > SEEDS, held + " held, " + gone + " gone");
   }
 
@@ -129,16 +129,14 @@ class KnownViolationTests {
         continue;
       }
       byte[] memory = tables.snapshot();
+      if (!endsLike(tables, linear, found)) {
+        // It comes of a flag that cannot be set.
+        continue;
+      }
       for (int at = 0; at < 20 * 4096; at += 8) {
         long value = tables.memory.readLong(at);
         tables.memory.writeLong(at, 0);
-        Translation now = new Translation();
-        new TwoDimensionalWalk(tables.memory)
-            .walk(tables.context, linear, Access.WRITE | Access.NO_SIDE_EFFECTS, now);
-        boolean same =
-            now.outcome == found.outcome
-                && now.gpa == found.gpa
-                && now.qualification == found.qualification;
+        boolean same = endsLike(tables, linear, found);
         if (!same) {
           changes++;
           assertFalse(
@@ -153,6 +151,15 @@ class KnownViolationTests {
       }
     }
     assertTrue(changes > 100, "changes that matter: " + changes);
+  }
+
+  private static boolean endsLike(RandomTables tables, long linear, Translation found) {
+    Translation now = new Translation();
+    new TwoDimensionalWalk(tables.memory)
+        .walk(tables.context, linear, Access.WRITE | Access.NO_SIDE_EFFECTS, now);
+    return now.outcome == found.outcome
+        && now.gpa == found.gpa
+        && now.qualification == found.qualification;
   }
 
   @Test

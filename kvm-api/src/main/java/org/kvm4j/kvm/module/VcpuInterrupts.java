@@ -127,11 +127,13 @@ final class VcpuInterrupts implements ApicOwner {
     }
   }
 
-  /** Whether nothing has come for the processor. */
+  /** Whether nothing has come for the processor, and user space is to be told of nothing. */
   boolean isQuiet() {
     InterruptChips c = chips;
     LocalApic a = apic;
     return nmis.get() == 0
+        && !taskPriorityAccessed
+        && ended == NONE
         && !hasStartEvents()
         && (c == null || a == null || !a.mayHaveInterrupt() && !c.picOutput() && external == NONE);
   }

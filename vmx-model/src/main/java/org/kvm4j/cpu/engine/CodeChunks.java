@@ -23,6 +23,7 @@ final class CodeChunks {
 
   private static long gate;
   private static long leave;
+  private static long otherJump;
   private static long revalidate;
   private static long recallRead;
   private static long recallWrite;
@@ -123,6 +124,14 @@ final class CodeChunks {
     }
   }
 
+  /** The function that looks at the other entry of a pair in the jump cache. */
+  static long otherJump(CodeSpace space) {
+    synchronized (FREE) {
+      gates(space);
+      return otherJump;
+    }
+  }
+
   /** The function that looks whether an entry of the jump cache holds again. */
   static long revalidate(CodeSpace space) {
     synchronized (FREE) {
@@ -155,6 +164,8 @@ final class CodeChunks {
       a.emit(0xcc);
     }
     MachineGates.writeLeave(a);
+    int otherAt = a.position();
+    MachineGates.writeOtherJump(a);
     int revalidateAt = a.position();
     MachineGates.writeRevalidate(a);
     int readAt = a.position();
@@ -164,6 +175,7 @@ final class CodeChunks {
     space.write(at, a.buffer(), a.position());
     gate = space.address(at);
     leave = space.address(at + leaveAt);
+    otherJump = space.address(at + otherAt);
     revalidate = space.address(at + revalidateAt);
     recallRead = space.address(at + readAt);
     recallWrite = space.address(at + writeAt);

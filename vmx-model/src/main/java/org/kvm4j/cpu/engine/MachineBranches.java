@@ -105,7 +105,10 @@ final class MachineBranches {
     a.emit(5);
     a.memory(8, 0x03, TO_HOST, CONTEXT, MachineContext.JUMPS);
     a.memory(8, 0x3b, LINEAR, TO_HOST, 0);
+    int first = a.jumpShort(E);
+    a.memory(4, 0xff, 2, CONTEXT, MachineContext.OTHER_JUMP); // call
     e.out(a.jump(NE), kind, index);
+    a.bindShort(first);
     a.load(SCRATCH, TO_HOST, 8);
     a.memory(8, 0x3b, SCRATCH, CONTEXT, MachineContext.EPOCH);
     int mine = a.jumpShort(E);

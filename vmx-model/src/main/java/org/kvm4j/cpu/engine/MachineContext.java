@@ -98,6 +98,9 @@ final class MachineContext {
   /** The address of the function that looks whether an entry of the jump cache holds again. */
   static final int REVALIDATE = 112;
 
+  /** The address of the function that looks at the other entry of a pair in the jump cache. */
+  static final int OTHER_JUMP = 96;
+
   /**
    * The addresses of the functions that look among what has had to give way in the TLB, for loads
    * and for stores.
@@ -148,6 +151,11 @@ final class MachineContext {
 
   private final ByteBuffer memory =
       ByteBuffer.allocateDirect(SIZE + 64).order(ByteOrder.nativeOrder());
+
+  /**
+   * What tells the addresses of a pair of entries apart, of which a RIP's code may be in either.
+   */
+  static final int JUMP_PAIR = JUMP_STRIDE;
 
   /** The jump cache: RIP to machine code. It has more entries as they are fought for. */
   private ByteBuffer jumps = memory;
@@ -202,7 +210,7 @@ final class MachineContext {
 
   // ---- the jump cache ----
 
-  /** The entry for a RIP; machine code computes the same. */
+  /** The entry for a RIP, or one of the pair; machine code computes the same. */
   private long entry(long rip) {
     int hash = ((int) rip ^ (int) rip >>> 12) & jumpSlots - 1;
     return jumpTable + (long) hash * JUMP_STRIDE;
@@ -220,11 +228,21 @@ final class MachineContext {
    */
   long remember(long rip, long epoch, long code, long hostPage) {
     long at = entry(rip);
-    if (HostMemory.getLong(at + 8) != 0 && HostMemory.getLong(at) != rip) {
-      driven++;
-      if (driven > jumpSlots / 4 && jumpSlots < MOST_JUMPS) {
-        makeJumps(4 * jumpSlots);
-        at = entry(rip);
+    long other = at ^ JUMP_PAIR;
+    if (isOf(other, rip)) {
+      at = other;
+    } else if (isAlive(at) && !isOf(at, rip)) {
+      if (isAlive(other)) {
+        driven++;
+        if (driven > jumpSlots / 4 && jumpSlots < MOST_JUMPS) {
+          makeJumps(4 * jumpSlots);
+          at = entry(rip);
+          other = at ^ JUMP_PAIR;
+        }
+      }
+      // What is there is found in the second place from now on.
+      for (int k = 0; k < JUMP_STRIDE; k += Long.BYTES) {
+        HostMemory.putLong(other + k, HostMemory.getLong(at + k));
       }
     }
     HostMemory.putLong(at, rip);
@@ -234,15 +252,32 @@ final class MachineContext {
     return at;
   }
 
-  /** Whether an entry has some code for a RIP. */
+  private static boolean isAlive(long entry) {
+    return HostMemory.getLong(entry + 8) != 0;
+  }
+
+  private static boolean isOf(long entry, long rip) {
+    return HostMemory.getLong(entry) == rip && isAlive(entry);
+  }
+
+  /** Whether an entry, or the other of its pair, has some code for a RIP. */
   static boolean has(long entry, long rip, long epoch, long code) {
+    return hasItself(entry, rip, epoch, code) || hasItself(entry ^ JUMP_PAIR, rip, epoch, code);
+  }
+
+  private static boolean hasItself(long entry, long rip, long epoch, long code) {
     return HostMemory.getLong(entry) == rip
         && HostMemory.getLong(entry + 8) == epoch
         && HostMemory.getLong(entry + 16) == code;
   }
 
-  /** Empties an entry, if it leads to some code. */
+  /** Empties an entry, and the other of its pair, if it leads to some code. */
   static void forget(long entry, long code) {
+    forgetItself(entry, code);
+    forgetItself(entry ^ JUMP_PAIR, code);
+  }
+
+  private static void forgetItself(long entry, long code) {
     if (HostMemory.getLong(entry + 16) == code) {
       HostMemory.putLong(entry + 8, 0);
     }

@@ -61,6 +61,7 @@ final class MachineEngine {
     gate = CodeChunks.gate(space);
     Arrays.setAll(decoded, k -> new Instruction());
     context.put(MachineContext.LEAVE, CodeChunks.leave(space));
+    context.put(MachineContext.OTHER_JUMP, CodeChunks.otherJump(space));
     context.put(MachineContext.REVALIDATE, CodeChunks.revalidate(space));
     context.put(MachineContext.RECALL_READ, CodeChunks.recall(space, false));
     context.put(MachineContext.RECALL_WRITE, CodeChunks.recall(space, true));

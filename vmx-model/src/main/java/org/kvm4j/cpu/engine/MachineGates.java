@@ -8,8 +8,9 @@ import org.kvm4j.ept.tlb.TagTable;
 import org.kvm4j.machine.Assembler;
 
 /**
- * The functions of machine code that all blocks share: the way in, the way out, the look whether an
- * entry of the jump cache holds again, and the one at what has had to give way in the TLB.
+ * The functions of machine code that all blocks share: the way in, the way out, the looks at the
+ * second place in the jump cache and whether an entry of it holds again, and the one at what has
+ * had to give way in the TLB.
  */
 final class MachineGates {
   private MachineGates() {}
@@ -74,6 +75,16 @@ final class MachineGates {
     }
     a.immediate(8, 7, CONTEXT, 0); // it is not: NE
     a.bind(crosses);
+    a.emit(0xc3);
+  }
+
+  /**
+   * A function: whether the other entry of a pair in the jump cache is for RIP (LINEAR), where one
+   * (TO_HOST) is not; then ZF is set. TO_HOST is the other now.
+   */
+  static void writeOtherJump(Assembler a) {
+    a.immediate(8, 6, TO_HOST, MachineContext.JUMP_PAIR); // xor
+    a.memory(8, 0x3b, LINEAR, TO_HOST, 0);
     a.emit(0xc3);
   }
 

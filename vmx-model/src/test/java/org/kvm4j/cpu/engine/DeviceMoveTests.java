@@ -9,6 +9,7 @@ import static org.kvm4j.vmx.MinimalHypervisor.EPT;
 import static org.kvm4j.vmx.MinimalHypervisor.IDT;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.LONG;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.PROTECTED;
+import static org.kvm4j.vmx.MinimalHypervisor.PAGE_TABLES;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -164,6 +165,37 @@ class DeviceMoveTests {
     other.segment(Cpu.CS, 0x18, 0, 0xffffffffL, 0xc099); // execute-only
     other.set(VmcsField.GUEST_RIP, CODE);
     assertEquals(ExitReason.EXCEPTION_NMI, other.run());
+  }
+
+  /** EPT's flags for the guest's page tables, which the hypervisor clears to see what is used. */
+  @ParameterizedTest
+  @EnumSource
+  void flagsThatAreClearedAreSetAgainOnceThatIsKnown(By engine) {
+    long tables = 0x600000;
+    long entry = EPT + 0x2000 + 8 * (tables >> 21);
+    long dirtyAndAccessed = 0x300;
+    guest(engine, STORE);
+    long eptp = h.get(VmcsField.EPT_POINTER) | 1 << 6;
+    h.set(VmcsField.EPT_POINTER, eptp);
+    h.memory.writeLong(PAGE_TABLES + 8, tables | 7);
+    h.memory.writeLong(tables, tables + 0x1000 | 7);
+    h.memory.writeLong(tables + 0x1000, DATA | 0x87);
+    h.cpu.r[Cpu.RDI] = (1L << 39) + 8;
+    for (int k = 0; k < 3 * OFTEN; k++) {
+      assertEquals(ExitReason.EPT_VIOLATION, again());
+    }
+    assertEquals(dirtyAndAccessed, h.memory.readLong(entry) & dirtyAndAccessed);
+    for (int before = 0; before < 4; before++) {
+      h.memory.writeLong(entry, h.memory.readLong(entry) & ~dirtyAndAccessed);
+      for (int k = 0; k < before; k++) {
+        // It may know where the tables are still.
+        assertEquals(ExitReason.EPT_VIOLATION, again());
+      }
+      h.vmx.invept(1, eptp);
+      assertEquals(ExitReason.EPT_VIOLATION, again());
+      assertEquals(
+          dirtyAndAccessed, h.memory.readLong(entry) & dirtyAndAccessed, "after " + before);
+    }
   }
 
   @ParameterizedTest
