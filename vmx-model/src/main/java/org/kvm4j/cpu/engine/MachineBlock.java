@@ -1,5 +1,7 @@
 package org.kvm4j.cpu.engine;
 
+import org.jspecify.annotations.Nullable;
+
 /** A block as machine code. */
 final class MachineBlock {
   // Why machine code is left: in the low bits of what it says; the others are an index.
@@ -63,6 +65,12 @@ final class MachineBlock {
   /** Where its page is in the host's memory. */
   long hostPage;
 
+  /** What looks at the page that the block's one instruction goes on in; null if in none. */
+  final @Nullable SecondPage crossing;
+
+  /** Where that page is in the host's memory. */
+  long secondHostPage;
+
   /** Where the jump cache has it; 0 for nowhere. */
   long jumpSlot;
 
@@ -76,10 +84,12 @@ final class MachineBlock {
 
   private static final int[] NONE = {};
 
-  MachineBlock(Block block, int number, int generation, Op[] ops, Op end) {
+  MachineBlock(
+      Block block, int number, int generation, @Nullable SecondPage crossing, Op[] ops, Op end) {
     this.block = block;
     this.number = number;
     this.generation = generation;
+    this.crossing = crossing;
     this.ops = ops;
     this.end = end;
   }

@@ -290,6 +290,23 @@ final class MachineEmitter {
     inHost = false;
   }
 
+  /** The interpreter does what goes on in another page than it did. Flags are in the context. */
+  void secondPage(long hostPage) {
+    a.load(LINEAR, CONTEXT, MachineContext.CODE_BASE);
+    a.immediate(8, 0, LINEAR, CodePage.SIZE);
+    a.move(SCRATCH, LINEAR);
+    a.registers(8, 0xc1, 5, SCRATCH); // shr
+    a.emit(7);
+    a.immediate(4, 4, SCRATCH, SLOTS);
+    a.memory(8, 0x03, SCRATCH, CONTEXT, MachineContext.FETCH_TABLE);
+    a.memory(8, 0x3b, LINEAR, SCRATCH, TagTable.FETCH_TAG);
+    out(a.jump(NE), MachineBlock.INTERPRET, 0);
+    a.memory(8, 0x03, LINEAR, SCRATCH, TagTable.TO_HOST);
+    a.set(TO_HOST, hostPage);
+    a.registers(8, 0x39, TO_HOST, LINEAR); // cmp
+    out(a.jump(NE), MachineBlock.INTERPRET, 0);
+  }
+
   /** The interpreter does what is not aligned: it may be locked. */
   void aligned(int size, int index) {
     if (size > 1) {

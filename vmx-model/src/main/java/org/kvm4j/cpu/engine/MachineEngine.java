@@ -50,6 +50,10 @@ final class MachineEngine {
   /** What blocks are decoded to, again and again. */
   private final Instruction[] decoded = new Instruction[Interpreter.BLOCK_LIMIT];
 
+  /** The bytes of one that lies across two pages. */
+  private final ByteBuffer across =
+      ByteBuffer.allocate(Decoder.MAXIMUM_LENGTH).order(ByteOrder.LITTLE_ENDIAN);
+
   MachineEngine(Interpreter engine, Cpu cpu, Decoder decoder, CodeSpace space) {
     this.engine = engine;
     this.cpu = cpu;
@@ -292,7 +296,7 @@ final class MachineEngine {
     int index = exit >> MachineBlock.KIND_BITS;
     switch (exit & (1 << MachineBlock.KIND_BITS) - 1) {
       case MachineBlock.INTERPRET:
-        return b.ops[index];
+        return b.crossing != null ? b.crossing : b.ops[index];
       case MachineBlock.TAKE:
         Op taken = ((BranchOps.Direct) b.ops[b.ops.length - 1]).take(c);
         if (taken instanceof Block to) {
@@ -410,7 +414,8 @@ final class MachineEngine {
       return null;
     }
     Op[] ops = new Op[block.count];
-    Op before = block;
+    SecondPage crossing = block.next instanceof SecondPage s ? s : null;
+    Op before = crossing == null ? block : crossing;
     for (int k = 0; k < ops.length; k++) {
       Op op = before.next;
       while (op instanceof ContinueOp) {
@@ -428,11 +433,29 @@ final class MachineEngine {
     if (end == null || bank == null) {
       return null;
     }
-    ByteBuffer bytes = bank.buffer();
     int base = (int) block.page.hpa & PhysicalMemory.BANK_MASK;
     int at = block.offset & 0xffff;
+    ByteBuffer bytes = bank.buffer();
+    int code = base;
+    int limit = base + CodePage.SIZE;
+    long secondHostPage = 0;
+    if (crossing != null) {
+      Bank next = memory.bankOfPage(crossing.second.hpa);
+      if (next == null) {
+        return null;
+      }
+      int there = (int) crossing.second.hpa & PhysicalMemory.BANK_MASK;
+      secondHostPage = next.hostAddress(there);
+      int here = CodePage.SIZE - at;
+      for (int k = 0; k < Decoder.MAXIMUM_LENGTH; k++) {
+        across.put(k, k < here ? bytes.get(base + at + k) : next.buffer().get(there + k - here));
+      }
+      bytes = across;
+      code = -at;
+      limit = Decoder.MAXIMUM_LENGTH;
+    }
     for (int k = 0; k < ops.length; k++) {
-      Instruction i = decoder.decode(bytes, base + at, base + CodePage.SIZE, 8, decoded[k]);
+      Instruction i = decoder.decode(bytes, code + at, limit, 8, decoded[k]);
       if (!isOf(ops[k], i, at, k == ops.length - 1)) {
         // Overwritten by another processor, which has not told of it yet.
         return null;
@@ -440,8 +463,9 @@ final class MachineEngine {
       at += i.length;
     }
     cpu.mmu.keepTables();
-    MachineBlock b = new MachineBlock(block, blocks.size(), generation, ops, end);
+    MachineBlock b = new MachineBlock(block, blocks.size(), generation, crossing, ops, end);
     b.hostPage = bank.hostAddress(base);
+    b.secondHostPage = secondHostPage;
     int length = writer.write(b, decoded);
     if (length == 0) {
       return null;

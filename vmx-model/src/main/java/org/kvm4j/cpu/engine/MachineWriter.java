@@ -55,6 +55,9 @@ final class MachineWriter {
     e.inHost = false;
     e.saved = true;
     e.missing = MachineEmitter.Missing.NOTHING;
+    if (b.crossing != null) {
+      e.secondPage(b.secondHostPage);
+    }
     int written = 0;
     for (int k = 0; k < count; k++) {
       Instruction i = decoded[k];

@@ -11,7 +11,7 @@ import org.kvm4j.cpu.core.Cpu;
 final class SecondPage extends Op {
   private final Interpreter engine;
   private final Block block;
-  private final CodePage second;
+  final CodePage second;
 
   SecondPage(Interpreter engine, Block block, CodePage second) {
     this.engine = engine;
