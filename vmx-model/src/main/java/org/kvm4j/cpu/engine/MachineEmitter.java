@@ -290,15 +290,20 @@ final class MachineEmitter {
     inHost = false;
   }
 
-  /** The interpreter does what goes on in another page than it did. Flags are in the context. */
-  void secondPage(long hostPage) {
-    a.load(LINEAR, CONTEXT, MachineContext.CODE_BASE);
-    a.immediate(8, 0, LINEAR, CodePage.SIZE);
+  /** SCRATCH is the TLB's slot of fetches from LINEAR from here on. */
+  static void fetchSlot(Assembler a) {
     a.move(SCRATCH, LINEAR);
     a.registers(8, 0xc1, 5, SCRATCH); // shr
     a.emit(7);
     a.immediate(4, 4, SCRATCH, SLOTS);
     a.memory(8, 0x03, SCRATCH, CONTEXT, MachineContext.FETCH_TABLE);
+  }
+
+  /** The interpreter does what goes on in another page than it did. Flags are in the context. */
+  void secondPage(long hostPage) {
+    a.load(LINEAR, CONTEXT, MachineContext.CODE_BASE);
+    a.immediate(8, 0, LINEAR, CodePage.SIZE);
+    fetchSlot(a);
     a.memory(8, 0x3b, LINEAR, SCRATCH, TagTable.FETCH_TAG);
     out(a.jump(NE), MachineBlock.INTERPRET, 0);
     a.memory(8, 0x03, LINEAR, SCRATCH, TagTable.TO_HOST);

@@ -97,11 +97,7 @@ final class MachineGates {
     a.immediate(8, 7, TO_HOST, NONE, 8, 0);
     int dead = a.jump(E);
     a.store(LINEAR, CONTEXT, MachineContext.ASIDE);
-    a.move(SCRATCH, LINEAR);
-    a.registers(8, 0xc1, 5, SCRATCH); // shr
-    a.emit(7);
-    a.immediate(4, 4, SCRATCH, SLOTS);
-    a.memory(8, 0x03, SCRATCH, CONTEXT, MachineContext.FETCH_TABLE);
+    fetchSlot(a);
     a.immediate(8, 4, LINEAR, -4096);
     a.memory(8, 0x3b, LINEAR, SCRATCH, TagTable.FETCH_TAG);
     int other = a.jump(NE);
