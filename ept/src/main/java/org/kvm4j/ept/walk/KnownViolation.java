@@ -117,11 +117,6 @@ public final class KnownViolation {
         && entries.isUnchanged(memory);
   }
 
-  /** Whether it is one of the page of an address, whatever else has changed. */
-  public boolean isOfPage(long linear) {
-    return (linear & -0x1000L) == page;
-  }
-
   /** Fills in what a walk for a linear address would have. */
   public void tell(long linear, Translation out) {
     out.outcome = Translation.EPT_VIOLATION;

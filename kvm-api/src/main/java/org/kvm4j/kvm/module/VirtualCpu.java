@@ -236,10 +236,7 @@ class VirtualCpu extends FileObject {
       }
       return result;
     } finally {
-      lock.unlock();
-      if (released) {
-        destroyIfIdle();
-      }
+      unlock();
     }
   }
 
@@ -253,6 +250,14 @@ class VirtualCpu extends FileObject {
   void release() {
     released = true;
     destroyIfIdle();
+  }
+
+  /** An ioctl is over. */
+  private void unlock() {
+    lock.unlock();
+    if (released) {
+      destroyIfIdle();
+    }
   }
 
   private void destroyIfIdle() {
@@ -411,10 +416,7 @@ class VirtualCpu extends FileObject {
       }
     } finally {
       t.leave();
-      lock.unlock();
-      if (released) {
-        destroyIfIdle();
-      }
+      unlock();
     }
   }
 

@@ -149,13 +149,13 @@ final class MachineContext {
   /** Bytes of an entry of the jump cache: RIP, epoch, code, and where its page is in the host. */
   private static final int JUMP_STRIDE = 32;
 
-  private final ByteBuffer memory =
-      ByteBuffer.allocateDirect(SIZE + 64).order(ByteOrder.nativeOrder());
-
   /**
    * What tells the addresses of a pair of entries apart, of which a RIP's code may be in either.
    */
   static final int JUMP_PAIR = JUMP_STRIDE;
+
+  private final ByteBuffer memory =
+      ByteBuffer.allocateDirect(SIZE + 64).order(ByteOrder.nativeOrder());
 
   /** The jump cache: RIP to machine code. It has more entries as they are fought for. */
   private ByteBuffer jumps = memory;
