@@ -1,5 +1,8 @@
 package org.kvm4j.machine;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /**
@@ -9,6 +12,9 @@ import java.util.Arrays;
  * encoding, 0 (RAX) to 15.
  */
 public final class Assembler {
+  private static final VarHandle INT =
+      MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+
   public static final int RAX = 0;
   public static final int RCX = 1;
   public static final int RDX = 2;
@@ -52,6 +58,14 @@ public final class Assembler {
   private byte[] code = new byte[1024];
   private int length;
 
+  /** Where the part begins that goes elsewhere; beyond all while there is none. */
+  private int apart = Integer.MAX_VALUE;
+
+  /** The ends of distances of 32 bits from one part to the other. */
+  private int[] crossing = new int[32];
+
+  private int crossings;
+
   /** Bytes so far. */
   public int position() {
     return length;
@@ -60,6 +74,26 @@ public final class Assembler {
   /** Begins anew. */
   public void clear() {
     length = 0;
+    apart = Integer.MAX_VALUE;
+    crossings = 0;
+  }
+
+  /** What follows goes elsewhere than what is there, by a distance that {@link #part} tells. */
+  public void beginPart() {
+    apart = length;
+  }
+
+  /**
+   * Has what came since {@link #beginPart} go elsewhere.
+   *
+   * @param distance how far from where it would be behind the rest
+   */
+  public void part(int distance) {
+    for (int k = 0; k < crossings; k++) {
+      int end = crossing[k];
+      int there = (int) INT.get(code, end - 4);
+      INT.set(code, end - 4, end <= apart ? there + distance : there - distance);
+    }
   }
 
   /** Takes back what came after a position. */
@@ -246,6 +280,19 @@ public final class Assembler {
     emit32(value);
   }
 
+  /**
+   * LEA of a position.
+   *
+   * @param to 8 or above
+   */
+  public void addressOf(int to, int position) {
+    emit(0x4c);
+    emit(0x8d);
+    emit(5 | (to & 7) << 3);
+    emit32(0);
+    bind(length, position);
+  }
+
   /** LEA, 64 bits. */
   public void address(int to, int base, int index, int scale, int displacement) {
     memory(0, 8, 0x8d, to, base, index, scale, displacement);
@@ -360,11 +407,13 @@ public final class Assembler {
 
   /** Has a jump lead to a position. */
   public void bind(int jump, int position) {
-    int distance = position - jump;
-    code[jump - 4] = (byte) distance;
-    code[jump - 3] = (byte) (distance >> 8);
-    code[jump - 2] = (byte) (distance >> 16);
-    code[jump - 1] = (byte) (distance >> 24);
+    INT.set(code, jump - 4, position - jump);
+    if (jump <= apart != position < apart) {
+      if (crossings == crossing.length) {
+        crossing = Arrays.copyOf(crossing, 2 * crossings);
+      }
+      crossing[crossings++] = jump;
+    }
   }
 
   /** Has a short jump lead here. */

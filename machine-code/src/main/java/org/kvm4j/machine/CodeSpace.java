@@ -85,16 +85,17 @@ public final class CodeSpace {
 
   /** Puts code at an offset. */
   public void write(int offset, byte[] code) {
-    write(offset, code, code.length);
+    write(offset, code, 0, code.length);
   }
 
   /**
    * Puts code at an offset.
    *
+   * @param from the first byte of it
    * @param length how many bytes of it
    */
-  public void write(int offset, byte[] code, int length) {
-    memory.put(offset, code, 0, length);
+  public void write(int offset, byte[] code, int from, int length) {
+    memory.put(offset, code, from, length);
   }
 
   /** Puts 4 bytes at an offset. */

@@ -73,4 +73,37 @@ final class AssemblerTests {
     }
     assertThrows(IllegalStateException.class, () -> a.bindShort(jump));
   }
+
+  @Test
+  void jumps_between_two_parts_lead_where_they_are_bound_wherever_the_second_part_goes() {
+    Assembler a = new Assembler();
+    int there = a.jump(E);
+    int back = a.position();
+    a.emit(0x90);
+    int within = a.jump();
+    a.bind(within);
+    a.beginPart();
+    a.bind(there);
+    a.bind(a.jump(NE), back);
+    a.addressOf(R11, back);
+    int inPart = a.jump();
+    a.bind(inPart);
+    a.part(0x100);
+    assertEquals(
+        "0f 84 06 01 00 00 90 e9 00 00 00 00"
+            + " 0f 85 f4 fe ff ff 4c 8d 1d ed fe ff ff e9 00 00 00 00",
+        HexFormat.ofDelimiter(" ").formatHex(a.bytes()));
+  }
+
+  @Test
+  void code_that_begins_anew_has_one_part_again() {
+    Assembler a = new Assembler();
+    int there = a.jump();
+    a.beginPart();
+    a.bind(there);
+    a.clear();
+    a.bind(a.jump());
+    a.part(0x100);
+    assertEquals("e9 00 00 00 00", HexFormat.ofDelimiter(" ").formatHex(a.bytes()));
+  }
 }

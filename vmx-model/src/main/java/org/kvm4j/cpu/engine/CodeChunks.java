@@ -15,6 +15,9 @@ import org.kvm4j.machine.CodeSpace;
 final class CodeChunks {
   private static final int CHUNK = 128 << 10;
 
+  /** Of a block's code. */
+  private static final int ALIGNMENT = 16;
+
   /** Chunks that nobody has; whoever uses them locks them. */
   private static final ArrayDeque<Integer> FREE = new ArrayDeque<>();
 
@@ -54,14 +57,17 @@ final class CodeChunks {
   }
 
   /**
-   * Room for code.
+   * Room for code in two parts, one at the begin of a chunk and one at its end ({@link #far}), so
+   * that what is rarely executed lies apart.
    *
-   * @return its offset; negative if there is none
+   * @param near the length of the first part
+   * @param far the length of the other
+   * @return the first one's offset; negative if there is no room
    */
-  int take(int length) {
-    int room = length + 15 & -16;
-    if (end - next < room) {
-      if (room > CHUNK) {
+  int take(int near, int far) {
+    int room = near + ALIGNMENT - 1 & -ALIGNMENT;
+    if (end - next < room + far) {
+      if (room + far > CHUNK) {
         return -1;
       }
       int chunk = mine.size() < most ? chunk(space) : -1;
@@ -74,7 +80,13 @@ final class CodeChunks {
     }
     int at = next;
     next += room;
+    end -= far;
     return at;
+  }
+
+  /** The offset of the second part of what {@link #take} gave last. */
+  int far() {
+    return end;
   }
 
   /** Gives all back. */
@@ -172,7 +184,7 @@ final class CodeChunks {
     MachineGates.writeRecall(a, 0);
     int writeAt = a.position();
     MachineGates.writeRecall(a, TagTable.WRITE_TAG);
-    space.write(at, a.buffer(), a.position());
+    space.write(at, a.buffer(), 0, a.position());
     gate = space.address(at);
     leave = space.address(at + leaveAt);
     otherJump = space.address(at + otherAt);

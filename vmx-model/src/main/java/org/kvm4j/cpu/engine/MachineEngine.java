@@ -470,22 +470,25 @@ final class MachineEngine {
     if (length == 0) {
       return null;
     }
-    int where = chunks.take(length);
+    int where = chunks.take(b.near, length - b.near);
     if (where < 0) {
       full = true;
       return null;
     }
+    int ways = chunks.far();
     blocks.add(b);
     made++;
-    space.write(where, writer.code(), length);
+    writer.part(ways - where - b.near);
+    space.write(where, writer.code(), 0, b.near);
+    space.write(ways, writer.code(), b.near, length - b.near);
     b.code = where;
     if (b.takeSite != 0) {
       b.takeSite += where;
-      b.takeStub += where;
+      b.takeStub += ways - b.near;
     }
     if (b.followSite != 0) {
       b.followSite += where;
-      b.followStub += where;
+      b.followStub += ways - b.near;
     }
     block.machine = b;
     for (int k = 0; k < ops.length - 1; k++) {

@@ -96,6 +96,8 @@ final class MachineWriter {
       e.save();
       branches.follow();
     }
+    b.near = a.position();
+    a.beginPart();
     e.writeRecalls();
     // Ways out.
     a.bind(late);
@@ -123,17 +125,24 @@ final class MachineWriter {
         a.bind(e.outs[k]);
       }
       if (kind == MachineBlock.VECTORS) {
-        // lea r11, [rip + ...]: where to go on.
-        a.emit(0x4c);
-        a.emit(0x8d);
-        a.emit(0x1d);
-        a.emit32(e.checks[what >> MachineBlock.KIND_BITS] - a.position() - 4);
+        // Where to go on.
+        a.addressOf(SCRATCH, e.checks[what >> MachineBlock.KIND_BITS]);
         a.store(SCRATCH, CONTEXT, MachineContext.RIP);
       }
       a.store32(what, CONTEXT, MachineContext.EXIT);
       a.bind(a.jump(), tail);
     }
     return a.position();
+  }
+
+  /**
+   * Has the ways out, which are behind the rest, go elsewhere: what is executed again and again
+   * lies closer together without them.
+   *
+   * @param distance how far from where they would be behind the rest
+   */
+  void part(int distance) {
+    a.part(distance);
   }
 
   /** What was written last, until something else is. */
