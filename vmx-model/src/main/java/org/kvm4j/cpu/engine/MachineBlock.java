@@ -24,6 +24,9 @@ final class MachineBlock {
   /** XMM registers are wanted at the block's begin, or at what follows an operation. */
   static final int VECTORS = 5;
 
+  /** As {@link #TAKE}, but before that something is to be looked at. */
+  static final int TURN = 6;
+
   static final int KIND_BITS = 3;
 
   final Block block;

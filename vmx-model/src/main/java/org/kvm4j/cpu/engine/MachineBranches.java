@@ -38,14 +38,7 @@ final class MachineBranches {
           take((int) target);
           return true;
         default:
-          e.save();
-          e.restore();
-          int taken = a.jump(i.condition);
-          e.offset += i.length;
-          follow();
-          e.offset -= i.length;
-          a.bind(taken);
-          take((int) target);
+          conditional(i, (int) target);
           return true;
       }
     }
@@ -121,13 +114,40 @@ final class MachineBranches {
     e.inHost = false;
   }
 
+  private void conditional(Instruction i, int target) {
+    e.save();
+    e.restore();
+    int taken = a.jump(i.condition);
+    e.offset += i.length;
+    follow();
+    e.offset -= i.length;
+    if (isInPage(target) && !isBackwards(target)) {
+      e.out(taken, MachineBlock.TAKE, 0);
+    } else {
+      a.bind(taken);
+      take(target);
+    }
+  }
+
+  private static boolean isInPage(int target) {
+    return (target & ~0xfff) == 0;
+  }
+
+  /** Whether a branch may close a loop. */
+  private boolean isBackwards(int target) {
+    return target <= e.offset;
+  }
+
   /** Goes to the target of the direct branch that the block ends with. Flags are in the context. */
   private void take(int target) {
-    if ((target & ~0xfff) != 0) {
+    if (!isInPage(target)) {
       far(target);
-    } else {
-      e.out(a.jump(), MachineBlock.TAKE, 0);
+      return;
     }
+    if (isBackwards(target)) {
+      e.out(e.attention(), MachineBlock.TURN, 0);
+    }
+    e.out(a.jump(), MachineBlock.TAKE, 0);
   }
 
   /** Goes to what follows the block. Flags are in the context. */

@@ -72,6 +72,17 @@ final class MachineEmitter {
     outs[outCount++] = index << MachineBlock.KIND_BITS | kind;
   }
 
+  /**
+   * Looks whether something wants to be looked at: in all loops, so where branches lead backwards
+   * and where blocks are entered from other pages.
+   *
+   * @return the jump if something does
+   */
+  int attention() {
+    a.immediate(4, 7, CONTEXT, NONE, MachineContext.ATTENTION, 0);
+    return a.jump(NE);
+  }
+
   /** Looks where a slot has another page: where each jump is that leads to that look. */
   private int[] recalls = new int[32];
 

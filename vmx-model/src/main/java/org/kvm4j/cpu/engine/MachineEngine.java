@@ -303,6 +303,8 @@ final class MachineEngine {
           link(b.takeSite, b.takeStub, to);
         }
         return taken;
+      case MachineBlock.TURN:
+        return ((BranchOps.Direct) b.ops[b.ops.length - 1]).take(c);
       case MachineBlock.FOLLOW:
         Op following = b.end instanceof EndOp e ? e.follow(c) : b.end;
         if (following instanceof Block to) {

@@ -47,11 +47,10 @@ final class MachineWriter {
     b.farEntry = 0;
     a.address(TO_HOST, LINEAR, NONE, 0, -e.offset);
     a.store(TO_HOST, CONTEXT, MachineContext.CODE_BASE);
+    int attention = e.attention();
     b.nearEntry = a.position();
     a.immediate(8, 5, CONTEXT, NONE, MachineContext.COUNTDOWN, count);
     int late = a.jump(S);
-    a.immediate(4, 7, CONTEXT, NONE, MachineContext.ATTENTION, 0);
-    int attention = a.jump(NE);
     e.inHost = false;
     e.saved = true;
     e.missing = MachineEmitter.Missing.NOTHING;
@@ -101,8 +100,8 @@ final class MachineWriter {
     e.writeRecalls();
     // Ways out.
     a.bind(late);
-    a.bind(attention);
     a.immediate(8, 0, CONTEXT, NONE, MachineContext.COUNTDOWN, count);
+    a.bind(attention);
     a.store32(MachineBlock.ENTRY, CONTEXT, MachineContext.EXIT);
     int tail = a.position();
     a.store32(b.number, CONTEXT, MachineContext.BLOCK);
