@@ -98,19 +98,13 @@ final class MachineBranches {
     a.emit(5);
     a.memory(8, 0x03, TO_HOST, CONTEXT, MachineContext.JUMPS);
     a.memory(8, 0x3b, LINEAR, TO_HOST, 0);
-    int first = a.jumpShort(E);
-    a.memory(4, 0xff, 2, CONTEXT, MachineContext.OTHER_JUMP); // call
-    e.out(a.jump(NE), kind, index);
-    a.bindShort(first);
+    e.lookAgain(a.jump(NE), MachineContext.OTHER_JUMP, kind, index);
     a.load(SCRATCH, TO_HOST, 8);
     a.memory(8, 0x3b, SCRATCH, CONTEXT, MachineContext.EPOCH);
     int mine = a.jumpShort(E);
     a.memory(8, 0x3b, SCRATCH, CONTEXT, MachineContext.GLOBAL_EPOCH);
-    int global = a.jumpShort(E);
-    a.memory(4, 0xff, 2, CONTEXT, MachineContext.REVALIDATE); // call
-    e.out(a.jump(NE), kind, index);
+    e.lookAgain(a.jump(NE), MachineContext.REVALIDATE, kind, index);
     a.bindShort(mine);
-    a.bindShort(global);
     e.inHost = false;
   }
 
@@ -168,7 +162,6 @@ final class MachineBranches {
 
   /** Goes to LINEAR. Flags are in the context. */
   void jump() {
-    a.store(LINEAR, CONTEXT, MachineContext.RIP);
     jumpSlot(MachineBlock.JUMP, 0);
     a.jumpTo(TO_HOST, 16);
   }

@@ -65,11 +65,15 @@ final class MachineEmitter {
   final int[] checks = new int[Interpreter.BLOCK_LIMIT];
 
   void out(int jump, int kind, int index) {
+    out(jump, index << MachineBlock.KIND_BITS | kind);
+  }
+
+  private void out(int jump, int what) {
     if (outCount == outs.length) {
       outs = Arrays.copyOf(outs, 2 * outCount);
     }
     outs[outCount++] = jump;
-    outs[outCount++] = index << MachineBlock.KIND_BITS | kind;
+    outs[outCount++] = what;
   }
 
   /**
@@ -83,29 +87,38 @@ final class MachineEmitter {
     return a.jump(NE);
   }
 
-  /** Looks where a slot has another page: where each jump is that leads to that look. */
-  private int[] recalls = new int[32];
+  /**
+   * Second looks, by functions that all blocks share, where the first one has not found what it
+   * looked for: where each jump is that leads there, which function it is, and what the way out
+   * says.
+   */
+  private int[] looks = new int[48];
 
-  int recallCount;
+  int lookCount;
 
-  /** Behind the jump, code goes on with TO_HOST being the slot. */
-  private void recall(int jump, boolean write, int index) {
-    if (recallCount == recalls.length) {
-      recalls = Arrays.copyOf(recalls, 2 * recallCount);
+  /**
+   * Where a jump is taken a function looks again; if ZF is set then, code goes on behind the jump,
+   * and else is left.
+   *
+   * @param function where in the context its address is
+   * @param kind why code is left
+   */
+  void lookAgain(int jump, int function, int kind, int index) {
+    if (lookCount + 3 > looks.length) {
+      looks = Arrays.copyOf(looks, 2 * looks.length);
     }
-    recalls[recallCount++] = jump;
-    recalls[recallCount++] = index << 1 | (write ? 1 : 0);
+    looks[lookCount++] = jump;
+    looks[lookCount++] = function;
+    looks[lookCount++] = index << MachineBlock.KIND_BITS | kind;
   }
 
-  /** Writes those looks; where they find nothing the instruction is the interpreter's. */
-  void writeRecalls() {
-    for (int k = 0; k < recallCount; k += 2) {
-      boolean write = (recalls[k + 1] & 1) != 0;
-      a.bind(recalls[k]);
-      int function = write ? MachineContext.RECALL_WRITE : MachineContext.RECALL_READ;
-      a.memory(4, 0xff, 2, CONTEXT, function); // call
-      a.bind(a.jump(E), recalls[k]);
-      out(a.jump(), MachineBlock.INTERPRET, recalls[k + 1] >> 1);
+  /** Writes those looks. */
+  void writeLooks() {
+    for (int k = 0; k < lookCount; k += 3) {
+      a.bind(looks[k]);
+      a.memory(4, 0xff, 2, CONTEXT, looks[k + 1]); // call
+      a.bind(a.jump(E), looks[k]);
+      out(a.jump(), looks[k + 2]);
     }
   }
 
@@ -296,7 +309,8 @@ final class MachineEmitter {
     a.memory(8, 0x03, TO_HOST, CONTEXT, MachineContext.TABLE);
     a.immediate(8, 4, SCRATCH, -4096);
     a.memory(8, 0x3b, SCRATCH, TO_HOST, write ? TagTable.WRITE_TAG : 0);
-    recall(a.jump(NE), write, index);
+    int function = write ? MachineContext.RECALL_WRITE : MachineContext.RECALL_READ;
+    lookAgain(a.jump(NE), function, MachineBlock.INTERPRET, index);
     a.load(TO_HOST, TO_HOST, TagTable.TO_HOST);
     inHost = false;
   }
@@ -334,7 +348,7 @@ final class MachineEmitter {
 
   /** An instruction whose r/m is the operand that has been found. */
   void mem(int prefix, int size, int opcode, int reg) {
-    a.memory(prefix, size, opcode, reg, LINEAR, TO_HOST, 0, 0);
+    a.memory(prefix, size, opcode, reg, TO_HOST, LINEAR, 0, 0);
   }
 
   void mem(int size, int opcode, int reg) {

@@ -91,7 +91,7 @@ final class MachineGates {
   /**
    * A function: whether an entry of the jump cache (TO_HOST) whose epoch has passed holds all the
    * same, since a fetch from RIP (LINEAR) is from the same page; then ZF is set, and the entry is
-   * as good as new. SCRATCH is overwritten, and LINEAR if it does not hold.
+   * as good as new. SCRATCH is overwritten.
    */
   static void writeRevalidate(Assembler a) {
     a.immediate(8, 7, TO_HOST, NONE, 8, 0);
@@ -104,11 +104,11 @@ final class MachineGates {
     a.memory(8, 0x03, LINEAR, SCRATCH, TagTable.TO_HOST);
     a.memory(8, 0x3b, LINEAR, TO_HOST, 24);
     int moved = a.jump(NE);
-    a.load(LINEAR, CONTEXT, MachineContext.ASIDE);
     a.load(SCRATCH, CONTEXT, MachineContext.EPOCH);
     a.store(SCRATCH, TO_HOST, 8);
     a.bind(other);
     a.bind(moved);
+    a.load(LINEAR, CONTEXT, MachineContext.ASIDE);
     a.emit(0xc3);
     a.bind(dead);
     a.immediate(8, 7, CONTEXT, NONE, MachineContext.JUMPS, 0); // it is not: NE

@@ -37,7 +37,7 @@ final class MachineWriter {
     a.clear();
     e.offset = b.block.offset & 0xffff;
     e.outCount = 0;
-    e.recallCount = 0;
+    e.lookCount = 0;
     e.instructions = decoded;
     int count = b.ops.length;
     e.count = count;
@@ -62,7 +62,7 @@ final class MachineWriter {
       Instruction i = decoded[k];
       int begin = a.position();
       int outsBefore = e.outCount;
-      int recallsBefore = e.recallCount;
+      int looksBefore = e.lookCount;
       boolean inHostBefore = e.inHost;
       boolean savedBefore = e.saved;
       MachineEmitter.Missing missingBefore = e.missing;
@@ -71,7 +71,7 @@ final class MachineWriter {
       } else {
         a.rewind(begin);
         e.outCount = outsBefore;
-        e.recallCount = recallsBefore;
+        e.lookCount = looksBefore;
         e.inHost = inHostBefore;
         e.saved = savedBefore;
         e.missing = missingBefore;
@@ -97,7 +97,7 @@ final class MachineWriter {
     }
     b.near = a.position();
     a.beginPart();
-    e.writeRecalls();
+    e.writeLooks();
     // Ways out.
     a.bind(late);
     a.immediate(8, 0, CONTEXT, NONE, MachineContext.COUNTDOWN, count);
@@ -127,6 +127,9 @@ final class MachineWriter {
         // Where to go on.
         a.addressOf(SCRATCH, e.checks[what >> MachineBlock.KIND_BITS]);
         a.store(SCRATCH, CONTEXT, MachineContext.RIP);
+      }
+      if (kind == MachineBlock.JUMP) {
+        a.store(LINEAR, CONTEXT, MachineContext.RIP);
       }
       a.store32(what, CONTEXT, MachineContext.EXIT);
       a.bind(a.jump(), tail);
