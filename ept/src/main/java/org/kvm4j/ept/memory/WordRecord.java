@@ -1,6 +1,7 @@
 package org.kvm4j.ept.memory;
 
 import java.util.Arrays;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,6 +16,12 @@ public final class WordRecord {
   private long[] values = new long[MOST];
   private int count;
   private int layout = -1;
+
+  /**
+   * Where the words of a copy are in the host's memory, if that may be used: {@link #banks} keep
+   * it.
+   */
+  private long @Nullable [] addresses;
 
   /** There are too many words, or some that cannot be read in this way. */
   private boolean partial;
@@ -36,6 +43,13 @@ public final class WordRecord {
    * @param offset a multiple of 8
    */
   void add(@Nullable Bank bank, int offset, long value) {
+    for (int k = 0; k < count; k++) {
+      if (offsets[k] == offset && banks[k] == bank) {
+        // Entries of EPT's upper levels are read for each of the guest's.
+        partial |= values[k] != value;
+        return;
+      }
+    }
     if (bank == null || !bank.covers(offset, Long.BYTES) || count == MOST) {
       partial = true;
       return;
@@ -56,7 +70,19 @@ public final class WordRecord {
     copy.values = Arrays.copyOf(values, count);
     copy.count = count;
     copy.layout = layout;
+    if (HostMemory.IN_USE) {
+      copy.addresses = copy.addresses();
+    }
     return copy;
+  }
+
+  private long[] addresses() {
+    long[] all = new long[count];
+    for (int k = 0; k < count; k++) {
+      Bank bank = Objects.requireNonNull(banks[k]);
+      all[k] = bank.hostAddress(offsets[k] & -0x1000) + (offsets[k] & 0xfff);
+    }
+    return all;
   }
 
   /** Whether all words are as they were, and memory is where it was. */
@@ -65,6 +91,14 @@ public final class WordRecord {
       return false;
     }
     long difference = 0;
+    long[] at = addresses;
+    if (at != null) {
+      long[] were = values;
+      for (int k = 0; k < at.length && k < were.length; k++) {
+        difference |= HostMemory.getLong(at[k]) ^ were[k];
+      }
+      return difference == 0;
+    }
     for (int k = 0; k < count; k++) {
       Bank bank = banks[k];
       difference |= bank == null ? -1 : bank.getLong(offsets[k]) ^ values[k];

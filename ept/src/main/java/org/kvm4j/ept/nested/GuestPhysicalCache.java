@@ -19,6 +19,7 @@ public final class GuestPhysicalCache {
   private long[] hpas = {};
   private long[] rights = {};
   private boolean empty = true;
+  private long puts;
 
   /** An empty cache. */
   public GuestPhysicalCache() {}
@@ -46,7 +47,13 @@ public final class GuestPhysicalCache {
     return rights[slot];
   }
 
+  /** How many mappings have been put in. */
+  public long puts() {
+    return puts;
+  }
+
   void put(long gpa, long eptp, long hpa, long allowed) {
+    puts++;
     if (pages.length == 0) {
       pages = new long[SIZE];
       eptps = new long[SIZE];

@@ -91,6 +91,16 @@ public final class Tlb {
   private long fills;
   private long flushes;
 
+  private static final long NO_PAGE = 1;
+
+  // The last EPT violation, and how much had been cached before it: while no more has been, what
+  // the same one would drop is not there.
+  private @Nullable TlbSpace violatedSpace;
+  private long violatedFrame;
+  private long violatedPage;
+  private long violatedFills;
+  private long violatedPuts;
+
   /** A TLB for as many address-space contexts as a system switches between. */
   public Tlb() {
     this(DEFAULT_SPACES);
@@ -575,6 +585,19 @@ public final class Tlb {
    * @param linearValid whether the access was to the translation of a linear address
    */
   public void eptViolation(TlbSpace space, long gpa, boolean linearValid, long linear) {
+    long linearPage = linearValid ? linear & -0x1000L : NO_PAGE;
+    if (fills == violatedFills
+        && guestPhysical.puts() == violatedPuts
+        && space == violatedSpace
+        && gpa >>> 12 == violatedFrame
+        && linearPage == violatedPage) {
+      return;
+    }
+    violatedFills = fills;
+    violatedPuts = guestPhysical.puts();
+    violatedSpace = space;
+    violatedFrame = gpa >>> 12;
+    violatedPage = linearPage;
     guestPhysical.invalidate(gpa);
     if (linearValid) {
       space.clearMapping(linear);

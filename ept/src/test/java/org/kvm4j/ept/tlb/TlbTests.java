@@ -808,6 +808,28 @@ class TlbTests {
     assertFalse(hits(unpaged, 0x100_3000));
   }
 
+  @Test
+  void theSameEptViolationAgainDropsWhatHasBeenCachedSince() {
+    TlbSpace space = fill(1, EPT_A, 0, LINEAR, false);
+    for (int times = 0; times < 3; times++) {
+      tlb.eptViolation(space, 0x100_3abc, true, LINEAR + 0xabc);
+      assertFalse(hits(space, LINEAR));
+      tlb.eptViolation(space, 0x100_3abc, true, LINEAR + 0xabc);
+      assertFalse(hits(space, LINEAR));
+      fill(1, EPT_A, 0, LINEAR, false);
+    }
+    // Others that nothing has been cached before.
+    fill(1, EPT_A, 0, LINEAR + 0x1000, false);
+    tlb.eptViolation(space, 0x100_3abc, true, LINEAR);
+    tlb.eptViolation(space, 0x100_4abc, true, LINEAR + 0x1000);
+    assertFalse(hits(space, LINEAR + 0x1000));
+    TlbSpace unpaged = fill(0, EPT_A, Tlb.UNPAGED, 0x100_3000, false);
+    tlb.eptViolation(space, 0x100_4abc, true, LINEAR);
+    assertTrue(hits(unpaged, 0x100_3000));
+    tlb.eptViolation(space, 0x100_3abc, true, LINEAR);
+    assertFalse(hits(unpaged, 0x100_3000));
+  }
+
   // ---- Code
 
   @Test
