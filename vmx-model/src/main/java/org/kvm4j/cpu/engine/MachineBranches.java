@@ -89,13 +89,11 @@ final class MachineBranches {
    * Finds the slot of the jump cache for RIP in LINEAR; TO_HOST is it. Flags are in the context.
    */
   private void jumpSlot(int kind, int index) {
-    a.registers(4, 0x89, LINEAR, TO_HOST);
+    a.registers(4, 0x69, TO_HOST, LINEAR); // imul
+    a.emit32(MachineContext.JUMP_HASH);
     a.registers(4, 0xc1, 5, TO_HOST); // shr
-    a.emit(12);
-    a.registers(4, 0x31, LINEAR, TO_HOST); // xor
+    a.emit(MachineContext.JUMP_SHIFT);
     a.memory(4, 0x23, TO_HOST, CONTEXT, MachineContext.JUMP_MASK); // and
-    a.registers(4, 0xc1, 4, TO_HOST); // shl
-    a.emit(5);
     a.memory(8, 0x03, TO_HOST, CONTEXT, MachineContext.JUMPS);
     a.memory(8, 0x3b, LINEAR, TO_HOST, 0);
     e.lookAgain(a.jump(NE), MachineContext.OTHER_JUMP, kind, index);

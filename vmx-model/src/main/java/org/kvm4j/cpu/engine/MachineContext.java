@@ -129,7 +129,7 @@ final class MachineContext {
   private static final int BEFORE = 128;
   private static final int SIZE = BEFORE + USER + 40;
 
-  /** Four bytes: how many entries the jump cache has, less one. */
+  /** Four bytes: which bits of a hash say the place of an entry in the jump cache. */
   static final int JUMP_MASK = 56;
 
   /** Four bytes: the privilege level, and {@link #CHANGED} if it has been another in between. */
@@ -145,6 +145,15 @@ final class MachineContext {
 
   private static final int FIRST_JUMPS = 1024;
   private static final int MOST_JUMPS = 1 << 16;
+
+  /**
+   * What an address is multiplied by, so that all of its lower 32 bits have a say in the upper ones
+   * of the product: functions begin at multiples of 16, and pages at multiples of 4,096.
+   */
+  static final int JUMP_HASH = 0x9e37_79b1;
+
+  /** What the hash is shifted by to lie where {@link #JUMP_MASK} has it. */
+  static final int JUMP_SHIFT = 11;
 
   /** Bytes of an entry of the jump cache: RIP, epoch, code, and where its page is in the host. */
   private static final int JUMP_STRIDE = 32;
@@ -184,7 +193,7 @@ final class MachineContext {
     jumpVersion++;
     driven = 0;
     put(JUMPS, jumpTable);
-    putInt(JUMP_MASK, slots - 1);
+    putInt(JUMP_MASK, (slots - 1) * JUMP_STRIDE);
   }
 
   long get(int at) {
@@ -212,8 +221,8 @@ final class MachineContext {
 
   /** The entry for a RIP, or one of the pair; machine code computes the same. */
   private long entry(long rip) {
-    int hash = ((int) rip ^ (int) rip >>> 12) & jumpSlots - 1;
-    return jumpTable + (long) hash * JUMP_STRIDE;
+    int hash = (int) rip * JUMP_HASH >>> JUMP_SHIFT;
+    return jumpTable + (hash & (jumpSlots - 1) * JUMP_STRIDE);
   }
 
   /** Which of the caches that there have been it is: another one has none of what was put in. */
