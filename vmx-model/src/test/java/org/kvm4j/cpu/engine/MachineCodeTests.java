@@ -28,11 +28,37 @@ final class MachineCodeTests extends CompiledCodeTests {
   private final SystemMachine machine = SystemMachine.long64(0);
   private final Interpreter engine = Code.engine(machine);
 
-  @Test
-  void a_request_of_another_thread_ends_a_loop_without_exits() throws InterruptedException {
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        // here: jmp here
+        "eb fe",
+        // here: or al, 1; jnz here
+        "0c 01 75 fc",
+        // here: jmp next; next: jmp here
+        "eb 00 eb fc",
+        // here: or al, 1; jnz next; next: jmp here
+        "0c 01 75 00 eb fa",
+        // here: call f; jmp here; f: ret
+        "e8 02 00 00 00 eb f9 c3",
+        // here: lea rax, [here]; jmp rax
+        "48 8d 05 f9 ff ff ff ff e0",
+        // here: lea rax, [here]; push rax; ret
+        "48 8d 05 f9 ff ff ff 50 c3",
+        // here: jmp another page; there: jmp here
+        "e9 fb 0f 00 00/e9 fb ef ff ff",
+        // here: or al, 1; jnz another page; there: jnz here
+        "0c 01 0f 85 f8 0f 00 00/0f 85 fa ef ff ff",
+      })
+  void a_request_of_another_thread_ends_a_loop_without_exits(String code)
+      throws InterruptedException {
     compile(engine, 0);
-    // here: jmp here
-    Code.put(machine, "eb fe");
+    String[] pages = code.split("/");
+    Code.put(machine, pages[0]);
+    if (pages.length > 1) {
+      byte[] there = HexFormat.of().parseHex(pages[1].replace(" ", ""));
+      machine.memory.write(SystemMachine.CODE + 0x1000, there);
+    }
     AtomicBoolean done = new AtomicBoolean();
     Thread other =
         new Thread(
@@ -43,12 +69,15 @@ final class MachineCodeTests extends CompiledCodeTests {
               }
             });
     other.start();
-    for (int k = 0; k < 200; k++) {
-      assertEquals(Interpreter.Stop.KICKED, engine.run(Long.MAX_VALUE / 4));
-      assertEquals(SystemMachine.CODE, machine.cpu.rip);
+    try {
+      for (int k = 0; k < 100; k++) {
+        assertEquals(Interpreter.Stop.KICKED, engine.run(Long.MAX_VALUE / 4));
+        assertEquals(0, machine.cpu.rip - SystemMachine.CODE & ~0x100fL);
+      }
+    } finally {
+      done.set(true);
+      other.join();
     }
-    done.set(true);
-    other.join();
     assertTrue(compiled(engine) > 0);
   }
 
