@@ -98,8 +98,7 @@ public final class Tlb {
   private @Nullable TlbSpace violatedSpace;
   private long violatedFrame;
   private long violatedPage;
-  private long violatedFills;
-  private long violatedPuts;
+  private long cachedBefore;
 
   /** A TLB for as many address-space contexts as a system switches between. */
   public Tlb() {
@@ -586,15 +585,14 @@ public final class Tlb {
    */
   public void eptViolation(TlbSpace space, long gpa, boolean linearValid, long linear) {
     long linearPage = linearValid ? linear & -0x1000L : NO_PAGE;
-    if (fills == violatedFills
-        && guestPhysical.puts() == violatedPuts
+    long cached = fills + guestPhysical.puts();
+    if (cached == cachedBefore
         && space == violatedSpace
         && gpa >>> 12 == violatedFrame
         && linearPage == violatedPage) {
       return;
     }
-    violatedFills = fills;
-    violatedPuts = guestPhysical.puts();
+    cachedBefore = cached;
     violatedSpace = space;
     violatedFrame = gpa >>> 12;
     violatedPage = linearPage;

@@ -52,9 +52,6 @@ final class MachineBlock {
   /** Where it is entered from its own page. */
   int nearEntry;
 
-  /** How long it is without its ways out. */
-  int near;
-
   /** Whether it begins with what the interpreter does. */
   boolean startsInterpreted;
 

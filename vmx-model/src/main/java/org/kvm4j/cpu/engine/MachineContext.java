@@ -152,11 +152,13 @@ final class MachineContext {
    */
   static final int JUMP_HASH = 0x9e37_79b1;
 
-  /** What the hash is shifted by to lie where {@link #JUMP_MASK} has it. */
-  static final int JUMP_SHIFT = 11;
-
   /** Bytes of an entry of the jump cache: RIP, epoch, code, and where its page is in the host. */
   private static final int JUMP_STRIDE = 32;
+
+  /**
+   * What the product is shifted by, so that its upper bits lie where {@link #JUMP_MASK} has them.
+   */
+  static final int JUMP_SHIFT = Integer.numberOfLeadingZeros(MOST_JUMPS * JUMP_STRIDE - 1);
 
   /**
    * What tells the addresses of a pair of entries apart, of which a RIP's code may be in either.

@@ -298,13 +298,13 @@ final class MachineEngine {
       case MachineBlock.INTERPRET:
         return b.crossing != null ? b.crossing : b.ops[index];
       case MachineBlock.TAKE:
-        Op taken = ((BranchOps.Direct) b.ops[b.ops.length - 1]).take(c);
+        Op taken = take(c, b);
         if (taken instanceof Block to) {
           link(b.takeSite, b.takeStub, to);
         }
         return taken;
       case MachineBlock.TURN:
-        return ((BranchOps.Direct) b.ops[b.ops.length - 1]).take(c);
+        return take(c, b);
       case MachineBlock.FOLLOW:
         Op following = b.end instanceof EndOp e ? e.follow(c) : b.end;
         if (following instanceof Block to) {
@@ -324,6 +324,11 @@ final class MachineEngine {
         c.rip = b.block.rip(c);
         return null;
     }
+  }
+
+  /** Takes the direct branch that a block ends with. */
+  private static @Nullable Op take(Cpu c, MachineBlock b) {
+    return ((BranchOps.Direct) b.ops[b.ops.length - 1]).take(c);
   }
 
   // ---- vector registers ----
@@ -472,7 +477,8 @@ final class MachineEngine {
     if (length == 0) {
       return null;
     }
-    int where = chunks.take(b.near, length - b.near);
+    int near = writer.near();
+    int where = chunks.take(near, length - near);
     if (where < 0) {
       full = true;
       return null;
@@ -480,17 +486,17 @@ final class MachineEngine {
     int ways = chunks.far();
     blocks.add(b);
     made++;
-    writer.part(ways - where - b.near);
-    space.write(where, writer.code(), 0, b.near);
-    space.write(ways, writer.code(), b.near, length - b.near);
+    writer.part(ways - near - where);
+    space.write(where, writer.code(), 0, near);
+    space.write(ways, writer.code(), near, length - near);
     b.code = where;
     if (b.takeSite != 0) {
       b.takeSite += where;
-      b.takeStub += ways - b.near;
+      b.takeStub += ways - near;
     }
     if (b.followSite != 0) {
       b.followSite += where;
-      b.followStub += ways - b.near;
+      b.followStub += ways - near;
     }
     block.machine = b;
     for (int k = 0; k < ops.length - 1; k++) {

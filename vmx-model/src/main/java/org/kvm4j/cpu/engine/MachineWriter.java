@@ -27,6 +27,8 @@ final class MachineWriter {
 
   private final int[] continuations = new int[Interpreter.BLOCK_LIMIT];
 
+  private int near;
+
   /**
    * Writes a block, and notes its entries and sites in it.
    *
@@ -95,7 +97,7 @@ final class MachineWriter {
       e.save();
       branches.follow();
     }
-    b.near = a.position();
+    near = a.position();
     a.beginPart();
     e.writeLooks();
     // Ways out.
@@ -135,6 +137,11 @@ final class MachineWriter {
       a.bind(a.jump(), tail);
     }
     return a.position();
+  }
+
+  /** How long {@link #code} is without its ways out. */
+  int near() {
+    return near;
   }
 
   /**
