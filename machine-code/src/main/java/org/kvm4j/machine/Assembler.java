@@ -375,6 +375,30 @@ public final class Assembler {
     return length;
   }
 
+  private static final int[][] NOPS = {{}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
+
+  /** NOPs until the distance of a jump after them would be at a multiple of its size. */
+  private void alignDistance(int opcodeLength) {
+    for (int b : NOPS[-(length + opcodeLength) & 3]) {
+      emit(b);
+    }
+  }
+
+  /**
+   * As {@link #jump(int)}, for one that may be changed while others execute it: they see the one
+   * distance or the other, as long as the code begins at a multiple of 4.
+   */
+  public int jumpAligned(int condition) {
+    alignDistance(2);
+    return jump(condition);
+  }
+
+  /** As {@link #jump()}, for one that may be changed while others execute it. */
+  public int jumpAligned() {
+    alignDistance(1);
+    return jump();
+  }
+
   /**
    * JMP to what is not known yet.
    *

@@ -38,7 +38,8 @@ final class BareCpu extends VirtualCpu {
     LogicalProcessor processor =
         new LogicalProcessor(machine.model(), vm.processorMemory(), platform);
     if (machine.engine() == Engine.TRANSLATOR
-        || machine.engine() == Engine.MACHINE_CODE && !processor.engine.makeMachineCode()) {
+        || machine.engine() == Engine.MACHINE_CODE
+            && !processor.engine.makeMachineCode(vm.machineCode())) {
       processor.engine.translate();
     }
     machine.made(processor, id);

@@ -119,7 +119,8 @@ class VirtualCpu extends FileObject {
         new LogicalProcessor(
             machine.model(), vm.processorMemory(), new GuestPlatform(machine, vm.time, id));
     if (machine.engine() == Engine.TRANSLATOR
-        || machine.engine() == Engine.MACHINE_CODE && !processor.engine.makeMachineCode()) {
+        || machine.engine() == Engine.MACHINE_CODE
+            && !processor.engine.makeMachineCode(vm.machineCode())) {
       processor.engine.translate();
     }
     machine.made(processor, id);

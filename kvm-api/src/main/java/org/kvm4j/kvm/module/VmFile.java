@@ -6,6 +6,7 @@ import static org.kvm4j.kvm.uapi.Ioctls.*;
 import java.nio.ByteBuffer;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.cpu.engine.SharedCode;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.kvm.module.irqchip.InterruptChips;
 import org.kvm4j.kvm.module.pv.VmKvmClock;
@@ -34,6 +35,8 @@ final class VmFile extends FileObject {
 
   /** The machine's physical memory on bare metal. */
   private final PhysicalMemory processorMemory;
+
+  private final SharedCode machineCode;
 
   final DirtyPages dirtyPages;
   final GuestPhysical guestPhysical;
@@ -94,6 +97,7 @@ final class VmFile extends FileObject {
       processorMemory = kernel.machine().memory();
       changes = memory;
     }
+    this.machineCode = new SharedCode(processorMemory);
     this.guestPhysical = new GuestPhysical(slots, user, dirtyPages);
     this.bus = new IoBus(kernel);
     this.time = VmTime.of(kernel.machine());
@@ -119,6 +123,11 @@ final class VmFile extends FileObject {
   /** The memory that the virtual CPUs' processors are connected to. */
   PhysicalMemory processorMemory() {
     return processorMemory;
+  }
+
+  /** The machine code of the VM's processors. */
+  SharedCode machineCode() {
+    return machineCode;
   }
 
   @Override

@@ -36,7 +36,7 @@ final class Block extends Op {
   @Nullable Region region;
 
   /** The block as machine code, once it is worth it. */
-  @Nullable MachineBlock machine;
+  @Nullable MachineUse machine;
 
   /** The regions that the block is in. */
   private @Nullable List<Region> regions;
@@ -124,9 +124,14 @@ final class Block extends Op {
     if (r != null && r.isReady(c)) {
       return r.enter(c, null, 0);
     }
-    MachineBlock m = machine;
-    if (m != null && page.engine.machine.isReady(m, c)) {
-      return page.engine.machine.enter(c, m);
+    MachineUse m = machine;
+    if (m != null) {
+      if (page.engine.machine.isReady(m, c)) {
+        return page.engine.machine.enter(c, m);
+      }
+      if (m.code.dead && heat <= 0) {
+        heat = 1; // another processor has put other code in its place, or will
+      }
     }
     if ((c.countdown -= count) < 0 || c.attention != 0) {
       c.countdown += count;

@@ -71,7 +71,7 @@ final class CodePage {
       devices = new BitSet();
     }
     devices.set(offset);
-    invalidate(offset, 1);
+    replace(offset);
   }
 
   /** The instruction at an offset is one like others. */
@@ -79,7 +79,15 @@ final class CodePage {
     if (devices != null) {
       devices.clear(offset);
     }
+    replace(offset);
+  }
+
+  /** Has the blocks with an instruction be decoded anew, and be other machine code. */
+  private void replace(int offset) {
     invalidate(offset, 1);
+    if (engine.machine != null) {
+      engine.machine.replace(hpa + offset, 1);
+    }
   }
 
   boolean isDevice(int offset) {

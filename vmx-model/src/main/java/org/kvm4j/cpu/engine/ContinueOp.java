@@ -6,7 +6,7 @@ import org.kvm4j.cpu.core.Cpu;
 /** After an instruction that the interpreter has done: machine code goes on from here. */
 final class ContinueOp extends Op {
   private final MachineEngine engine;
-  private final MachineBlock block;
+  private final MachineUse use;
 
   /** From the beginning of the block's code. */
   private final int entry;
@@ -14,9 +14,9 @@ final class ContinueOp extends Op {
   /**
    * @param before the instruction before; its next operation follows this one
    */
-  ContinueOp(MachineEngine engine, MachineBlock block, int entry, Op before) {
+  ContinueOp(MachineEngine engine, MachineUse use, int entry, Op before) {
     this.engine = engine;
-    this.block = block;
+    this.use = use;
     this.entry = entry;
     Op after = before.next;
     this.next = after;
@@ -27,8 +27,8 @@ final class ContinueOp extends Op {
 
   @Override
   @Nullable Op exec(Cpu c) {
-    if (engine.isAlive(block) && engine.mayEnter(c)) {
-      return engine.enter(c, block.code + entry);
+    if (engine.isAlive(use) && engine.mayEnter(c)) {
+      return engine.enter(c, use.code.code + entry);
     }
     return next;
   }

@@ -20,6 +20,7 @@ import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.event.DebugUnit;
 import org.kvm4j.cpu.event.EventDelivery;
 import org.kvm4j.cpu.event.PendingEvents;
+import org.kvm4j.ept.memory.Bank;
 import org.kvm4j.ept.memory.CodeMark;
 import org.kvm4j.ept.memory.CodeWriteListener;
 import org.kvm4j.ept.memory.HostMemory;
@@ -49,7 +50,7 @@ public final class Interpreter {
    * that is under way while the page is marked may not be told of: code that is overwritten again
    * and again is not to meet that each time.
    */
-  private static final int MOST_EMPTIED = 4;
+  static final int MOST_EMPTIED = 4;
 
   // Powers of two.
   private static final int FEW_RECENT_PAGES = 32;
@@ -62,8 +63,8 @@ public final class Interpreter {
   private static final int PAGE_SIZE = 4000;
   private static final int BLOCK_SIZE = 200;
   private static final int INSTRUCTION_SIZE = 80;
-  private static final int MACHINE_BLOCK_SIZE = 160;
-  private static final int MACHINE_INSTRUCTION_SIZE = 24;
+  private static final int MACHINE_USE_SIZE = 60;
+  private static final int MACHINE_INSTRUCTION_SIZE = 8;
 
   /** What the decoded code of all processors of a machine may take of the heap, in bytes. */
   private static final long HEAP_SHARE = Runtime.getRuntime().maxMemory() / 4;
@@ -189,7 +190,10 @@ public final class Interpreter {
   /** Takes this processor's ear from the memory; it must not run any more. */
   public void close() {
     memory.removeCodeWriteListener(listener);
-    dropAll();
+    forgetAll();
+    if (machine != null) {
+      machine.leave();
+    }
   }
 
   /** For tests: what the decoded code of the machine may take of the heap. */
@@ -422,24 +426,35 @@ public final class Interpreter {
   @SuppressWarnings("NullAway") // no block has machine code without it
   MachineEngine machine;
 
-  /** No room is left for machine code: all code is to go, once nothing of it runs. */
-  private boolean machineFull;
+  /** What processors share of it. */
+  @SuppressWarnings("NullAway") // there with the code space
+  private SharedCode sharedCode;
+
+  /** Machine code is to be left: all code is to go, once nothing of it runs. */
+  private volatile boolean leavesMachineCode;
 
   /**
    * Has warm 64-bit code that is decoded from now on made machine code of the host's.
    *
+   * @param shared with which processors
    * @return false if this host or JVM does not allow it
    */
-  public boolean makeMachineCode() {
-    return makeMachineCode(WARM);
+  public boolean makeMachineCode(SharedCode shared) {
+    return makeMachineCode(WARM, shared);
+  }
+
+  /** As {@link #makeMachineCode(int, SharedCode)}, for a processor that shares it with none. */
+  boolean makeMachineCode(int after) {
+    return makeMachineCode(after, new SharedCode(memory));
   }
 
   /**
-   * As {@link #makeMachineCode()}.
+   * As {@link #makeMachineCode(SharedCode)}.
    *
    * @param after how many executions of a block; 0 for all code at once
    */
-  boolean makeMachineCode(int after) {
+  boolean makeMachineCode(int after, SharedCode shared) {
+    sharedCode = shared;
     codeSpace = HostMemory.IN_USE ? CodeSpace.get() : null;
     if (codeSpace == null || !HostProcessor.hasLahf()) {
       codeSpace = null;
@@ -449,17 +464,26 @@ public final class Interpreter {
     return true;
   }
 
-  private void makeMachineCode(Block b) {
-    if (machine == null) {
-      machine = new MachineEngine(this, cpu, decoder, Objects.requireNonNull(codeSpace));
+  private MachineEngine machine(CodeSpace space) {
+    MachineEngine made = machine;
+    if (made == null) {
+      made = new MachineEngine(this, cpu, decoder, space, sharedCode);
+      machine = made;
     }
-    MachineBlock made = machine.translate(b);
-    if (made != null) {
-      kept += MACHINE_BLOCK_SIZE + made.ops.length * MACHINE_INSTRUCTION_SIZE;
-    } else if (machine.isFull()) {
-      machineFull = true;
-      cpu.attention = 1;
-    }
+    return made;
+  }
+
+  /** A block's machine code is used from now on. */
+  void used(int instructions) {
+    kept += MACHINE_USE_SIZE + instructions * MACHINE_INSTRUCTION_SIZE;
+  }
+
+  /**
+   * By any thread: machine code is to be left, so that the room that it takes can be given back.
+   */
+  void leaveMachineCode() {
+    leavesMachineCode = true;
+    cpu.request(Cpu.REQUEST_CODE);
   }
 
   /** For tests: how many chunks of memory machine code may take. */
@@ -498,7 +522,7 @@ public final class Interpreter {
   /** A block of the page that {@link Cpu#CODE_BASE} is of has been executed often. */
   void hot(Block b) {
     if (codeSpace != null) {
-      makeMachineCode(b);
+      machine(codeSpace).translate(b);
       return;
     }
     if (translator == null) {
@@ -716,9 +740,10 @@ public final class Interpreter {
   /** The block at RIP, decoded if need be; null if it was executed or faulted already. */
   private @Nullable Op lookup() {
     Cpu c = cpu;
-    if (machineFull) {
-      machineFull = false;
-      dropAll();
+    if (leavesMachineCode) {
+      leavesMachineCode = false;
+      forgetAll();
+      machine.leave();
     }
     long rip = c.rip & c.ripMask;
     freshenJumpCache();
@@ -889,7 +914,9 @@ public final class Interpreter {
       if (b == null) {
         return null;
       }
-      if (b.heat == 0) {
+      if (codeSpace != null && sharedCode.isThere() && machine(codeSpace).useKnown(b)) {
+        b.heat = 0;
+      } else if (b.heat == 0) {
         c.r[Cpu.CODE_BASE] = rip - inPage;
         hot(b);
       }
@@ -932,11 +959,25 @@ public final class Interpreter {
    * must not use up the heap.
    */
   private boolean isFull() {
-    return kept > LEAST_SHARE && kept > heapShare / Math.max(1, memory.codeWriteListenerCount());
+    return isFull(kept);
   }
 
-  /** Forgets all decoded code. */
+  /** Whether that is so of what decoded or machine code takes of the heap, in bytes. */
+  boolean isFull(long bytes) {
+    return bytes > LEAST_SHARE && bytes > heapShare / Math.max(1, memory.codeWriteListenerCount());
+  }
+
+  /** Forgets all decoded code, and has other processors forget what they share with this one. */
   public void dropAll() {
+    forgetAll();
+    if (machine != null) {
+      machine.retire();
+      machine.leave();
+    }
+  }
+
+  /** Forgets what this processor has decoded. */
+  private void forgetAll() {
     kept = 0;
     for (CodePage p : pages.values()) {
       p.dropRegions();
@@ -948,7 +989,7 @@ public final class Interpreter {
     jumpBlock = JumpSlots.NONE;
     driven = 0;
     if (machine != null) {
-      machine.dropAll();
+      machine.forget();
     }
   }
 
@@ -982,8 +1023,32 @@ public final class Interpreter {
   /** Decodes a block; null if its first instruction is not in memory. */
   private @Nullable Block decode(CodePage page, TlbEntry e, int start) {
     Cpu c = cpu;
-    ByteBuffer bank = e.bank;
-    int base = e.offset;
+    Block b = decode(page, e.bank, e.offset, start);
+    return b == null && start < CodePage.SIZE ? decodeCrossing(e, start) : b;
+  }
+
+  /**
+   * The block at an offset of a page in the current mode, decoded if need be.
+   *
+   * @return null if there is none that lies in that page alone, or no room for it
+   */
+  @Nullable Block block(long hpa, int offset, int modeKey) {
+    if (cpu.modeKey != modeKey || isFull() || pages.size() >= PAGE_LIMIT) {
+      return null;
+    }
+    CodePage page = page(hpa);
+    Block b = page.find(offset, modeKey);
+    if (b != null) {
+      return b;
+    }
+    Bank bank = memory.bankOfPage(hpa);
+    int base = (int) hpa & PhysicalMemory.BANK_MASK;
+    return bank == null ? null : decode(page, bank.buffer(), base, offset);
+  }
+
+  /** Decodes a block; null if not one instruction ends in the page. */
+  private @Nullable Block decode(CodePage page, ByteBuffer bank, int base, int start) {
+    Cpu c = cpu;
     mark(page);
     int n = 0;
     int at = start;
@@ -1008,7 +1073,7 @@ public final class Interpreter {
       }
     }
     if (n == 0) {
-      return start < CodePage.SIZE ? decodeCrossing(e, start) : null;
+      return null;
     }
     blocksDecoded++;
     kept += BLOCK_SIZE + n * INSTRUCTION_SIZE;
@@ -1156,7 +1221,7 @@ public final class Interpreter {
     synchronized (foreignWrites) {
       if (foreignOverflow) {
         foreignOverflow = false;
-        dropAll();
+        forgetAll();
       }
       writes = foreignWrites.toArray(new long[0][]);
       foreignWrites.clear();

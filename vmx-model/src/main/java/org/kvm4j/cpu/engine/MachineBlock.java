@@ -1,8 +1,14 @@
 package org.kvm4j.cpu.engine;
 
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
+import org.kvm4j.machine.CodeSpace;
 
-/** A block as machine code. */
+/**
+ * A run of instructions as machine code, for all processors of a {@link MachineStore}: where its
+ * code is, what it was made from, and which jumps lead to it. What one processor has to do with it
+ * is in a {@link MachineUse}.
+ */
 final class MachineBlock {
   // Why machine code is left: in the low bits of what it says; the others are an index.
 
@@ -29,31 +35,53 @@ final class MachineBlock {
 
   static final int KIND_BITS = 3;
 
-  final Block block;
-
-  /** Which one it is. */
+  /** Which one of its store it is. */
   final int number;
 
-  /** Of whose code: all of another generation is gone. */
-  final int generation;
+  /** Host-physical address of its page. */
+  final long hpa;
 
-  /** The operations of its instructions. */
-  final Op[] ops;
+  /** Where it begins in the page. */
+  final int offset;
 
-  /** What follows them. */
-  final Op end;
+  /** Where it ends: beyond the page's end if its one instruction goes on in the next. */
+  final int end;
 
-  /** Where its code is, as an offset, and how long. */
+  /** As {@code Block.modeKey}. */
+  final int modeKey;
+
+  /** Its instructions' lengths. */
+  final byte[] lengths;
+
+  /** Its bytes. */
+  final byte[] bytes;
+
+  /** Where the direct branch that it ends with leads to, as an offset in its page; -1 for none. */
+  final int target;
+
+  /** Host-physical address of the page that its one instruction goes on in; -1 if in none. */
+  final long secondHpa;
+
+  /** Where its page is in the host's memory. */
+  final long hostPage;
+
+  /** Where the page that it goes on in is in the host's memory. */
+  final long secondHostPage;
+
+  /** Where its code is, as an offset. */
   int code;
 
-  /** Where it is entered with RIP in R13, from the beginning of the code. */
-  int farEntry;
-
-  /** Where it is entered from its own page. */
+  /** Where it is entered from its own page, from the beginning of the code. */
   int nearEntry;
 
   /** Whether it begins with what the interpreter does. */
   boolean startsInterpreted;
+
+  /**
+   * After which instructions, which the interpreter does, its code goes on, each with where, from
+   * the beginning of the code.
+   */
+  int[] continuations = NONE;
 
   /** Where the jump to each of the two blocks that may follow is, 0 for none; {@link #TAKE}. */
   int takeSite;
@@ -65,43 +93,82 @@ final class MachineBlock {
 
   int followStub;
 
-  /** Where its page is in the host's memory. */
-  long hostPage;
+  /**
+   * Nothing leads here any more, though some processor may not have left yet. Set by whoever has
+   * the store's lock; who reads it without may do so late.
+   */
+  boolean dead;
 
-  /** What looks at the page that the block's one instruction goes on in; null if in none. */
-  final @Nullable SecondPage crossing;
-
-  /** Where that page is in the host's memory. */
-  long secondHostPage;
-
-  /** Where the jump cache has it; 0 for nowhere. */
-  long jumpSlot;
-
-  /** In which of the jump caches that there have been. */
-  int jumpVersion;
+  /** The next block of those that begin in the same line of its page. */
+  @Nullable MachineBlock sibling;
 
   /** Jumps that lead here: where each is, and where it leads to otherwise. */
-  int[] incoming = NONE;
+  private int[] incoming = NONE;
 
-  int incomingCount;
+  private int incomingCount;
 
   private static final int[] NONE = {};
 
+  /**
+   * @param hpa host-physical address of its page
+   * @param hostPage where that is in the host's memory
+   * @param target of the direct branch that it ends with, -1 for none
+   * @param second of the page that its one instruction goes on in: host-physical address, -1 for
+   *     none
+   * @param secondHostPage and where that is in the host's memory
+   */
   MachineBlock(
-      Block block, int number, int generation, @Nullable SecondPage crossing, Op[] ops, Op end) {
-    this.block = block;
+      int number,
+      Block block,
+      long hostPage,
+      byte[] lengths,
+      byte[] bytes,
+      int target,
+      long second,
+      long secondHostPage) {
     this.number = number;
-    this.generation = generation;
-    this.crossing = crossing;
-    this.ops = ops;
-    this.end = end;
+    this.hpa = block.page.hpa;
+    this.offset = block.offset & 0xffff;
+    this.end = block.end;
+    this.modeKey = block.modeKey;
+    this.hostPage = hostPage;
+    this.lengths = lengths;
+    this.bytes = bytes;
+    this.target = target;
+    this.secondHpa = second;
+    this.secondHostPage = secondHostPage;
   }
 
+  /** Instructions. */
+  int count() {
+    return lengths.length;
+  }
+
+  /** Where an instruction begins, as an offset in the page. */
+  int offsetOf(int index) {
+    int at = offset;
+    for (int k = 0; k < index; k++) {
+      at += lengths[k];
+    }
+    return at;
+  }
+
+  /** Remembers that a jump leads here. */
   void addIncoming(int site, int stub) {
     if (incomingCount + 2 > incoming.length) {
-      incoming = java.util.Arrays.copyOf(incoming, Math.max(4, 2 * incoming.length));
+      incoming = Arrays.copyOf(incoming, Math.max(4, 2 * incoming.length));
     }
     incoming[incomingCount++] = site;
     incoming[incomingCount++] = stub;
+  }
+
+  /** Has the jumps that lead here lead where they do otherwise. */
+  void unlink(CodeSpace space) {
+    for (int k = 0; k < incomingCount; k += 2) {
+      int site = incoming[k];
+      space.write32(site - 4, incoming[k + 1] - site);
+    }
+    incomingCount = 0;
+    incoming = NONE;
   }
 }

@@ -109,11 +109,12 @@ final class MachineBranches {
   private void conditional(Instruction i, int target) {
     e.save();
     e.restore();
-    int taken = a.jump(i.condition);
+    boolean direct = isInPage(target) && !isBackwards(target);
+    int taken = direct ? a.jumpAligned(i.condition) : a.jump(i.condition);
     e.offset += i.length;
     follow();
     e.offset -= i.length;
-    if (isInPage(target) && !isBackwards(target)) {
+    if (direct) {
       e.out(taken, MachineBlock.TAKE, 0);
     } else {
       a.bind(taken);
@@ -139,7 +140,7 @@ final class MachineBranches {
     if (isBackwards(target)) {
       e.out(e.attention(), MachineBlock.TURN, 0);
     }
-    e.out(a.jump(), MachineBlock.TAKE, 0);
+    e.out(a.jumpAligned(), MachineBlock.TAKE, 0);
   }
 
   /** Goes to what follows the block. Flags are in the context. */
@@ -147,7 +148,7 @@ final class MachineBranches {
     if (e.offset >= CodePage.SIZE) {
       far(e.offset);
     } else {
-      e.out(a.jump(), MachineBlock.FOLLOW, 0);
+      e.out(a.jumpAligned(), MachineBlock.FOLLOW, 0);
     }
   }
 

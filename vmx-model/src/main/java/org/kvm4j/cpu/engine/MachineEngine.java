@@ -4,10 +4,7 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.kvm4j.cpu.core.ControlBits;
 import org.kvm4j.cpu.core.Cpu;
@@ -34,16 +31,18 @@ final class MachineEngine {
   private final Decoder decoder;
   private final PhysicalMemory memory;
   private final CodeSpace space;
+  private final SharedCode shared;
   private final MachineContext context = new MachineContext();
   private final MachineWriter writer;
 
-  /** Of the code that is alive. */
+  /** The blocks, and those that other processors have made; null if there is no code. */
+  private @Nullable MachineStore store;
+
+  /** Of the code that is used. */
   private int generation = 1;
 
-  private final List<@Nullable MachineBlock> blocks = new ArrayList<>();
-
-  /** What is there of the space, and where the next code goes. */
-  private final CodeChunks chunks;
+  /** What is used of the store, by number. */
+  private @Nullable MachineUse[] uses = {};
 
   private final long gate;
 
@@ -54,13 +53,13 @@ final class MachineEngine {
   private final ByteBuffer across =
       ByteBuffer.allocate(Decoder.MAXIMUM_LENGTH).order(ByteOrder.LITTLE_ENDIAN);
 
-  MachineEngine(Interpreter engine, Cpu cpu, Decoder decoder, CodeSpace space) {
+  MachineEngine(Interpreter engine, Cpu cpu, Decoder decoder, CodeSpace space, SharedCode shared) {
     this.engine = engine;
     this.cpu = cpu;
     this.decoder = decoder;
     this.memory = cpu.mmu.memory;
     this.space = space;
-    this.chunks = new CodeChunks(space);
+    this.shared = shared;
     this.writer = new MachineWriter();
     gate = CodeChunks.gate(space);
     Arrays.setAll(decoded, k -> new Instruction());
@@ -76,24 +75,25 @@ final class MachineEngine {
   /** Blocks made so far. */
   private long made;
 
-  /** No room is left for more code. */
-  private boolean full;
-
   void setMostChunks(int most) {
-    chunks.setMost(most);
+    store().setMostChunks(most);
   }
 
   long made() {
     return made;
   }
 
-  /** Whether there is no room for more code, and some of what is there is this processor's. */
-  boolean isFull() {
-    return full && !blocks.isEmpty();
+  private MachineStore store() {
+    MachineStore there = store;
+    if (there == null) {
+      there = shared.join(engine, space);
+      store = there;
+    }
+    return there;
   }
 
-  boolean isAlive(MachineBlock b) {
-    return b.generation == generation && b.block.machine == b;
+  boolean isAlive(MachineUse u) {
+    return u.generation == generation && u.block.machine == u;
   }
 
   /** Whether machine code may be run now. */
@@ -106,38 +106,38 @@ final class MachineEngine {
   }
 
   /** Whether a block's machine code is there and worth beginning with. */
-  boolean isReady(MachineBlock b, Cpu c) {
-    return b.generation == generation && !b.startsInterpreted && mayEnter(c);
+  boolean isReady(MachineUse u, Cpu c) {
+    return u.generation == generation && !u.code.startsInterpreted && mayEnter(c);
   }
 
   /** Runs a block, and what it leads to. */
-  @Nullable Op enter(Cpu c, MachineBlock b) {
-    Block block = b.block;
+  @Nullable Op enter(Cpu c, MachineUse u) {
+    Block block = u.block;
     if (engine.isCachedAt(block, c.r[Cpu.CODE_BASE] + (block.offset & 0xffff))) {
-      remember(b, block.rip, block.epoch);
+      remember(u, block.rip, block.epoch);
     }
-    return enter(c, b.code + b.nearEntry);
+    return enter(c, u.code.code + u.code.nearEntry);
   }
 
   /** Puts a block into the jump cache. */
-  private void remember(MachineBlock b, long rip, long epoch) {
-    boolean there = b.jumpSlot != 0 && b.jumpVersion == context.jumpVersion();
-    long code = space.address(b.code + b.farEntry);
+  private void remember(MachineUse u, long rip, long epoch) {
+    boolean there = u.jumpSlot != 0 && u.jumpVersion == context.jumpVersion();
+    long code = space.address(u.code.code);
     if (there) {
-      if (MachineContext.has(b.jumpSlot, rip, epoch, code)) {
+      if (MachineContext.has(u.jumpSlot, rip, epoch, code)) {
         return;
       }
-      MachineContext.forget(b.jumpSlot, code);
+      MachineContext.forget(u.jumpSlot, code);
     }
-    b.jumpSlot = context.remember(rip, epoch, code, b.hostPage);
-    b.jumpVersion = context.jumpVersion();
+    u.jumpSlot = context.remember(rip, epoch, code, u.code.hostPage);
+    u.jumpVersion = context.jumpVersion();
   }
 
-  private void forgetSlot(MachineBlock b) {
-    if (b.jumpSlot != 0 && b.jumpVersion == context.jumpVersion()) {
-      MachineContext.forget(b.jumpSlot, space.address(b.code + b.farEntry));
+  private void forgetSlot(MachineUse u) {
+    if (u.jumpSlot != 0 && u.jumpVersion == context.jumpVersion()) {
+      MachineContext.forget(u.jumpSlot, space.address(u.code.code));
     }
-    b.jumpSlot = 0;
+    u.jumpSlot = 0;
   }
 
   /** Runs machine code from an offset of the space on. */
@@ -235,7 +235,23 @@ final class MachineEngine {
     engine.freshenJumpCache();
   }
 
+  /** Where machine code goes on. */
+  private long next;
+
+  /** That it does, at {@link #next}. */
+  private static final Op AGAIN = new Resume((short) 0, 0);
+
   private @Nullable Op enterAt(Cpu c, long code) {
+    next = code;
+    Op op;
+    do {
+      run(c, next);
+      op = left(c, context.getInt(MachineContext.BLOCK), context.getInt(MachineContext.EXIT));
+    } while (op == AGAIN);
+    return op;
+  }
+
+  private void run(Cpu c, long code) {
     MachineContext x = context;
     long at = x.address;
     int flagsBefore = c.flagsRest;
@@ -286,49 +302,104 @@ final class MachineEngine {
     if (x.getInt(MachineContext.VECTORS) != 0) {
       takeVectors(c);
     }
-    MachineBlock b = blocks.get(x.getInt(MachineContext.BLOCK));
-    return left(c, Objects.requireNonNull(b), x.getInt(MachineContext.EXIT));
   }
 
   /** What comes next. */
-  private @Nullable Op left(Cpu c, MachineBlock b, int exit) {
-    engine.setCurrent(b.block.page);
+  private @Nullable Op left(Cpu c, int number, int exit) {
     int index = exit >> MachineBlock.KIND_BITS;
-    switch (exit & (1 << MachineBlock.KIND_BITS) - 1) {
-      case MachineBlock.INTERPRET:
-        return b.crossing != null ? b.crossing : b.ops[index];
+    int kind = exit & (1 << MachineBlock.KIND_BITS) - 1;
+    if (kind == MachineBlock.JUMP) {
+      return jump(c);
+    }
+    if (kind == MachineBlock.VECTORS && giveVectors(c)) {
+      next = context.get(MachineContext.RIP);
+      return AGAIN;
+    }
+    MachineUse u = number < uses.length ? uses[number] : null;
+    if (u == null) {
+      MachineBlock b = store().block(number);
+      MachineBlock to = linked(b, kind);
+      if (to != null) {
+        next = space.address(to.code + to.nearEntry);
+        return AGAIN;
+      }
+      u = use(b);
+      if (u == null) {
+        return leftUnknown(c, b, kind, index);
+      }
+    }
+    engine.setCurrent(u.block.page);
+    switch (kind) {
+      case MachineBlock.TURN:
+        return take(c, u);
       case MachineBlock.TAKE:
-        Op taken = take(c, b);
-        if (taken instanceof Block to) {
-          link(b.takeSite, b.takeStub, to);
+        Op taken = take(c, u);
+        if (isCode(taken)) {
+          linked(u.code, kind);
         }
         return taken;
-      case MachineBlock.TURN:
-        return take(c, b);
       case MachineBlock.FOLLOW:
-        Op following = b.end instanceof EndOp e ? e.follow(c) : b.end;
-        if (following instanceof Block to) {
-          link(b.followSite, b.followStub, to);
+        Op following = u.end instanceof EndOp e ? e.follow(c) : u.end;
+        if (isCode(following)) {
+          linked(u.code, kind);
         }
         return following;
-      case MachineBlock.JUMP:
-        long rip = context.get(MachineContext.RIP);
-        Block known = engine.jump(rip);
-        if (known == null) {
-          c.rip = rip;
-        }
-        return known;
-      case MachineBlock.VECTORS:
-        return giveVectors(c) ? enterAt(c, context.get(MachineContext.RIP)) : b.ops[index];
-      default:
-        c.rip = b.block.rip(c);
+      case MachineBlock.ENTRY:
+        c.rip = u.block.rip(c);
         return null;
+      default:
+        return u.op(index);
     }
   }
 
+  private static boolean isCode(@Nullable Op op) {
+    return op instanceof Block b && b.machine != null;
+  }
+
+  /** The code that a block has been left for, which it is linked to from now on; null if none. */
+  private @Nullable MachineBlock linked(MachineBlock b, int kind) {
+    return switch (kind) {
+      case MachineBlock.TAKE -> store().take(b);
+      case MachineBlock.FOLLOW -> store().follow(b);
+      default -> null;
+    };
+  }
+
+  /** What is at {@link MachineContext#RIP}. */
+  private @Nullable Op jump(Cpu c) {
+    long rip = context.get(MachineContext.RIP);
+    Block known = engine.jump(rip);
+    if (known == null) {
+      c.rip = rip;
+    }
+    return known;
+  }
+
+  /** As {@link #left}, of a block that this processor has not decoded: the dispatcher goes on. */
+  private @Nullable Op leftUnknown(Cpu c, MachineBlock b, int kind, int index) {
+    long base = c.r[Cpu.CODE_BASE];
+    switch (kind) {
+      case MachineBlock.TAKE:
+      case MachineBlock.TURN:
+        c.rip = base + b.target;
+        break;
+      case MachineBlock.FOLLOW:
+        c.rip = base + b.end;
+        break;
+      case MachineBlock.ENTRY:
+        c.rip = base + b.offset;
+        break;
+      default:
+        c.countdown += b.count() - index;
+        c.rip = base + b.offsetOf(index);
+        break;
+    }
+    return null;
+  }
+
   /** Takes the direct branch that a block ends with. */
-  private static @Nullable Op take(Cpu c, MachineBlock b) {
-    return ((BranchOps.Direct) b.ops[b.ops.length - 1]).take(c);
+  private static @Nullable Op take(Cpu c, MachineUse u) {
+    return ((BranchOps.Direct) u.ops[u.ops.length - 1]).take(c);
   }
 
   // ---- vector registers ----
@@ -373,140 +444,252 @@ final class MachineEngine {
     }
   }
 
-  // ---- links ----
+  // ---- using code ----
 
-  /** Has a jump lead to a block, if that is machine code. */
-  private void link(int site, int stub, Block to) {
-    MachineBlock b = to.machine;
-    if (b != null && b.generation == generation) {
-      space.write32(site - 4, b.code + b.nearEntry - site);
-      b.addIncoming(site, stub);
-    }
-  }
-
-  /** A block is gone: nothing leads to its code any more. */
-  void drop(MachineBlock b) {
-    if (b.generation != generation) {
+  /** A block is gone: nothing leads this processor to its code any more. */
+  void drop(MachineUse u) {
+    if (u.generation != generation) {
       return;
     }
-    for (int k = 0; k < b.incomingCount; k += 2) {
-      int site = b.incoming[k];
-      space.write32(site - 4, b.incoming[k + 1] - site);
-    }
-    b.incomingCount = 0;
-    forgetSlot(b);
+    forgetSlot(u);
     // Nobody leaves it any more.
-    blocks.set(b.number, null);
+    uses[u.code.number] = null;
   }
 
-  /** All code is gone. No machine code runs now. */
-  void dropAll() {
-    full = false;
+  /** Nothing of the code is used any more, until it is found again. No machine code runs now. */
+  void forget() {
     generation++;
-    blocks.clear();
+    uses = new MachineUse[0];
     context.forgetJumps();
-    chunks.release();
+  }
+
+  /** As {@link #forget}, and the code may go once no other processor uses it. */
+  void leave() {
+    forget();
+    MachineStore there = store;
+    if (there != null) {
+      store = null;
+      there.leave(engine);
+    }
+  }
+
+  /** Has all processors leave the code. */
+  void retire() {
+    if (store != null) {
+      store.retire();
+    }
+  }
+
+  /** What this processor's blocks are made of is not what other processors' are, at some bytes. */
+  void replace(long hpa, int length) {
+    store().codeWritten(hpa, length);
+  }
+
+  /** A block's operations, as far as machine code has to do with them. */
+  private record Operations(@Nullable SecondPage crossing, Op[] ops, Op end) {
+
+    /** Those of a block; null if it is none any more. */
+    static @Nullable Operations of(Block block) {
+      Op[] ops = new Op[block.count];
+      SecondPage crossing = block.next instanceof SecondPage s ? s : null;
+      Op before = crossing == null ? block : crossing;
+      for (int k = 0; k < ops.length; k++) {
+        Op op = before.next;
+        while (op instanceof ContinueOp) {
+          op = op.next;
+          before.next = op;
+        }
+        if (op == null || op instanceof Resume || op instanceof SecondPage) {
+          return null;
+        }
+        ops[k] = op;
+        before = op;
+      }
+      Op end = before.next;
+      return end == null ? null : new Operations(crossing, ops, end);
+    }
+
+    /** Whether machine code was made from the same instructions, as far as it relies on that. */
+    boolean areOf(MachineBlock b) {
+      if (ops.length != b.count()) {
+        return false;
+      }
+      for (int k = 0; k < ops.length; k++) {
+        if (ops[k].length != b.lengths[k]) {
+          return false;
+        }
+      }
+      Op last = ops[ops.length - 1];
+      return (crossing == null ? -1 : crossing.second.hpa) == b.secondHpa
+          && (b.target < 0 || last instanceof BranchOps.Direct d && d.target == b.target);
+    }
+  }
+
+  /** This processor's use of a block that it has come to; null if that is of no use. */
+  private @Nullable MachineUse use(MachineBlock b) {
+    if (b.dead || b.secondHpa != -1) {
+      return null;
+    }
+    Block block = engine.block(b.hpa, b.offset, b.modeKey);
+    return block == null ? null : useKnown(block, b);
+  }
+
+  /** Whether a block's machine code is there, made by another processor, and is used from now. */
+  boolean useKnown(Block block) {
+    if (!mayTranslate(block)) {
+      return false;
+    }
+    MachineBlock b = store().find(block.page.hpa, block.offset & 0xffff, block.modeKey);
+    return b != null && useKnown(block, b) != null;
+  }
+
+  private @Nullable MachineUse useKnown(Block block, MachineBlock b) {
+    Operations o = Operations.of(block);
+    if (o == null) {
+      return null;
+    }
+    MachineStore s = store();
+    synchronized (s) {
+      return b.dead || !o.areOf(b) || !s.isCurrent(b) ? null : use(block, b, o);
+    }
+  }
+
+  private MachineUse use(Block block, MachineBlock b, Operations o) {
+    if (block.machine != null) {
+      drop(block.machine);
+    }
+    cpu.mmu.keepTables();
+    MachineUse u = new MachineUse(b, block, o.crossing, o.ops, o.end, generation);
+    if (b.number >= uses.length) {
+      uses = Arrays.copyOf(uses, Math.max(b.number + 1, 2 * uses.length));
+    }
+    uses[b.number] = u;
+    block.machine = u;
+    for (int k = 0; k < b.continuations.length; k += 2) {
+      Op before = o.ops[b.continuations[k]];
+      before.next = new ContinueOp(this, u, b.continuations[k + 1], before);
+    }
+    engine.used(b.count());
+    return u;
   }
 
   // ---- making code ----
 
-  /**
-   * Makes machine code of a block.
-   *
-   * @return null if it cannot be
-   */
-  @Nullable MachineBlock translate(Block block) {
-    if ((block.modeKey & 15) != 8
-        || (block.modeKey & (Cpu.KEY_SHADOW_STACK | Cpu.KEY_BRANCH_TRACKING)) != 0) {
-      return null;
+  private static boolean mayTranslate(Block block) {
+    return (block.modeKey & 15) == 8
+        && (block.modeKey & (Cpu.KEY_SHADOW_STACK | Cpu.KEY_BRANCH_TRACKING)) == 0;
+  }
+
+  /** Has a block be machine code, if it can be, and there is room for that. */
+  void translate(Block block) {
+    if (!mayTranslate(block)) {
+      return;
     }
-    Op[] ops = new Op[block.count];
-    SecondPage crossing = block.next instanceof SecondPage s ? s : null;
-    Op before = crossing == null ? block : crossing;
+    if (block.machine != null) {
+      drop(block.machine);
+      block.machine = null;
+    }
+    MachineStore s = store();
+    boolean full;
+    synchronized (s) {
+      full = (engine.isFull(s.kept()) || !translate(block, s)) && !s.isEmpty();
+    }
+    if (full) {
+      s.retire();
+    }
+  }
+
+  /** False if there is no room for it. */
+  private boolean translate(Block block, MachineStore s) {
+    Operations o = Operations.of(block);
+    if (o == null) {
+      return true;
+    }
+    MachineBlock known = s.find(block.page.hpa, block.offset & 0xffff, block.modeKey);
+    if (known != null && o.areOf(known) && s.isCurrent(known)) {
+      use(block, known, o);
+      return true;
+    }
+    MachineBlock b = decode(block, o, s);
+    if (b == null) {
+      return true;
+    }
+    int length = writer.write(b, decoded, devices(o.ops));
+    if (length == 0) {
+      return true;
+    }
+    if (!s.add(b, writer, length)) {
+      return false;
+    }
+    made++;
+    use(block, b, o);
+    return true;
+  }
+
+  /** Which of some operations are {@link DeviceMove}s: a bit for each. */
+  private static long devices(Op[] ops) {
+    long devices = 0;
     for (int k = 0; k < ops.length; k++) {
-      Op op = before.next;
-      while (op instanceof ContinueOp) {
-        op = op.next;
-        before.next = op;
+      if (ops[k] instanceof DeviceMove) {
+        devices |= 1L << k;
       }
-      if (op == null || op instanceof Resume || op instanceof SecondPage) {
-        return null;
-      }
-      ops[k] = op;
-      before = op;
     }
-    Op end = before.next;
+    return devices;
+  }
+
+  /** Decodes a block once more; null if it has been overwritten, or its memory is gone. */
+  private @Nullable MachineBlock decode(Block block, Operations o, MachineStore s) {
+    Op[] ops = o.ops;
+    SecondPage crossing = o.crossing;
+    s.mark(block.page.hpa);
     Bank bank = memory.bankOfPage(block.page.hpa);
-    if (end == null || bank == null) {
+    if (bank == null) {
       return null;
     }
     int base = (int) block.page.hpa & PhysicalMemory.BANK_MASK;
-    int at = block.offset & 0xffff;
+    int begin = block.offset & 0xffff;
     ByteBuffer bytes = bank.buffer();
     int code = base;
     int limit = base + CodePage.SIZE;
+    long secondHpa = -1;
     long secondHostPage = 0;
     if (crossing != null) {
-      Bank next = memory.bankOfPage(crossing.second.hpa);
-      if (next == null) {
+      secondHpa = crossing.second.hpa;
+      s.mark(secondHpa);
+      Bank second = memory.bankOfPage(secondHpa);
+      if (second == null) {
         return null;
       }
-      int there = (int) crossing.second.hpa & PhysicalMemory.BANK_MASK;
-      secondHostPage = next.hostAddress(there);
-      int here = CodePage.SIZE - at;
+      int there = (int) secondHpa & PhysicalMemory.BANK_MASK;
+      secondHostPage = second.hostAddress(there);
+      int here = CodePage.SIZE - begin;
       for (int k = 0; k < Decoder.MAXIMUM_LENGTH; k++) {
-        across.put(k, k < here ? bytes.get(base + at + k) : next.buffer().get(there + k - here));
+        across.put(
+            k, k < here ? bytes.get(base + begin + k) : second.buffer().get(there + k - here));
       }
       bytes = across;
-      code = -at;
+      code = -begin;
       limit = Decoder.MAXIMUM_LENGTH;
     }
+    byte[] lengths = new byte[ops.length];
+    int at = begin;
     for (int k = 0; k < ops.length; k++) {
       Instruction i = decoder.decode(bytes, code + at, limit, 8, decoded[k]);
       if (!isOf(ops[k], i, at, k == ops.length - 1)) {
         // Overwritten by another processor, which has not told of it yet.
         return null;
       }
+      lengths[k] = i.length;
       at += i.length;
     }
-    cpu.mmu.keepTables();
-    MachineBlock b = new MachineBlock(block, blocks.size(), generation, crossing, ops, end);
-    b.hostPage = bank.hostAddress(base);
-    b.secondHostPage = secondHostPage;
-    int length = writer.write(b, decoded);
-    if (length == 0) {
-      return null;
-    }
-    int near = writer.near();
-    int where = chunks.take(near, length - near);
-    if (where < 0) {
-      full = true;
-      return null;
-    }
-    int ways = chunks.far();
-    blocks.add(b);
-    made++;
-    writer.part(ways - near - where);
-    space.write(where, writer.code(), 0, near);
-    space.write(ways, writer.code(), near, length - near);
-    b.code = where;
-    if (b.takeSite != 0) {
-      b.takeSite += where;
-      b.takeStub += ways - near;
-    }
-    if (b.followSite != 0) {
-      b.followSite += where;
-      b.followStub += ways - near;
-    }
-    block.machine = b;
-    for (int k = 0; k < ops.length - 1; k++) {
-      int entry = writer.continuation(k);
-      if (entry > 0) {
-        ops[k].next = new ContinueOp(this, b, entry, ops[k]);
-      }
-    }
-    linkKnown(b);
-    return b;
+    byte[] copy = new byte[at - begin];
+    bytes.get(code + begin, copy);
+    int target =
+        ops[ops.length - 1] instanceof BranchOps.Direct d && (d.target & ~0xfff) == 0
+            ? d.target
+            : -1;
+    return new MachineBlock(
+        s.next(), block, bank.hostAddress(base), lengths, copy, target, secondHpa, secondHostPage);
   }
 
   /**
@@ -523,22 +706,5 @@ final class MachineEngine {
               || op instanceof BranchOps.Direct d && d.target == offset + i.length + i.immediate;
       default -> true;
     };
-  }
-
-  /** Links what is machine code already. */
-  private void linkKnown(MachineBlock b) {
-    Op last = b.ops[b.ops.length - 1];
-    if (b.takeSite != 0 && last instanceof BranchOps.Direct d && (d.target & ~0xfff) == 0) {
-      Block to = b.block.page.find(d.target, b.block.modeKey);
-      if (to != null) {
-        link(b.takeSite, b.takeStub, to);
-      }
-    }
-    if (b.followSite != 0) {
-      Block to = b.block.page.find(b.block.end, b.block.modeKey);
-      if (to != null) {
-        link(b.followSite, b.followStub, to);
-      }
-    }
   }
 }

@@ -25,7 +25,7 @@ final class MachineWriter {
   private final MachineSystem system = new MachineSystem(e, branches);
   private final MachineSse sse = new MachineSse(e);
 
-  private final int[] continuations = new int[Interpreter.BLOCK_LIMIT];
+  private final int[] continuations = new int[2 * Interpreter.BLOCK_LIMIT];
 
   private int near;
 
@@ -33,20 +33,20 @@ final class MachineWriter {
    * Writes a block, and notes its entries and sites in it.
    *
    * @param decoded its instructions, and others behind them
+   * @param devices a bit for each of them that the interpreter does, since it touches devices
    * @return the length of {@link #code}; 0 if there is nothing in the block for machine code
    */
-  int write(MachineBlock b, Instruction[] decoded) {
+  int write(MachineBlock b, Instruction[] decoded, long devices) {
     a.clear();
-    e.offset = b.block.offset & 0xffff;
+    e.offset = b.offset;
     e.outCount = 0;
     e.lookCount = 0;
     e.instructions = decoded;
-    int count = b.ops.length;
+    int count = b.count();
     e.count = count;
-    Arrays.fill(continuations, 0, count, 0);
+    int continued = 0;
     e.vectors = false;
     // The far entry: RIP is in LINEAR.
-    b.farEntry = 0;
     a.address(TO_HOST, LINEAR, NONE, 0, -e.offset);
     a.store(TO_HOST, CONTEXT, MachineContext.CODE_BASE);
     int attention = e.attention();
@@ -56,7 +56,7 @@ final class MachineWriter {
     e.inHost = false;
     e.saved = true;
     e.missing = MachineEmitter.Missing.NOTHING;
-    if (b.crossing != null) {
+    if (b.secondHpa != -1) {
       e.secondPage(b.secondHostPage);
     }
     int written = 0;
@@ -68,7 +68,7 @@ final class MachineWriter {
       boolean inHostBefore = e.inHost;
       boolean savedBefore = e.saved;
       MachineEmitter.Missing missingBefore = e.missing;
-      if (!(b.ops[k] instanceof DeviceMove) && instruction(i, k)) {
+      if ((devices >>> k & 1) == 0 && instruction(i, k)) {
         written++;
       } else {
         a.rewind(begin);
@@ -85,7 +85,8 @@ final class MachineWriter {
         e.inHost = false;
         e.vectors = false;
         if (k < count - 1) {
-          continuations[k] = a.position();
+          continuations[continued++] = k;
+          continuations[continued++] = a.position();
         }
       }
       e.offset += i.length;
@@ -97,6 +98,7 @@ final class MachineWriter {
       e.save();
       branches.follow();
     }
+    b.continuations = Arrays.copyOf(continuations, continued);
     near = a.position();
     a.beginPart();
     e.writeLooks();
@@ -157,11 +159,6 @@ final class MachineWriter {
   /** What was written last, until something else is. */
   byte[] code() {
     return a.buffer();
-  }
-
-  /** Where code goes on after an instruction that the interpreter does; 0 if it does none there. */
-  int continuation(int index) {
-    return continuations[index];
   }
 
   /** Whether nothing follows the instruction in line that it has not led to itself. */
