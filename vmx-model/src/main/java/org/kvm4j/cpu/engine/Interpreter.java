@@ -1246,7 +1246,8 @@ public final class Interpreter {
     if (p.covers(offset, length)) {
       p.invalidate(offset, length);
     }
-    if (p.isEmpty() && p.emptied < MOST_EMPTIED) {
+    if (p.isEmpty() && (p.emptied < MOST_EMPTIED || length == CodePage.SIZE)) {
+      // A whole page may be memory that is gone.
       p.emptied++;
       unmark(p);
     }

@@ -316,13 +316,13 @@ final class MachineEngine {
       return AGAIN;
     }
     MachineUse u = number < uses.length ? uses[number] : null;
+    MachineBlock b = u != null ? u.code : store().block(number);
+    MachineBlock to = linked(b, kind);
+    if (to != null) {
+      next = space.address(to.code + to.nearEntry);
+      return AGAIN;
+    }
     if (u == null) {
-      MachineBlock b = store().block(number);
-      MachineBlock to = linked(b, kind);
-      if (to != null) {
-        next = space.address(to.code + to.nearEntry);
-        return AGAIN;
-      }
       u = use(b);
       if (u == null) {
         return leftUnknown(c, b, kind, index);
@@ -330,30 +330,17 @@ final class MachineEngine {
     }
     engine.setCurrent(u.block.page);
     switch (kind) {
-      case MachineBlock.TURN:
-        return take(c, u);
       case MachineBlock.TAKE:
-        Op taken = take(c, u);
-        if (isCode(taken)) {
-          linked(u.code, kind);
-        }
-        return taken;
+      case MachineBlock.TURN:
+        return ((BranchOps.Direct) u.ops[u.ops.length - 1]).take(c);
       case MachineBlock.FOLLOW:
-        Op following = u.end instanceof EndOp e ? e.follow(c) : u.end;
-        if (isCode(following)) {
-          linked(u.code, kind);
-        }
-        return following;
+        return u.end instanceof EndOp e ? e.follow(c) : u.end;
       case MachineBlock.ENTRY:
-        c.rip = u.block.rip(c);
+        c.rip = b.offset + c.r[Cpu.CODE_BASE];
         return null;
       default:
         return u.op(index);
     }
-  }
-
-  private static boolean isCode(@Nullable Op op) {
-    return op instanceof Block b && b.machine != null;
   }
 
   /** The code that a block has been left for, which it is linked to from now on; null if none. */
@@ -395,11 +382,6 @@ final class MachineEngine {
         break;
     }
     return null;
-  }
-
-  /** Takes the direct branch that a block ends with. */
-  private static @Nullable Op take(Cpu c, MachineUse u) {
-    return ((BranchOps.Direct) u.ops[u.ops.length - 1]).take(c);
   }
 
   // ---- vector registers ----

@@ -241,7 +241,8 @@ final class MachineStore implements CodeWriteListener {
       return;
     }
     page.overlapping((int) hpa & 0xfff, length, this::drop);
-    if (page.isEmpty() && page.emptied < Interpreter.MOST_EMPTIED) {
+    if (page.isEmpty() && (page.emptied < Interpreter.MOST_EMPTIED || length == CodePage.SIZE)) {
+      // A whole page may be memory that is gone.
       page.emptied++;
       unmark(page);
     }

@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.kvm4j.cpu.core.ControlBits;
@@ -18,7 +19,8 @@ import org.kvm4j.cpu.testing.SystemMachine;
 
 /**
  * All forms of instructions with all prefixes as machine code against the interpreter: the same
- * state after each slice. {@code -Dorg.kvm4j.forms=N} runs N programs, and {@code
+ * state after each slice, alone and beside another processor that has run some of the program
+ * before, in the same machine code. {@code -Dorg.kvm4j.forms=N} runs N programs, and {@code
  * -Dorg.kvm4j.forms.first=N} begins with another.
  */
 final class MachineFormsTests {
@@ -50,7 +52,13 @@ final class MachineFormsTests {
   @ParameterizedTest
   @CsvSource({"KERNEL, 4", "SMAP, 1", "USER, 2", "ALIGNED, 1"})
   void all_forms_do_the_same_as_machine_code(Way way, int share) {
-    new Both(way).programs(PROGRAMS * share / 8);
+    new Both(way, false).programs(PROGRAMS * share / 8);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"KERNEL, 4", "SMAP, 1", "USER, 2", "ALIGNED, 1"})
+  void all_forms_do_the_same_as_machine_code_of_another_processor(Way way, int share) {
+    new Both(way, true).programs(PROGRAMS * share / 8);
   }
 
   /** Two processors, one of which makes machine code. */
@@ -62,7 +70,12 @@ final class MachineFormsTests {
     private final Interpreter interpreter;
     private final Interpreter made;
 
-    Both(Way way) {
+    /** Another processor that shares the machine code, if there is one. */
+    private final @Nullable SystemMachine beside;
+
+    private final @Nullable Interpreter other;
+
+    Both(Way way, boolean shared) {
       this.way = way;
       this.cpl = way == Way.KERNEL || way == Way.SMAP ? 0 : 3;
       this.plain = SystemMachine.long64(cpl, MODEL);
@@ -71,10 +84,16 @@ final class MachineFormsTests {
       this.made = Code.engine(machine);
       // Whatever -Dorg.kvm4j.cpu.machine asks for.
       interpreter.heat = -1;
+      SharedCode code = new SharedCode(machine.memory);
+      assumeTrue(made.makeMachineCode(0, code), "no machine code on this host or JVM");
+      this.beside = shared ? machine.beside(cpl) : null;
+      this.other = beside == null ? null : Code.engine(beside);
+      if (other != null) {
+        other.makeMachineCode(0, code);
+      }
     }
 
     void programs(int programs) {
-      assumeTrue(made.makeMachineCode(0), "no machine code on this host or JVM");
       Decoder decoder = new Decoder(plain.cpu.model.features());
       RandomForms.Ways ways = new RandomForms.Ways(decoder);
       for (long seed = FIRST; seed < FIRST + programs; seed++) {
@@ -109,6 +128,7 @@ final class MachineFormsTests {
       put(SystemMachine.PAGES, data);
       put(SystemMachine.PAGES + 0x2000, data);
       start(random, from + program.start(), true);
+      runBeside(random, from + program.start());
       int slices = 4 + random.nextInt(14);
       for (int slice = 0; slice < slices; slice++) {
         String what = name + ", slice " + slice;
@@ -120,8 +140,32 @@ final class MachineFormsTests {
           compareMemory(what);
           start(random, from + program.start(), plain.cpu.cpl != cpl || random.nextInt(20) == 0);
         }
+        if (random.nextInt(4) == 0) {
+          runBeside(random, from + program.start());
+        }
       }
       compareMemory(name);
+    }
+
+    /** Has the other processor run some of the program, which leaves no trace in memory. */
+    private void runBeside(SplittableRandom random, long rip) {
+      if (beside == null || other == null) {
+        return;
+      }
+      other.heat = made.heat;
+      for (int k = random.nextInt(4); k > 0; k--) {
+        start(beside, random.nextLong(), rip, k == 1);
+        other.run(1 + random.nextInt(400));
+      }
+      byte[] a = new byte[0x400000];
+      byte[] b = new byte[a.length];
+      plain.memory.read(0, a);
+      machine.memory.read(0, b);
+      for (int at = 0; at < a.length; at += 4096) {
+        if (!Arrays.equals(a, at, at + 4096, b, at, at + 4096)) {
+          machine.memory.deviceWrite(at, a, at, 4096);
+        }
+      }
     }
 
     private void put(long address, byte[] bytes) {
@@ -137,33 +181,36 @@ final class MachineFormsTests {
      */
     private void start(SplittableRandom random, long rip, boolean anew) {
       long seed = random.nextLong();
-      for (SystemMachine m : new SystemMachine[] {plain, machine}) {
-        if (anew) {
-          prepare(m);
-        }
-        SplittableRandom r = new SplittableRandom(seed);
-        Cpu c = m.cpu;
-        for (int k = 0; k < 16; k++) {
-          c.r[k] =
-              switch (r.nextInt(4)) {
-                case 0 -> r.nextLong();
-                case 1 -> r.nextInt(3) - 1;
-                default -> SystemMachine.DATA + r.nextInt(0x1000);
-              };
-        }
-        int stack = cpl == 0 ? SystemMachine.STACK0 : SystemMachine.STACK3;
-        c.r[Cpu.RSP] = stack - r.nextInt(2) * r.nextInt(16);
-        base(c, Cpu.FS, Cpu.FS_BASE, r.nextInt(64));
-        base(c, Cpu.GS, Cpu.GS_BASE, r.nextInt(64));
-        c.activity = Cpu.ACTIVE;
-        c.rip = rip;
-        c.shadow = 0;
-        c.pendingDebug = 0;
-        int ac = (way == Way.SMAP || way == Way.ALIGNED) && r.nextInt(8) != 0 ? Flags.AC : 0;
-        c.setRflags(r.nextInt() & 0x8d5 | 2 | ac | (cpl == 3 ? 0x3000 : 0));
-        vectors(c, r);
-        c.updateMode();
+      start(plain, seed, rip, anew);
+      start(machine, seed, rip, anew);
+    }
+
+    private void start(SystemMachine m, long seed, long rip, boolean anew) {
+      if (anew) {
+        prepare(m);
       }
+      SplittableRandom r = new SplittableRandom(seed);
+      Cpu c = m.cpu;
+      for (int k = 0; k < 16; k++) {
+        c.r[k] =
+            switch (r.nextInt(4)) {
+              case 0 -> r.nextLong();
+              case 1 -> r.nextInt(3) - 1;
+              default -> SystemMachine.DATA + r.nextInt(0x1000);
+            };
+      }
+      int stack = cpl == 0 ? SystemMachine.STACK0 : SystemMachine.STACK3;
+      c.r[Cpu.RSP] = stack - r.nextInt(2) * r.nextInt(16);
+      base(c, Cpu.FS, Cpu.FS_BASE, r.nextInt(64));
+      base(c, Cpu.GS, Cpu.GS_BASE, r.nextInt(64));
+      c.activity = Cpu.ACTIVE;
+      c.rip = rip;
+      c.shadow = 0;
+      c.pendingDebug = 0;
+      int ac = (way == Way.SMAP || way == Way.ALIGNED) && r.nextInt(8) != 0 ? Flags.AC : 0;
+      c.setRflags(r.nextInt() & 0x8d5 | 2 | ac | (cpl == 3 ? 0x3000 : 0));
+      vectors(c, r);
+      c.updateMode();
     }
 
     private static void base(Cpu c, int segment, int register, long base) {

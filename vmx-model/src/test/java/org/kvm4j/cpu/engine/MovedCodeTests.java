@@ -191,6 +191,26 @@ final class MovedCodeTests {
     assertEquals(0, m.cpu.r[Cpu.RAX] & 0xffff);
   }
 
+  /** Memory that comes and goes is marked each time, however often. */
+  @Test
+  void remapped_memory_again_and_again() {
+    SystemMachine m = SystemMachine.real();
+    Interpreter engine = Code.engine(m);
+    long base = runsAtRegion(m, m.cpu);
+    for (int round = 0; round < 3 * Interpreter.MOST_EMPTIED; round++) {
+      for (int code : new int[] {0x00fdeb40, 0x00fdeb48}) { // inc ax, dec ax
+        m.cpu.mmu.write32(base, code);
+        m.cpu.rip = 0;
+        m.cpu.r[Cpu.RAX] = 0;
+        engine.run(20);
+        assertEquals(code == 0x00fdeb40 ? 10 : 0xfff6, m.cpu.r[Cpu.RAX] & 0xffff, "round " + round);
+      }
+      m.memory.unmap(base);
+      m.memory.mapAt(base, 0x10000);
+      m.cpu.mmu.flushAll();
+    }
+  }
+
   /** The place of a call is taken by what its last target was, in its own page, elsewhere then. */
   private static void lastCalled(boolean translate) {
     SystemMachine m = SystemMachine.long64(0);

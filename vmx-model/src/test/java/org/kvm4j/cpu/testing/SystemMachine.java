@@ -89,7 +89,7 @@ public final class SystemMachine {
     }
   }
 
-  public final PhysicalMemory memory = new PhysicalMemory(40);
+  public final PhysicalMemory memory;
   public final Cpu cpu;
   private final Decoder decoder;
   private long initialCr0;
@@ -121,7 +121,14 @@ public final class SystemMachine {
   public Runnable onPerformanceInterrupt = () -> {};
 
   private SystemMachine(CpuModel model) {
-    memory.mapAt(0, 0x400000);
+    this(model, new PhysicalMemory(40));
+  }
+
+  private SystemMachine(CpuModel model, PhysicalMemory memory) {
+    this.memory = memory;
+    if (memory.bankOfPage(0) == null) {
+      memory.mapAt(0, 0x400000);
+    }
     Platform none = Platform.NONE;
     Platform platform =
         (Platform)
@@ -226,7 +233,16 @@ public final class SystemMachine {
 
   /** 64-bit mode at a privilege level, on a CPU model by its description. */
   public static SystemMachine long64(int cpl, String model) {
-    SystemMachine m = new SystemMachine(CpuProfiles.named(model));
+    return new SystemMachine(CpuProfiles.named(model)).enterLong64(cpl);
+  }
+
+  /** Another processor of the same model, in the same memory, in 64-bit mode. */
+  public SystemMachine beside(int cpl) {
+    return new SystemMachine(cpu.model, memory).enterLong64(cpl);
+  }
+
+  private SystemMachine enterLong64(int cpl) {
+    SystemMachine m = this;
     m.cpu.cr0 |= ControlBits.CR0_PE | ControlBits.CR0_PG | ControlBits.CR0_WP;
     m.cpu.cr3 = TABLES;
     m.cpu.cr4 = ControlBits.CR4_PAE;
