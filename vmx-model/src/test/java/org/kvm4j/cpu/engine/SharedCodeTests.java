@@ -182,6 +182,38 @@ final class SharedCodeTests {
   }
 
   @Test
+  void code_that_no_processor_has_decoded_any_more_is_overwritten_all_the_same() {
+    processors(2, 0);
+    // here: jmp there; there: mov eax, 1; hlt
+    Code.put(first, CODE, "eb 0e");
+    Code.put(first, CODE + 0x10, "b8 01 00 00 00 f4");
+    run(0, CODE);
+    // The other one comes there by a link, and what it has decoded itself is overwritten.
+    run(1, CODE);
+    engines.get(0).close();
+    Code.put(first, CODE, "66 90 eb 0c");
+    cpu(1).activity = Cpu.ACTIVE;
+    cpu(1).rip = CODE + 0x2000; // elsewhere
+    engines.get(1).run(1);
+    Code.put(first, CODE + 0x10, "b8 02 00 00 00 f4");
+    run(1, CODE);
+    assertEquals(2, cpu(1).r[Cpu.RAX]);
+  }
+
+  @Test
+  void code_that_has_been_overwritten_is_not_used_before_that_is_told() {
+    processors(2, 0);
+    Code.put(first, CODE, "b8 01 00 00 00 f4"); // mov eax, 1; hlt
+    run(0, CODE);
+    first.memory.writeByte(CODE + 1, (byte) 2);
+    run(1, CODE);
+    assertEquals(2, cpu(1).r[Cpu.RAX]);
+    first.memory.notifyCodeWrite(CODE + 1, 1);
+    run(0, CODE);
+    assertEquals(2, cpu(0).r[Cpu.RAX]);
+  }
+
+  @Test
   void a_store_to_a_block_that_another_processor_has_made_ends_it_at_once() {
     processors(2, 0);
     // here: jmp there; there: mov [rdi], ecx; jmp on; on: mov eax, imm; hlt
