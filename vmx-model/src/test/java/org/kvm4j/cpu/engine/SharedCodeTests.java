@@ -184,18 +184,20 @@ final class SharedCodeTests {
   @Test
   void code_that_no_processor_has_decoded_any_more_is_overwritten_all_the_same() {
     processors(2, 0);
-    // here: jmp there; there: mov eax, 1; hlt
+    // here: jmp there; there: mov eax, 1; jmp end; end: hlt
     Code.put(first, CODE, "eb 0e");
-    Code.put(first, CODE + 0x10, "b8 01 00 00 00 f4");
+    Code.put(first, CODE + 0x10, "b8 01 00 00 00 eb 09");
+    Code.put(first, CODE + 0x20, "f4");
     run(0, CODE);
     // The other one comes there by a link, and what it has decoded itself is overwritten.
     run(1, CODE);
     engines.get(0).close();
     Code.put(first, CODE, "66 90 eb 0c");
+    Code.put(first, CODE + 0x20, "f4");
     cpu(1).activity = Cpu.ACTIVE;
     cpu(1).rip = CODE + 0x2000; // elsewhere
     engines.get(1).run(1);
-    Code.put(first, CODE + 0x10, "b8 02 00 00 00 f4");
+    Code.put(first, CODE + 0x10, "b8 02 00 00 00 eb 09");
     run(1, CODE);
     assertEquals(2, cpu(1).r[Cpu.RAX]);
   }
