@@ -249,7 +249,10 @@ public final class Bank {
   void forgetCode(int offset) {
     AtomicReferenceArray<@Nullable AtomicInteger> marks = marks(offset);
     if (marks != null) {
-      marks.set(offset >>> 12 & CHUNK - 1, null);
+      AtomicInteger count = marks.getAndSet(offset >>> 12 & CHUNK - 1, null);
+      if (count != null) {
+        count.set(CodeMark.FORGOTTEN);
+      }
     }
   }
 

@@ -9,10 +9,18 @@ import java.util.concurrent.atomic.AtomicInteger;
 public final class CodeMark {
   private final AtomicInteger count;
 
+  /** What {@link #count} is made when the memory is gone: less than 0, whoever still counts. */
+  static final int FORGOTTEN = Integer.MIN_VALUE / 2;
+
   /** Adds it to those of a page. */
   CodeMark(AtomicInteger count) {
     this.count = count;
     count.incrementAndGet();
+  }
+
+  /** Whether the page's memory has been taken away: other memory at its address has no mark. */
+  public boolean isForgotten() {
+    return count.get() < 0;
   }
 
   /** Takes it away: nothing that was translated is left. To be called once. */

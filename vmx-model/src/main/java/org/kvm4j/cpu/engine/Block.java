@@ -130,7 +130,7 @@ final class Block extends Op {
         return page.engine.machine.enter(c, m);
       }
       if (m.code.dead && heat <= 0) {
-        heat = 1; // another processor has put other code in its place, or will
+        heat = 1; // its code has been dropped, and another may be there
       }
     }
     if ((c.countdown -= count) < 0 || c.attention != 0) {

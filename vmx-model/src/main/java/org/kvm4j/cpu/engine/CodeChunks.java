@@ -8,10 +8,7 @@ import org.kvm4j.ept.tlb.TagTable;
 import org.kvm4j.machine.Assembler;
 import org.kvm4j.machine.CodeSpace;
 
-/**
- * What one processor has of the memory for machine code, in chunks that all processors of the JVM
- * share.
- */
+/** What one store has of the memory for machine code, in chunks that all of the JVM share. */
 final class CodeChunks {
   private static final int CHUNK = 128 << 10;
 
@@ -36,10 +33,10 @@ final class CodeChunks {
   private int next;
   private int end;
 
-  /** Gives back what is a processor's that nobody can reach any more. */
+  /** Gives back what is a store's that nobody can reach any more. */
   private static final Cleaner CLEANER = Cleaner.create();
 
-  /** How many chunks one processor may have. */
+  /** How many chunks one store may have. */
   private static final int MOST = 48 * 1024 * 1024 / CHUNK;
 
   private int most = MOST;
@@ -51,7 +48,7 @@ final class CodeChunks {
     CLEANER.register(this, () -> giveBack(chunks));
   }
 
-  /** For tests: how many chunks this processor may have. */
+  /** For tests: how many chunks this store may have. */
   void setMost(int chunks) {
     most = chunks;
   }

@@ -86,7 +86,7 @@ final class CodePage {
   private void replace(int offset) {
     invalidate(offset, 1);
     if (engine.machine != null) {
-      engine.machine.replace(hpa + offset, 1);
+      engine.machine.replace(hpa + offset);
     }
   }
 

@@ -190,10 +190,7 @@ public final class Interpreter {
   /** Takes this processor's ear from the memory; it must not run any more. */
   public void close() {
     memory.removeCodeWriteListener(listener);
-    forgetAll();
-    if (machine != null) {
-      machine.leave();
-    }
+    leaveAll();
   }
 
   /** For tests: what the decoded code of the machine may take of the heap. */
@@ -660,6 +657,9 @@ public final class Interpreter {
     int requests = c.requests();
     if (requests != 0 && (requests & Cpu.REQUEST_CODE) != 0) {
       c.clearRequest(Cpu.REQUEST_CODE);
+      if (leavesMachineCode) {
+        leaveAll();
+      }
       drainForeignWrites();
     }
     // It is for the look that follows.
@@ -740,11 +740,6 @@ public final class Interpreter {
   /** The block at RIP, decoded if need be; null if it was executed or faulted already. */
   private @Nullable Op lookup() {
     Cpu c = cpu;
-    if (leavesMachineCode) {
-      leavesMachineCode = false;
-      forgetAll();
-      machine.leave();
-    }
     long rip = c.rip & c.ripMask;
     freshenJumpCache();
     Block[] cache = jumpBlock;
@@ -907,7 +902,7 @@ public final class Interpreter {
     Block b = page.find(inPage, c.modeKey);
     if (b == null) {
       if (isFull()) {
-        dropAll();
+        forgetAll();
         page = page(e.hpa);
       }
       b = decode(page, e, inPage);
@@ -940,7 +935,7 @@ public final class Interpreter {
     p = pages.get(hpa >>> 12);
     if (p == null) {
       if (pages.size() >= PAGE_LIMIT) {
-        dropAll();
+        forgetAll();
       }
       kept += PAGE_SIZE;
       p = new CodePage(this, hpa);
@@ -969,9 +964,17 @@ public final class Interpreter {
 
   /** Forgets all decoded code, and has other processors forget what they share with this one. */
   public void dropAll() {
-    forgetAll();
     if (machine != null) {
       machine.retire();
+    }
+    leaveAll();
+  }
+
+  /** Forgets what this processor has decoded, and the machine code that it shares. */
+  private void leaveAll() {
+    leavesMachineCode = false;
+    forgetAll();
+    if (machine != null) {
       machine.leave();
     }
   }
@@ -995,8 +998,12 @@ public final class Interpreter {
 
   /** Before code is read from a page: from then on this hears of stores to it. */
   private void mark(CodePage page) {
-    if (page.mark == null) {
+    CodeMark mark = page.mark;
+    if (mark == null || mark.isForgotten()) {
       page.mark = memory.markCode(page.hpa);
+      if (codeSpace != null && sharedCode.isThere()) {
+        machine(codeSpace).marked(page.hpa);
+      }
     }
   }
 
@@ -1246,8 +1253,7 @@ public final class Interpreter {
     if (p.covers(offset, length)) {
       p.invalidate(offset, length);
     }
-    if (p.isEmpty() && (p.emptied < MOST_EMPTIED || length == CodePage.SIZE)) {
-      // A whole page may be memory that is gone.
+    if (p.isEmpty() && p.emptied < MOST_EMPTIED) {
       p.emptied++;
       unmark(p);
     }

@@ -74,6 +74,12 @@ final class MachineBlock {
   /** Where it is entered from its own page, from the beginning of the code. */
   int nearEntry;
 
+  /** A bit for each instruction that is the interpreter's only since it touches devices. */
+  long devices;
+
+  /** How many blocks there have been in its place, each made since the other did not fit. */
+  int replaced;
+
   /** Whether it begins with what the interpreter does. */
   boolean startsInterpreted;
 

@@ -26,6 +26,12 @@ import org.kvm4j.machine.CodeSpace;
  * it is left before that instruction, with all state where the interpreter has it.
  */
 final class MachineEngine {
+  /**
+   * How often a block may be made in place of another that does not fit a processor: they may have
+   * different pages behind one, and are not to make each other's anew without end.
+   */
+  private static final int MOST_REPLACED = 8;
+
   private final Interpreter engine;
   private final Cpu cpu;
   private final Decoder decoder;
@@ -48,10 +54,6 @@ final class MachineEngine {
 
   /** What blocks are decoded to, again and again. */
   private final Instruction[] decoded = new Instruction[Interpreter.BLOCK_LIMIT];
-
-  /** The bytes of one that lies across two pages. */
-  private final ByteBuffer across =
-      ByteBuffer.allocate(Decoder.MAXIMUM_LENGTH).order(ByteOrder.LITTLE_ENDIAN);
 
   MachineEngine(Interpreter engine, Cpu cpu, Decoder decoder, CodeSpace space, SharedCode shared) {
     this.engine = engine;
@@ -107,7 +109,7 @@ final class MachineEngine {
 
   /** Whether a block's machine code is there and worth beginning with. */
   boolean isReady(MachineUse u, Cpu c) {
-    return u.generation == generation && !u.code.startsInterpreted && mayEnter(c);
+    return u.generation == generation && !u.code.startsInterpreted && !u.code.dead && mayEnter(c);
   }
 
   /** Runs a block, and what it leads to. */
@@ -329,6 +331,12 @@ final class MachineEngine {
       }
     }
     engine.setCurrent(u.block.page);
+    if (b.dead && u.block.machine == u) {
+      // Nothing is linked to it any more, nor will be: its block is to have other code.
+      drop(u);
+      u.block.machine = null;
+      u.block.heat = 1;
+    }
     switch (kind) {
       case MachineBlock.TAKE:
       case MachineBlock.TURN:
@@ -462,9 +470,20 @@ final class MachineEngine {
     }
   }
 
-  /** What this processor's blocks are made of is not what other processors' are, at some bytes. */
-  void replace(long hpa, int length) {
-    store().codeWritten(hpa, length);
+  /**
+   * An instruction has become one that touches devices, or is none any more: its code is to be made
+   * anew. Where other processors share that it has no such instructions.
+   */
+  void replace(long hpa) {
+    MachineStore s = store;
+    if (s != null && s.isAlone()) {
+      s.codeWritten(hpa, 1);
+    }
+  }
+
+  /** This processor has marked a page. */
+  void marked(long hpa) {
+    store().check(hpa);
   }
 
   /** A block's operations, as far as machine code has to do with them. */
@@ -491,9 +510,25 @@ final class MachineEngine {
       return end == null ? null : new Operations(crossing, ops, end);
     }
 
+    /** Host-physical address of the page that the one instruction goes on in; -1 if in none. */
+    long secondHpa() {
+      return crossing == null ? -1 : crossing.second.hpa;
+    }
+
+    /** Which are {@link DeviceMove}s: a bit for each. */
+    long devices() {
+      long devices = 0;
+      for (int k = 0; k < ops.length; k++) {
+        if (ops[k] instanceof DeviceMove) {
+          devices |= 1L << k;
+        }
+      }
+      return devices;
+    }
+
     /** Whether machine code was made from the same instructions, as far as it relies on that. */
     boolean areOf(MachineBlock b) {
-      if (ops.length != b.count()) {
+      if (ops.length != b.count() || (b.devices & ~devices()) != 0) {
         return false;
       }
       for (int k = 0; k < ops.length; k++) {
@@ -502,7 +537,7 @@ final class MachineEngine {
         }
       }
       Op last = ops[ops.length - 1];
-      return (crossing == null ? -1 : crossing.second.hpa) == b.secondHpa
+      return secondHpa() == b.secondHpa
           && (b.target < 0 || last instanceof BranchOps.Direct d && d.target == b.target);
     }
   }
@@ -532,7 +567,14 @@ final class MachineEngine {
     }
     MachineStore s = store();
     synchronized (s) {
-      return b.dead || !o.areOf(b) || !s.isCurrent(b) ? null : use(block, b, o);
+      if (b.dead || o.secondHpa() != b.secondHpa) {
+        return null;
+      }
+      if (o.areOf(b) && s.isCurrent(b)) {
+        return use(block, b, o);
+      }
+      s.drop(b);
+      return null;
     }
   }
 
@@ -592,11 +634,16 @@ final class MachineEngine {
       use(block, known, o);
       return true;
     }
+    if (known != null && known.replaced > MOST_REPLACED) {
+      return true;
+    }
     MachineBlock b = decode(block, o, s);
     if (b == null) {
       return true;
     }
-    int length = writer.write(b, decoded, devices(o.ops));
+    // An instruction that touches devices on one processor may not do so on others.
+    b.devices = s.isAlone() ? o.devices() : 0;
+    int length = writer.write(b, decoded);
     if (length == 0) {
       return true;
     }
@@ -608,70 +655,56 @@ final class MachineEngine {
     return true;
   }
 
-  /** Which of some operations are {@link DeviceMove}s: a bit for each. */
-  private static long devices(Op[] ops) {
-    long devices = 0;
-    for (int k = 0; k < ops.length; k++) {
-      if (ops[k] instanceof DeviceMove) {
-        devices |= 1L << k;
-      }
-    }
-    return devices;
-  }
-
   /** Decodes a block once more; null if it has been overwritten, or its memory is gone. */
   private @Nullable MachineBlock decode(Block block, Operations o, MachineStore s) {
     Op[] ops = o.ops;
-    SecondPage crossing = o.crossing;
-    s.mark(block.page.hpa);
-    Bank bank = memory.bankOfPage(block.page.hpa);
-    if (bank == null) {
+    long hpa = block.page.hpa;
+    long secondHpa = o.secondHpa();
+    s.mark(hpa);
+    Bank bank = memory.bankOfPage(hpa);
+    Bank second = bank;
+    if (secondHpa != -1) {
+      s.mark(secondHpa);
+      second = memory.bankOfPage(secondHpa);
+    }
+    if (bank == null || second == null) {
       return null;
     }
-    int base = (int) block.page.hpa & PhysicalMemory.BANK_MASK;
     int begin = block.offset & 0xffff;
-    ByteBuffer bytes = bank.buffer();
-    int code = base;
-    int limit = base + CodePage.SIZE;
-    long secondHpa = -1;
-    long secondHostPage = 0;
-    if (crossing != null) {
-      secondHpa = crossing.second.hpa;
-      s.mark(secondHpa);
-      Bank second = memory.bankOfPage(secondHpa);
-      if (second == null) {
-        return null;
-      }
-      int there = (int) secondHpa & PhysicalMemory.BANK_MASK;
-      secondHostPage = second.hostAddress(there);
-      int here = CodePage.SIZE - begin;
-      for (int k = 0; k < Decoder.MAXIMUM_LENGTH; k++) {
-        across.put(
-            k, k < here ? bytes.get(base + begin + k) : second.buffer().get(there + k - here));
-      }
-      bytes = across;
-      code = -begin;
-      limit = Decoder.MAXIMUM_LENGTH;
+    byte[] bytes = new byte[block.end - begin];
+    int here = Math.min(bytes.length, CodePage.SIZE - begin);
+    int base = (int) hpa & PhysicalMemory.BANK_MASK;
+    int secondBase = (int) secondHpa & PhysicalMemory.BANK_MASK;
+    // They are read once: others may store to them.
+    bank.buffer().get(base + begin, bytes, 0, here);
+    if (here < bytes.length) {
+      second.buffer().get(secondBase, bytes, here, bytes.length - here);
     }
+    ByteBuffer code = ByteBuffer.wrap(bytes);
     byte[] lengths = new byte[ops.length];
-    int at = begin;
+    int at = 0;
     for (int k = 0; k < ops.length; k++) {
-      Instruction i = decoder.decode(bytes, code + at, limit, 8, decoded[k]);
-      if (!isOf(ops[k], i, at, k == ops.length - 1)) {
+      Instruction i = decoder.decode(code, at, bytes.length, 8, decoded[k]);
+      if (!isOf(ops[k], i, begin + at, k == ops.length - 1)) {
         // Overwritten by another processor, which has not told of it yet.
         return null;
       }
       lengths[k] = i.length;
       at += i.length;
     }
-    byte[] copy = new byte[at - begin];
-    bytes.get(code + begin, copy);
     int target =
         ops[ops.length - 1] instanceof BranchOps.Direct d && (d.target & ~0xfff) == 0
             ? d.target
             : -1;
     return new MachineBlock(
-        s.next(), block, bank.hostAddress(base), lengths, copy, target, secondHpa, secondHostPage);
+        s.next(),
+        block,
+        bank.hostAddress(base),
+        lengths,
+        bytes,
+        target,
+        secondHpa,
+        secondHpa == -1 ? 0 : second.hostAddress(secondBase));
   }
 
   /**

@@ -2,6 +2,7 @@ package org.kvm4j.cpu.engine;
 
 import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Objects;
@@ -16,7 +17,7 @@ import org.kvm4j.machine.CodeSpace;
  * stores are followed by code that they have changed. Who is in a block meanwhile leaves it later,
  * so its room is given back only when all processors have left the store.
  *
- * <p>Whoever uses it locks it.
+ * <p>Thread-safe; who makes a block locks it meanwhile.
  */
 final class MachineStore implements CodeWriteListener {
   /** What a block takes of the heap, and an instruction of it, in bytes, roughly. */
@@ -84,6 +85,11 @@ final class MachineStore implements CodeWriteListener {
     owner.forget(this);
   }
 
+  /** Whether one processor alone uses it. */
+  synchronized boolean isAlone() {
+    return users.size() == 1;
+  }
+
   /** All processors are to leave it. */
   void retire() {
     List<Interpreter> all;
@@ -104,12 +110,12 @@ final class MachineStore implements CodeWriteListener {
 
   // ---- blocks
 
-  boolean isEmpty() {
+  synchronized boolean isEmpty() {
     return blocks.isEmpty();
   }
 
   /** The number of the next block. */
-  int next() {
+  synchronized int next() {
     return blocks.size();
   }
 
@@ -125,14 +131,14 @@ final class MachineStore implements CodeWriteListener {
   }
 
   /** Before code is read from a page: from then on this hears of stores to it. */
-  void mark(long hpa) {
+  synchronized void mark(long hpa) {
     MachinePage page = pages.get(hpa >>> 12);
     if (page == null) {
       page = new MachinePage();
       pages.put(hpa >>> 12, page);
       kept += PAGE_SIZE;
     }
-    if (page.mark == null) {
+    if (page.mark == null || page.mark.isForgotten()) {
       page.mark = memory.markCode(hpa);
     }
   }
@@ -142,16 +148,33 @@ final class MachineStore implements CodeWriteListener {
     return Objects.requireNonNull(pages.get(hpa >>> 12));
   }
 
-  /** Whether a block's bytes are those in memory. */
-  boolean isCurrent(MachineBlock b) {
-    for (int k = 0; k < b.bytes.length; k++) {
-      int at = b.offset + k;
-      long hpa = at < CodePage.SIZE ? b.hpa + at : b.secondHpa + at - CodePage.SIZE;
-      if (memory.readByte(hpa) != b.bytes[k]) {
-        return false;
-      }
+  /**
+   * A processor has marked a page, and may have been about to store to it when another one did, of
+   * which nobody is told: what it has changed by that is dropped, before this processor comes to it
+   * by links. From now on it is told of its own stores.
+   */
+  synchronized void check(long hpa) {
+    MachinePage page = pages.get(hpa >>> 12);
+    if (page != null) {
+      page.all(
+          b -> {
+            if (!isCurrent(b)) {
+              drop(b);
+            }
+          });
     }
-    return true;
+  }
+
+  /** Whether a block's bytes are those in memory. */
+  synchronized boolean isCurrent(MachineBlock b) {
+    int length = b.bytes.length;
+    byte[] now = new byte[length];
+    int here = Math.min(length, CodePage.SIZE - b.offset);
+    memory.read(b.hpa + b.offset, now, 0, here);
+    if (here < length) {
+      memory.read(b.secondHpa, now, here, length - here);
+    }
+    return Arrays.equals(now, b.bytes);
   }
 
   /**
@@ -161,7 +184,7 @@ final class MachineStore implements CodeWriteListener {
    * @param length of that
    * @return false if there is no room for it
    */
-  boolean add(MachineBlock b, MachineWriter writer, int length) {
+  synchronized boolean add(MachineBlock b, MachineWriter writer, int length) {
     int near = writer.near();
     int where = chunks.take(near, length - near);
     if (where < 0) {
@@ -185,6 +208,7 @@ final class MachineStore implements CodeWriteListener {
     MachinePage page = page(b.hpa);
     MachineBlock old = page.find(b.offset, b.modeKey);
     if (old != null) {
+      b.replaced = old.replaced + 1;
       drop(old);
     }
     page.add(b);
@@ -197,7 +221,7 @@ final class MachineStore implements CodeWriteListener {
   }
 
   /** What its blocks take of the heap, in bytes, roughly. */
-  long kept() {
+  synchronized long kept() {
     return kept;
   }
 
@@ -225,7 +249,10 @@ final class MachineStore implements CodeWriteListener {
   }
 
   /** Has nothing lead to a block any more. */
-  private void drop(MachineBlock b) {
+  synchronized void drop(MachineBlock b) {
+    if (b.dead) {
+      return;
+    }
     b.dead = true;
     b.unlink(space);
     page(b.hpa).remove(b);
@@ -241,8 +268,7 @@ final class MachineStore implements CodeWriteListener {
       return;
     }
     page.overlapping((int) hpa & 0xfff, length, this::drop);
-    if (page.isEmpty() && (page.emptied < Interpreter.MOST_EMPTIED || length == CodePage.SIZE)) {
-      // A whole page may be memory that is gone.
+    if (page.isEmpty() && page.emptied < Interpreter.MOST_EMPTIED) {
       page.emptied++;
       unmark(page);
     }

@@ -33,10 +33,9 @@ final class MachineWriter {
    * Writes a block, and notes its entries and sites in it.
    *
    * @param decoded its instructions, and others behind them
-   * @param devices a bit for each of them that the interpreter does, since it touches devices
    * @return the length of {@link #code}; 0 if there is nothing in the block for machine code
    */
-  int write(MachineBlock b, Instruction[] decoded, long devices) {
+  int write(MachineBlock b, Instruction[] decoded) {
     a.clear();
     e.offset = b.offset;
     e.outCount = 0;
@@ -68,7 +67,7 @@ final class MachineWriter {
       boolean inHostBefore = e.inHost;
       boolean savedBefore = e.saved;
       MachineEmitter.Missing missingBefore = e.missing;
-      if ((devices >>> k & 1) == 0 && instruction(i, k)) {
+      if ((b.devices >>> k & 1) == 0 && instruction(i, k)) {
         written++;
       } else {
         a.rewind(begin);

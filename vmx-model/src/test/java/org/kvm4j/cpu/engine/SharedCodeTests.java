@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -213,6 +214,66 @@ final class SharedCodeTests {
     first.memory.notifyCodeWrite(CODE + 1, 1);
     run(0, CODE);
     assertEquals(2, cpu(0).r[Cpu.RAX]);
+  }
+
+  /** The store was under way when the other one marked the page, so nobody is ever told. */
+  @Test
+  void nor_is_what_links_lead_to() {
+    processors(2, 0);
+    Code.put(first, CODE, "eb 00 b8 01 00 00 00 f4"); // jmp f; f: mov eax, 1; hlt
+    run(0, CODE);
+    first.memory.writeByte(CODE + 3, (byte) 2);
+    run(1, CODE);
+    assertEquals(2, cpu(1).r[Cpu.RAX]);
+  }
+
+  private MachineBlock code(int k, int offset) {
+    Block block = Objects.requireNonNull(engines.get(k).block(CODE, offset, cpu(k).modeKey));
+    return Objects.requireNonNull(block.machine).code;
+  }
+
+  @Test
+  void what_another_processor_has_dropped_is_run_no_more() {
+    processors(2, 0);
+    // here: call f; dec ecx; jnz here; hlt; f: jmp g; g: inc eax; ret
+    Code.put(first, CODE, "e8 05 00 00 00 ff c9 75 f7 f4 eb 00 ff c0 c3");
+    for (int k = 0; k < 2; k++) {
+      cpu(k).r[Cpu.RCX] = 20;
+      run(k, CODE);
+    }
+    MachineBlock before = code(0, 0xa);
+    engines.get(1).machine.marked(CODE);
+    assertFalse(before.dead);
+    first.memory.writeByte(CODE + 0xd, (byte) 0xc8); // dec eax
+    engines.get(1).machine.marked(CODE);
+    assertTrue(code(0, 0xc).dead);
+    cpu(0).r[Cpu.RCX] = 20;
+    run(0, CODE);
+    assertFalse(code(0, 0).dead);
+    assertFalse(code(0, 0xa).dead);
+    assertFalse(code(0, 0xc).dead);
+  }
+
+  @Test
+  void an_instruction_that_touches_devices_on_one_processor_is_others_machine_code() {
+    processors(2, 0);
+    // here: mov eax, [rdi]; dec ecx; jnz here; hlt
+    Code.put(first, CODE, "8b 07 ff c9 75 fa f4");
+    for (int round = 0; round < 3; round++) {
+      for (int k = 0; k < 2; k++) {
+        cpu(k).r[Cpu.RDI] = DATA;
+        cpu(k).r[Cpu.RCX] = 20;
+        run(k, CODE);
+        assertEquals(0, code(k, 0).devices);
+        if (round == 0 && k == 0) {
+          // So far it is alone.
+          Objects.requireNonNull(engines.get(0).block(CODE, 0, cpu(0).modeKey)).page.setDevice(0);
+          cpu(0).r[Cpu.RCX] = 20;
+          run(0, CODE);
+          assertEquals(1, code(0, 0).devices);
+        }
+      }
+    }
   }
 
   @Test
