@@ -630,11 +630,12 @@ final class MachineEngine {
       return true;
     }
     MachineBlock known = s.find(block.page.hpa, block.offset & 0xffff, block.modeKey);
-    if (known != null && o.areOf(known) && s.isCurrent(known)) {
+    if (known != null && !s.isCurrent(known)) {
+      s.drop(known);
+    } else if (known != null && o.areOf(known)) {
       use(block, known, o);
       return true;
-    }
-    if (known != null && known.replaced > MOST_REPLACED) {
+    } else if (known != null && known.replaced == MOST_REPLACED) {
       return true;
     }
     MachineBlock b = decode(block, o, s);

@@ -277,6 +277,28 @@ final class SharedCodeTests {
   }
 
   @Test
+  void processors_with_different_pages_behind_one_do_not_make_its_code_anew_without_end() {
+    processors(2, 0);
+    long page = SystemMachine.PAGES + 0x4000;
+    long[] second = {page + 0x1000, page + 0x2000};
+    // mov eax, imm32, of which the last two bytes are in the next page; hlt
+    Code.put(first, page + 0xffd, "b8 01 00");
+    Code.put(first, second[0], "05 00 f4");
+    Code.put(first, second[1], "06 00 f4");
+    for (int round = 0; round < 40; round++) {
+      for (int k = 0; k < 2; k++) {
+        first.map(second[0], second[k]);
+        cpu(k).mmu.flushAll();
+        run(k, page + 0xffd);
+        assertEquals(0x50001 + 0x10000 * k, cpu(k).r[Cpu.RAX]);
+      }
+    }
+    long made = engines.get(0).machineBlocks() + engines.get(1).machineBlocks();
+    assertTrue(made < 20, () -> "made " + made);
+    first.map(second[0], second[0]);
+  }
+
+  @Test
   void a_store_to_a_block_that_another_processor_has_made_ends_it_at_once() {
     processors(2, 0);
     // here: jmp there; there: mov [rdi], ecx; jmp on; on: mov eax, imm; hlt
