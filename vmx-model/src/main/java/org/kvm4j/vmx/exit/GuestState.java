@@ -24,6 +24,12 @@ public final class GuestState {
           | ControlBits.CR0_NW
           | ControlBits.CR0_CD;
 
+  /**
+   * What is saved of access rights. SDM 28.3.2: "Bits 31:17 and 11:8 in the access-rights field are
+   * always cleared".
+   */
+  static final long SAVED_RIGHTS = 0x1_f0ff;
+
   private GuestState() {}
 
   /**
@@ -76,7 +82,7 @@ public final class GuestState {
       Segment d = seg[s];
       v[Vmcs.GUEST_ES_SELECTOR + s] = d.selector;
       v[Vmcs.GUEST_ES_LIMIT + s] = d.limit;
-      v[Vmcs.GUEST_ES_AR_BYTES + s] = d.ar;
+      v[Vmcs.GUEST_ES_AR_BYTES + s] = d.ar & SAVED_RIGHTS;
       v[Vmcs.GUEST_ES_BASE + s] = d.base;
     }
     v[Vmcs.GUEST_GDTR_BASE] = cpu.gdtBase;

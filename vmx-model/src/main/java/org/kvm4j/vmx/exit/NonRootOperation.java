@@ -1337,9 +1337,9 @@ public final class NonRootOperation implements GuestMode {
     f[Vmcs.GUEST_CR0] = c.cr0;
     f[Vmcs.GUEST_CR3] = c.cr3;
     f[Vmcs.GUEST_CR4] = c.cr4;
-    f[Vmcs.GUEST_CS_AR_BYTES] = c.seg[Cpu.CS].ar;
+    f[Vmcs.GUEST_CS_AR_BYTES] = c.seg[Cpu.CS].ar & GuestState.SAVED_RIGHTS;
     f[Vmcs.GUEST_CS_BASE] = c.seg[Cpu.CS].base;
-    f[Vmcs.GUEST_SS_AR_BYTES] = c.seg[Cpu.SS].ar;
+    f[Vmcs.GUEST_SS_AR_BYTES] = c.seg[Cpu.SS].ar & GuestState.SAVED_RIGHTS;
     if (savesEfer) {
       f[Vmcs.GUEST_IA32_EFER] = c.efer;
     }
