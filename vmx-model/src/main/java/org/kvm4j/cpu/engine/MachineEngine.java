@@ -453,9 +453,8 @@ final class MachineEngine {
     context.forgetJumps();
   }
 
-  /** As {@link #forget}, and the code may go once no other processor uses it. */
+  /** After {@link #forget}: the code may go once no other processor uses it. */
   void leave() {
-    forget();
     MachineStore there = store;
     if (there != null) {
       store = null;

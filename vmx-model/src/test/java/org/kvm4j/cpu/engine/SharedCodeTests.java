@@ -313,8 +313,13 @@ final class SharedCodeTests {
     }
   }
 
-  /** The program of one that overwrites its function's constant before each call. */
-  private void patching(long at) {
+  /**
+   * Has a processor be about to run a program that overwrites its function's constant each time.
+   */
+  private void patching(int k, long at, int rounds) {
+    cpu(k).r[Cpu.RDI] = at + 5;
+    cpu(k).r[Cpu.RCX] = rounds;
+    cpu(k).r[Cpu.RBX] = 0;
     // here: mov [rdi+1], ecx; jmp f; f: mov eax, imm; add rbx, rax; dec ecx; jnz here; hlt
     Code.put(first, at, "89 4f 01 eb 00 b8 00 00 00 00 48 01 c3 ff c9 75 ef f4");
   }
@@ -325,10 +330,7 @@ final class SharedCodeTests {
     processors(4, 1);
     for (int k = 0; k < 2; k++) {
       // All in one page, and in lines that they share.
-      patching(CODE + 0x20 * k);
-      cpu(k).r[Cpu.RDI] = CODE + 0x20 * k + 5;
-      cpu(k).r[Cpu.RCX] = rounds;
-      cpu(k).r[Cpu.RBX] = 0;
+      patching(k, CODE + 0x20 * k, rounds);
     }
     // Those store elsewhere, and run the loop of the first one.
     for (int k = 2; k < 4; k++) {
@@ -386,10 +388,7 @@ final class SharedCodeTests {
     int rounds = 6_000;
     processors(3, 0);
     for (int k = 0; k < 3; k++) {
-      patching(CODE + 0x1000 * k);
-      cpu(k).r[Cpu.RDI] = CODE + 0x1000 * k + 5;
-      cpu(k).r[Cpu.RCX] = rounds;
-      cpu(k).r[Cpu.RBX] = 0;
+      patching(k, CODE + 0x1000 * k, rounds);
       cpu(k).rip = CODE + 0x1000 * k;
       engines.get(k).run(1);
     }
