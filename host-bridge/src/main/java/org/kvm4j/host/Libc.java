@@ -12,7 +12,7 @@ import com.sun.jna.NativeLibrary;
  * <p>Loading this class loads JNA's native library and can fail with {@link UnsatisfiedLinkError}.
  */
 final class Libc {
-  static final NativeLibrary LIBRARY = NativeLibrary.getInstance("c");
+  static final NativeLibrary LIBRARY = NativeLibrary.getProcess();
 
   static {
     Native.register(Libc.class, LIBRARY);

@@ -1,7 +1,5 @@
 package org.kvm4j.machine;
 
-import com.sun.jna.Native;
-import com.sun.jna.NativeLibrary;
 import com.sun.jna.Pointer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -26,26 +24,6 @@ public final class CodeSpace {
   private static final int PROT_EXEC = 4;
   private static final int MAP_SHARED = 1;
   private static final int CLOSE_ON_EXEC = 1;
-
-  /** The C library's functions, by JNA. */
-  private static final class Libc {
-    static {
-      Native.register(Libc.class, NativeLibrary.getInstance("c"));
-    }
-
-    static native int memfd_create(String name, int flags);
-
-    static native int ftruncate(int fd, long length);
-
-    static native long mmap(
-        long address, long length, int protection, int flags, int fd, long offset);
-
-    static native int munmap(long address, long length);
-
-    static native int close(int fd);
-
-    private Libc() {}
-  }
 
   private static final @Nullable CodeSpace INSTANCE = create();
 

@@ -1,8 +1,5 @@
 package org.kvm4j.machine;
 
-import com.sun.jna.Native;
-import com.sun.jna.NativeLibrary;
-
 /** How the host backs memory that the JVM has mapped: on Linux, through JNA. */
 public final class HostPages {
   private static final int PROT_READ_WRITE = 3;
@@ -11,20 +8,6 @@ public final class HostPages {
   private static final int MAP_ANONYMOUS = 0x20;
   private static final int MAP_NORESERVE = 0x4000;
   private static final int MADV_HUGEPAGE = 14;
-
-  /** The C library's functions, by JNA. */
-  private static final class Libc {
-    static {
-      Native.register(Libc.class, NativeLibrary.getInstance("c"));
-    }
-
-    static native long mmap(
-        long address, long length, int protection, int flags, int fd, long offset);
-
-    static native int madvise(long address, long length, int advice);
-
-    private Libc() {}
-  }
 
   private HostPages() {}
 

@@ -4,8 +4,6 @@ import com.sun.jna.Function;
 import com.sun.jna.JNIEnv;
 import com.sun.jna.Library;
 import com.sun.jna.Memory;
-import com.sun.jna.Native;
-import com.sun.jna.NativeLibrary;
 import com.sun.jna.Pointer;
 import java.util.Map;
 
@@ -16,18 +14,6 @@ import java.util.Map;
 public final class JniMethod {
   /** Index of {@code RegisterNatives} in the JNI function table (JNI specification, chapter 4). */
   private static final int REGISTER_NATIVES = 215;
-
-  /** The C library's identity function on positive numbers. */
-  private static final class Identity {
-    static {
-      Native.register(Identity.class, NativeLibrary.getInstance("c"));
-    }
-
-    /** Gives back the JNI environment of the calling thread as a number: it is a positive one. */
-    static native long labs(JNIEnv environment);
-
-    private Identity() {}
-  }
 
   private JniMethod() {}
 
@@ -42,7 +28,7 @@ public final class JniMethod {
    * @return false if the JVM refuses it
    */
   public static boolean bind(Class<?> type, String name, String signature, long code) {
-    Pointer environment = new Pointer(Identity.labs(JNIEnv.CURRENT));
+    Pointer environment = new Pointer(Libc.labs(JNIEnv.CURRENT));
     Function registerNatives =
         Function.getFunction(
             environment.getPointer(0).getPointer((long) REGISTER_NATIVES * Long.BYTES));
