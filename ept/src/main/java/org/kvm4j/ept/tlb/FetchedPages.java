@@ -1,5 +1,6 @@
 package org.kvm4j.ept.tlb;
 
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -8,6 +9,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class FetchedPages {
   private static final int FEW = 64;
+  private static final int MOSTLY_EMPTY = 16;
 
   /**
    * A set, by open addressing: each page's number with the log2 of its size, which is not 0; 0 in a
@@ -85,8 +87,14 @@ final class FetchedPages {
   }
 
   void clear() {
-    if (count != 0) {
-      keys = null;
+    long[] all = keys;
+    if (all != null && count != 0) {
+      // As many will come again; what is mostly empty is not worth clearing.
+      if (count > all.length / MOSTLY_EMPTY) {
+        Arrays.fill(all, 0);
+      } else {
+        keys = null;
+      }
       count = 0;
       shifts = 0;
     }
