@@ -9,9 +9,14 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
 import org.kvm4j.machine.HostPages;
 
@@ -45,6 +50,14 @@ final class SparseFile {
   private static final AtomicLong MAPPED = new AtomicLong();
   private static long nextCollection = FIRST_COLLECTION;
   private static FileChannel[] file = new FileChannel[0];
+
+  private static final Set<StandardOpenOption> OPTIONS =
+      Set.of(
+          StandardOpenOption.READ,
+          StandardOpenOption.WRITE,
+          StandardOpenOption.CREATE_NEW,
+          StandardOpenOption.SPARSE,
+          StandardOpenOption.DELETE_ON_CLOSE);
 
   private SparseFile() {}
 
@@ -110,19 +123,33 @@ final class SparseFile {
     return file[0];
   }
 
+  /**
+   * A name that no file has. It need not be one that nobody can guess: what is made must be new,
+   * and is for this user alone. (Files.createTempFile sets the JVM's security providers up, which
+   * takes longer than all else here.)
+   */
+  private static String name() {
+    return "kvm4j-memory-" + System.nanoTime();
+  }
+
+  /** Where the file system knows of others, they have no right to the file. */
+  private static FileAttribute<?>[] ownersAlone(Path directory) {
+    if (!directory.getFileSystem().supportedFileAttributeViews().contains("posix")) {
+      return new FileAttribute<?>[0];
+    }
+    return new FileAttribute<?>[] {
+      PosixFilePermissions.asFileAttribute(
+          EnumSet.of(PosixFilePermission.OWNER_READ, PosixFilePermission.OWNER_WRITE))
+    };
+  }
+
   private static FileChannel open() throws IOException {
     IOException failure = null;
     for (Path directory : directories()) {
       try {
-        Path path = Files.createTempFile(directory, "kvm4j-memory", null);
         // Deletion on close unlinks the file at once on POSIX systems.
         FileChannel channel =
-            FileChannel.open(
-                path,
-                StandardOpenOption.READ,
-                StandardOpenOption.WRITE,
-                StandardOpenOption.SPARSE,
-                StandardOpenOption.DELETE_ON_CLOSE);
+            FileChannel.open(directory.resolve(name()), OPTIONS, ownersAlone(directory));
         // One byte at the end makes the rest a hole. Letting map() extend the file would reserve
         // blocks.
         channel.write(ByteBuffer.allocate(1), SIZE - 1L);

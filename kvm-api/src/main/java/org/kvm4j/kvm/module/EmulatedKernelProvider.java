@@ -9,6 +9,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.kvm4j.cpu.engine.Interpreter;
 import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.CpuProfile;
 import org.kvm4j.cpu.profile.CpuProfiles;
@@ -33,6 +34,11 @@ public final class EmulatedKernelProvider implements KernelProvider {
   @Override
   public Optional<Unavailable> unavailable() {
     return Optional.empty();
+  }
+
+  @Override
+  public void load() {
+    Interpreter.loadMachineCode();
   }
 
   @Override

@@ -1,7 +1,5 @@
 package org.kvm4j.kvm.module;
 
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.util.EnumSet;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -20,8 +18,6 @@ import org.kvm4j.vmx.explain.VmxTrace;
  * Each virtual CPU has a logical processor of its own, so a machine has as many as are asked for.
  */
 public final class HostMachine {
-  private static final Logger LOG = System.getLogger("org.kvm4j.kvm");
-
   private final PhysicalMemory memory;
   private final FrameAllocator frames;
   private final CpuModel model;
@@ -94,8 +90,8 @@ public final class HostMachine {
   /** A processor is there. On bare metal failures are logged, if nothing else is told. */
   void made(LogicalProcessor processor, int number) {
     Tracing t = tracing;
-    if (t == null && bare && LOG.isLoggable(Level.DEBUG)) {
-      t = new Tracing(EnumSet.of(VmxTrace.Category.FAILURES), line -> LOG.log(Level.DEBUG, line));
+    if (t == null && bare && KernelLog.isRead()) {
+      t = new Tracing(EnumSet.of(VmxTrace.Category.FAILURES), line -> KernelLog.debug(() -> line));
     }
     if (t != null) {
       processor.vmx.observe(

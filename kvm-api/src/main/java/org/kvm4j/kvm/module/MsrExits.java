@@ -1,7 +1,5 @@
 package org.kvm4j.kvm.module;
 
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.nio.ByteBuffer;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Vector;
@@ -13,8 +11,6 @@ import org.kvm4j.kvm.uapi.KvmRun;
  * 6.1 kvm_emulate_rdmsr, kvm_emulate_wrmsr, vmx_msr_filter_changed.
  */
 final class MsrExits {
-  private static final Logger LOG = System.getLogger("org.kvm4j.kvm");
-
   /** KVM_MSR_EXIT_REASON_*. */
   private static final int REASON_INVALID = 1;
 
@@ -108,8 +104,7 @@ final class MsrExits {
   /** An access that the module refuses: user space's, if it asked for that kind, or #GP. */
   private int refused(int index, int reason, boolean write, long wanted) {
     if ((vcpu.vm.userSpaceMsr & reason) == 0) {
-      LOG.log(
-          Level.DEBUG,
+      KernelLog.debug(
           () ->
               "vCPU %d: %s %x %s: #GP"
                   .formatted(

@@ -36,7 +36,7 @@ public final class KernelOptions {
   public static final String INSTRUCTION_TIME = "instruction-time";
 
   /** The real time when a VM on the virtual clock is made: 2000-01-01 00:00:00 UTC. */
-  public static final Instant VIRTUAL_EPOCH = Instant.parse("2000-01-01T00:00:00Z");
+  public static final Instant VIRTUAL_EPOCH = Instant.ofEpochSecond(946_684_800);
 
   /** The execution engine. */
   public static final String ENGINE = "engine";

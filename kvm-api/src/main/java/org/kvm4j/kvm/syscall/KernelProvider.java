@@ -16,6 +16,12 @@ public interface KernelProvider {
   Optional<Unavailable> unavailable();
 
   /**
+   * Loads the native libraries that its kernels need, which opening one would do: for programs that
+   * have something else to do meanwhile. What fails shows when a kernel is opened.
+   */
+  default void load() {}
+
+  /**
    * A new kernel.
    *
    * @throws IllegalStateException with the reason, if it cannot be opened

@@ -1,10 +1,12 @@
 package org.kvm4j.vmm.boot;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 
 /**
  * A file of the guest's, read.
@@ -15,6 +17,8 @@ import java.nio.file.Path;
  */
 @SuppressWarnings("ArrayRecordComponent") // Nobody compares files.
 public record GuestFile(String role, String name, byte[] bytes) {
+  /** How much of a file is read at a time. */
+  private static final int PART = 64 << 10;
 
   /**
    * Reads a file.
@@ -58,7 +62,7 @@ public record GuestFile(String role, String name, byte[] bytes) {
                 + Sizes.format(memorySize)
                 + " of memory");
       }
-      return new GuestFile(role, path.toString(), Files.readAllBytes(path));
+      return new GuestFile(role, path.toString(), contents(path, (int) size));
     } catch (NoSuchFileException e) {
       throw new GuestImageException(role + " " + path + ": no such file");
     } catch (AccessDeniedException e) {
@@ -66,6 +70,24 @@ public record GuestFile(String role, String name, byte[] bytes) {
     } catch (IOException e) {
       throw new GuestImageException(role + " " + path + " cannot be read: " + e.getMessage());
     }
+  }
+
+  /**
+   * Reads a file a part at a time: for all at once the JVM would take as much memory again, of its
+   * own, which takes longer than the file does.
+   */
+  private static byte[] contents(Path path, int size) throws IOException {
+    byte[] bytes = new byte[size];
+    int length = 0;
+    try (InputStream in = Files.newInputStream(path)) {
+      int n = in.read(bytes, 0, Math.min(PART, size));
+      while (n > 0) {
+        length += n;
+        n = in.read(bytes, length, Math.min(PART, size - length));
+      }
+    }
+    // One that grows or shrinks meanwhile is taken as it was, or as it is now.
+    return length == size ? bytes : Arrays.copyOf(bytes, length);
   }
 
   /** An error about this file. */

@@ -1,7 +1,6 @@
 package org.kvm4j.vmm.cli;
 
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.Kernels;
 import org.kvm4j.kvm.Kvm;
 import org.kvm4j.kvm.Vm;
@@ -13,7 +12,10 @@ import org.kvm4j.kvm.syscall.KernelProvider;
  * read: on a machine with a second processor a run begins sooner by a third of that.
  */
 final class HeadStart {
-  private static volatile @Nullable Thread thread;
+  /** Of the threads. */
+  static final String NAME = "head start";
+
+  private static volatile List<Thread> threads = List.of();
 
   private HeadStart() {}
 
@@ -24,12 +26,16 @@ final class HeadStart {
     if (!isWorth(args) || Runtime.getRuntime().availableProcessors() < 2) {
       return;
     }
-    Thread t = new Thread(HeadStart::make, "head start");
+    threads = List.of(start(HeadStart::make), start(HeadStart::load));
+  }
+
+  private static Thread start(Runnable part) {
+    Thread t = new Thread(part, NAME);
     t.setDaemon(true);
     // Whoever makes one to use it will say what is wrong.
     t.setUncaughtExceptionHandler((failed, e) -> {});
-    thread = t;
     t.start();
+    return t;
   }
 
   static boolean isWorth(String[] args) {
@@ -38,6 +44,15 @@ final class HeadStart {
         && all.get(0).equals("run")
         && !all.contains(Backends.NATIVE)
         && !all.contains("--backend=" + Backends.NATIVE);
+  }
+
+  /** What the machine needs of the host. */
+  private static void load() {
+    for (KernelProvider provider : Kernels.providers()) {
+      if (provider.name().equals(Backends.EMULATED)) {
+        provider.load();
+      }
+    }
   }
 
   /** Makes a machine that nobody uses: then all is there that another one needs. */
@@ -51,13 +66,14 @@ final class HeadStart {
 
   /** The kernels that there are, once the head start is over. */
   static List<KernelProvider> providers() {
-    Thread t = thread;
     boolean interrupted = false;
-    while (t != null && t.isAlive()) {
-      try {
-        t.join();
-      } catch (InterruptedException e) {
-        interrupted = true;
+    for (Thread t : threads) {
+      while (t.isAlive()) {
+        try {
+          t.join();
+        } catch (InterruptedException e) {
+          interrupted = true;
+        }
       }
     }
     if (interrupted) {

@@ -5,7 +5,10 @@ import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import org.kvm4j.vmm.boot.CpuMode;
 import picocli.AutoComplete.GenerateCompletion;
@@ -23,14 +26,6 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
     synopsisSubcommandLabel = "COMMAND",
-    subcommands = {
-      DemoCommand.class,
-      RunCommand.class,
-      ExplainCommand.class,
-      DoctorCommand.class,
-      HelpCommand.class,
-      GenerateCompletion.class
-    },
     footer = {
       "",
       "Completion for bash and zsh: source <(kvm4j generate-completion)",
@@ -40,6 +35,21 @@ public final class Main implements Callable<Integer> {
 
   /** Set to anything, lets failures show where in the program they came from. */
   private static final String TRACE_VARIABLE = "KVM4J_STACK_TRACES";
+
+  /** The commands, in the order in which help has them. */
+  private static final Map<String, Class<?>> COMMANDS = new LinkedHashMap<>();
+
+  static {
+    COMMANDS.put("demo", DemoCommand.class);
+    COMMANDS.put("run", RunCommand.class);
+    COMMANDS.put("explain", ExplainCommand.class);
+    COMMANDS.put("doctor", DoctorCommand.class);
+    COMMANDS.put("help", HelpCommand.class);
+    COMMANDS.put("generate-completion", GenerateCompletion.class);
+  }
+
+  /** Those that know of no other. */
+  private static final Set<String> BY_THEMSELVES = Set.of("demo", "run", "explain", "doctor");
 
   private final Environment environment;
 
@@ -61,9 +71,19 @@ public final class Main implements Callable<Integer> {
     return ExitCodes.USAGE;
   }
 
-  /** The command line, ready to be executed. */
-  static CommandLine commandLine(Environment environment) {
+  /**
+   * The command line, ready to be executed.
+   *
+   * @param args what it will be executed with: of a command that is the first of them, no other is
+   *     made, as each takes the JVM some 20 ms
+   */
+  static CommandLine commandLine(Environment environment, String... args) {
     CommandLine commandLine = new CommandLine(new Main(environment));
+    if (args.length != 0 && BY_THEMSELVES.contains(args[0])) {
+      commandLine.addSubcommand(args[0], COMMANDS.get(args[0]));
+    } else {
+      COMMANDS.forEach(commandLine::addSubcommand);
+    }
     for (Class<? extends Enum<?>> words :
         List.of(
             CpuMode.class,
@@ -79,7 +99,7 @@ public final class Main implements Callable<Integer> {
         new PrintWriter(new OutputStreamWriter(environment.output(), charset()), true));
     commandLine.setUsageHelpAutoWidth(true);
     commandLine.setParameterExceptionHandler(
-        (e, args) -> {
+        (e, given) -> {
           PrintWriter err = e.getCommandLine().getErr();
           if (e instanceof MissingParameterException
               && e.getCommandLine().getUnmatchedArguments().isEmpty()
@@ -93,7 +113,7 @@ public final class Main implements Callable<Integer> {
               return c.exitCode();
             }
           }
-          err.println(line(UsageErrors.message(e, args)));
+          err.println(line(UsageErrors.message(e, given)));
           err.flush();
           return ExitCodes.USAGE;
         });
@@ -177,6 +197,6 @@ public final class Main implements Callable<Integer> {
   public static void main(String[] args) {
     HeadStart.begin(args);
     Environment environment = Environment.ofProcess();
-    System.exit(execute(commandLine(environment), environment, args));
+    System.exit(execute(commandLine(environment, args), environment, args));
   }
 }

@@ -33,6 +33,11 @@ record SerialTarget(String text) {
     }
   }
 
+  @Override
+  public String toString() {
+    return text;
+  }
+
   /** Whether it is standard output, and input comes from standard input. */
   boolean stdio() {
     return text.equals(STDIO);

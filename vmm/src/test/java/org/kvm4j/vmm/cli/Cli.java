@@ -85,7 +85,7 @@ final class Cli {
             variables,
             () -> providers,
             emulated::add);
-    CommandLine commandLine = Main.commandLine(environment);
+    CommandLine commandLine = Main.commandLine(environment, arguments);
     commandLine.setColorScheme(CommandLine.Help.defaultColorScheme(Ansi.OFF));
     if (output == guest) {
       commandLine.setOut(new PrintWriter(out)); // apart from the guest's

@@ -33,6 +33,6 @@ final class HeadStartTests {
         HeadStart.providers().stream().map(KernelProvider::name).toList());
     assertFalse(
         Thread.getAllStackTraces().keySet().stream()
-            .anyMatch(t -> t.getName().equals("head start")));
+            .anyMatch(t -> t.getName().equals(HeadStart.NAME)));
   }
 }

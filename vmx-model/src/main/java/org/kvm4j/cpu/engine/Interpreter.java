@@ -440,6 +440,13 @@ public final class Interpreter {
     return makeMachineCode(WARM, shared);
   }
 
+  /** Loads what {@link #makeMachineCode} needs of the host, once for all processors. */
+  public static void loadMachineCode() {
+    if (HostMemory.IN_USE) {
+      CodeSpace.get();
+    }
+  }
+
   /** As {@link #makeMachineCode(int, SharedCode)}, for a processor that shares it with none. */
   boolean makeMachineCode(int after) {
     return makeMachineCode(after, new SharedCode(memory));

@@ -37,13 +37,19 @@ final class LastBranchMsrs {
       int k = n;
       Msr.Presence presence = model -> k < model.lastBranches() && model.lastBranches() > core;
       lastBranch(
-          rows, MSR_LASTBRANCH_0_FROM_IP + n, "MSR_LASTBRANCH_%d_FROM_IP", k, true, presence);
-      lastBranch(rows, MSR_LASTBRANCH_0_TO_IP + n, "MSR_LASTBRANCH_%d_TO_IP", k, false, presence);
+          rows,
+          MSR_LASTBRANCH_0_FROM_IP + n,
+          "MSR_LASTBRANCH_" + k + "_FROM_IP",
+          k,
+          true,
+          presence);
+      lastBranch(
+          rows, MSR_LASTBRANCH_0_TO_IP + n, "MSR_LASTBRANCH_" + k + "_TO_IP", k, false, presence);
     }
     for (int n = 0; n < core; n++) {
       Msr.Presence presence = model -> model.lastBranches() == core;
-      lastBranch(rows, 0x40 + n, "MSR_LASTBRANCH_%d_FROM_IP (Core 2)", n, true, presence);
-      lastBranch(rows, 0x60 + n, "MSR_LASTBRANCH_%d_TO_IP (Core 2)", n, false, presence);
+      lastBranch(rows, 0x40 + n, "MSR_LASTBRANCH_" + n + "_FROM_IP (Core 2)", n, true, presence);
+      lastBranch(rows, 0x60 + n, "MSR_LASTBRANCH_" + n + "_TO_IP (Core 2)", n, false, presence);
     }
   }
 
@@ -51,7 +57,7 @@ final class LastBranchMsrs {
       MsrRows rows, int index, String name, int k, boolean from, Msr.Presence presence) {
     rows.add(
         index,
-        name.formatted(k),
+        name,
         SOURCE,
         presence,
         c -> (from ? c.msr.lastBranchFrom : c.msr.lastBranchTo)[k],

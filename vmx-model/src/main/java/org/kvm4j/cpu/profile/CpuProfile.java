@@ -5,6 +5,7 @@ import java.util.EnumSet;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A CPU model as data: identity, features, widths, caches, constant MSRs; and the CPUID leaves that
@@ -30,6 +31,9 @@ public final class CpuProfile implements CpuModel {
 
   /** Features of VMX, whether or not the features of CPUID that they need are there. */
   private final Set<VmxFeature> vmx;
+
+  /** Those of them that the features of CPUID allow, once they have been asked for. */
+  private volatile @Nullable Set<VmxFeature> possible;
 
   private final int vmxTimerRate;
   private final Map<Integer, Long> msrs;
@@ -295,7 +299,12 @@ public final class CpuProfile implements CpuModel {
 
   @Override
   public Set<VmxFeature> vmxFeatures() {
-    return VmxFeature.possible(this, vmx);
+    Set<VmxFeature> all = possible;
+    if (all == null) {
+      all = VmxFeature.possible(this, vmx);
+      possible = all;
+    }
+    return all;
   }
 
   @Override

@@ -1,7 +1,5 @@
 package org.kvm4j.kvm.module.vendor;
 
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.util.EnumSet;
 import java.util.Objects;
 import java.util.Set;
@@ -23,6 +21,7 @@ import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.tlb.TlbEntry;
+import org.kvm4j.kvm.module.KernelLog;
 import org.kvm4j.vmx.exit.InterruptionInfo;
 import org.kvm4j.vmx.explain.VmxTrace;
 import org.kvm4j.vmx.instruction.InstructionError;
@@ -36,8 +35,6 @@ import org.kvm4j.vmx.vmcs.VmxCapabilities;
 
 /** A virtual CPU on VT-x: a hypervisor's use of VMCS, VMLAUNCH and VMRESUME, EPT and VPID. */
 public final class VmxVcpu implements VendorVcpu {
-  private static final Logger LOG = System.getLogger("org.kvm4j.kvm");
-
   private static final int IA32_SYSENTER_CS = 0x174;
   private static final int IA32_SYSENTER_ESP = 0x175;
   private static final int IA32_SYSENTER_EIP = 0x176;
@@ -799,7 +796,8 @@ public final class VmxVcpu implements VendorVcpu {
   /** Says why the entry failed, and logs it. */
   private void explain(int result) {
     explanation = VmxTrace.describe(vmx.current(), result, vmx.lastFailure());
-    LOG.log(Level.DEBUG, explanation);
+    String told = explanation;
+    KernelLog.debug(() -> told);
   }
 
   private void decode(VmExit exit) {
