@@ -74,6 +74,11 @@ public final class MinimalHypervisor {
     public long tsc;
     public int interrupt = -1;
 
+    /** What is said of the counter, true or not. */
+    public boolean tscOfHost;
+
+    public long tscEpoch;
+
     /** The ticks that the VMX-preemption timer was last started for. */
     public long timer = -1;
 
@@ -104,6 +109,16 @@ public final class MinimalHypervisor {
     @Override
     public long tsc() {
       return tsc;
+    }
+
+    @Override
+    public boolean isTscOfHost() {
+      return tscOfHost;
+    }
+
+    @Override
+    public long tscEpoch() {
+      return tscEpoch;
     }
 
     @Override

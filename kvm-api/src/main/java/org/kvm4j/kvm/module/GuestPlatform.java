@@ -45,6 +45,16 @@ class GuestPlatform implements Platform {
   }
 
   @Override
+  public boolean isTscOfHost() {
+    return time.isOfHost();
+  }
+
+  @Override
+  public long tscEpoch() {
+    return time.epoch();
+  }
+
+  @Override
   public long nanoTime() {
     return time.now();
   }

@@ -135,6 +135,11 @@ public final class HostMachine {
     return engine;
   }
 
+  /** When the machine was made, by the host's clock. */
+  long epoch() {
+    return epoch;
+  }
+
   /** Nanoseconds of the host's clock since the machine was made. */
   long nanoTime() {
     return System.nanoTime() - epoch;

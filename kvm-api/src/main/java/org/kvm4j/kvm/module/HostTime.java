@@ -28,6 +28,16 @@ final class HostTime extends VmTime {
   }
 
   @Override
+  boolean isOfHost() {
+    return true;
+  }
+
+  @Override
+  long epoch() {
+    return machine.epoch();
+  }
+
+  @Override
   public long realTime() {
     Instant now = Instant.now();
     return now.getEpochSecond() * 1_000_000_000 + now.getNano();

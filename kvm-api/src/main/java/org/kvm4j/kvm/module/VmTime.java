@@ -31,6 +31,15 @@ abstract class VmTime implements HostClock, AutoCloseable {
   @Override
   public abstract long now();
 
+  /** Whether {@link #now} is {@link System#nanoTime} less {@link #epoch}. */
+  boolean isOfHost() {
+    return false;
+  }
+
+  long epoch() {
+    return 0;
+  }
+
   /** The first timer is due earlier than it was. */
   abstract void timersChanged();
 

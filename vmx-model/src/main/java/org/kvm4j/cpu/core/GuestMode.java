@@ -248,6 +248,12 @@ public interface GuestMode {
     return false;
   }
 
+  /** Whether RDTSC is an instruction like others: without exit, and without scale. */
+  boolean isTscPlain();
+
+  /** Whether RDTSCP is an instruction of the guest's. */
+  boolean hasTscAux();
+
   /** The guest's time-stamp counter for a host counter: offset and scaling applied. */
   long guestTsc(long hostTsc);
 }

@@ -22,6 +22,19 @@ public interface Platform {
   /** The time-stamp counter of the host, before any offset or scaling. */
   long tsc();
 
+  /**
+   * Whether {@link #tsc} is {@link System#nanoTime} less a constant, {@link #tscEpoch}, so that
+   * whoever knows that can read it elsewhere.
+   */
+  default boolean isTscOfHost() {
+    return false;
+  }
+
+  /** What {@link System#nanoTime} was when {@link #tsc} was 0, if {@link #isTscOfHost}. */
+  default long tscEpoch() {
+    return 0;
+  }
+
   /** Nanoseconds of the clock that the machine was made with. */
   long nanoTime();
 

@@ -27,6 +27,7 @@ final class CodeChunks {
   private static long revalidate;
   private static long recallRead;
   private static long recallWrite;
+  private static long readTsc;
 
   private final CodeSpace space;
   private final List<Integer> mine;
@@ -161,6 +162,14 @@ final class CodeChunks {
     }
   }
 
+  /** The function that reads the time-stamp counter. */
+  static long readTsc(CodeSpace space) {
+    synchronized (FREE) {
+      gates(space);
+      return readTsc;
+    }
+  }
+
   private static void gates(CodeSpace space) {
     if (fresh != 0) {
       return;
@@ -181,6 +190,8 @@ final class CodeChunks {
     MachineGates.writeRecall(a, 0);
     int writeAt = a.position();
     MachineGates.writeRecall(a, TagTable.WRITE_TAG);
+    int tscAt = a.position();
+    MachineGates.writeReadTsc(a);
     space.write(at, a.buffer(), 0, a.position());
     gate = space.address(at);
     leave = space.address(at + leaveAt);
@@ -188,6 +199,7 @@ final class CodeChunks {
     revalidate = space.address(at + revalidateAt);
     recallRead = space.address(at + readAt);
     recallWrite = space.address(at + writeAt);
+    readTsc = space.address(at + tscAt);
     fresh = at + a.position() + 4095 & -4096;
   }
 }

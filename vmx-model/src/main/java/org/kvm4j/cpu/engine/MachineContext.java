@@ -89,6 +89,12 @@ final class MachineContext {
   /** The banks are right, the privilege level is 0, and nothing waits for EFLAGS.IF. */
   static final int MAY_SYSRET = 16;
 
+  /** RDTSC reads the host's clock, and {@link #TSC_BEYOND}. */
+  static final int MAY_READ_TSC = 32;
+
+  /** So does RDTSCP, and {@link #TSC_AUX}. */
+  static final int MAY_READ_AUX = 64;
+
   /** IA32_KERNEL_GS_BASE. */
   static final int KERNEL_GS_BASE = 120;
 
@@ -109,6 +115,20 @@ final class MachineContext {
 
   static final int RECALL_WRITE = 88;
 
+  /** The address of the function that reads the time-stamp counter. */
+  static final int READ_TSC = 592;
+
+  /** The address of the host's {@code clock_gettime}. */
+  static final int HOST_CLOCK = 600;
+
+  /** By how much the time-stamp counter is beyond the host's clock. */
+  static final int TSC_BEYOND = 608;
+
+  /** IA32_TSC_AUX, 4 bytes. */
+  static final int TSC_AUX = 616;
+
+  static final int CR2 = 624;
+
   /** RAX to R10, 8 bytes each, while machine code does not run. */
   static final int REGISTERS = 128;
 
@@ -127,7 +147,7 @@ final class MachineContext {
   static final int BANKED_ALLOWED = 32;
 
   private static final int BEFORE = 128;
-  private static final int SIZE = BEFORE + USER + 40;
+  private static final int SIZE = BEFORE + CR2 + 8;
 
   /** Four bytes: which bits of a hash say the place of an entry in the jump cache. */
   static final int JUMP_MASK = 56;
@@ -208,6 +228,16 @@ final class MachineContext {
 
   int getInt(int at) {
     return HostMemory.getInt(address + at);
+  }
+
+  /** Copies from here. */
+  void get(int at, byte[] to, int offset, int length) {
+    memory.get((int) (address - HostMemory.address(memory)) + at, to, offset, length);
+  }
+
+  /** Copies to here. */
+  void put(int at, byte[] from, int offset, int length) {
+    memory.put((int) (address - HostMemory.address(memory)) + at, from, offset, length);
   }
 
   void putInt(int at, int value) {

@@ -13,12 +13,14 @@ import org.kvm4j.cpu.core.GuestMode;
 import org.kvm4j.cpu.decode.Decoder;
 import org.kvm4j.cpu.decode.Instruction;
 import org.kvm4j.cpu.decode.OperandKind;
+import org.kvm4j.cpu.msr.TimeStampCounter;
 import org.kvm4j.cpu.semantics.SystemCalls;
 import org.kvm4j.ept.memory.Bank;
 import org.kvm4j.ept.memory.HostMemory;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.tlb.TlbSpace;
 import org.kvm4j.machine.CodeSpace;
+import org.kvm4j.machine.HostClock;
 
 /**
  * Blocks of 64-bit code as machine code of the host's, where that is x86-64: makes it, runs it,
@@ -31,6 +33,8 @@ final class MachineEngine {
    * different pages behind one, and are not to make each other's anew without end.
    */
   private static final int MOST_REPLACED = 8;
+
+  private static final long HOST_CLOCK = HostClock.function();
 
   private final Interpreter engine;
   private final Cpu cpu;
@@ -70,6 +74,8 @@ final class MachineEngine {
     context.put(MachineContext.REVALIDATE, CodeChunks.revalidate(space));
     context.put(MachineContext.RECALL_READ, CodeChunks.recall(space, false));
     context.put(MachineContext.RECALL_WRITE, CodeChunks.recall(space, true));
+    context.put(MachineContext.READ_TSC, CodeChunks.readTsc(space));
+    context.put(MachineContext.HOST_CLOCK, HOST_CLOCK);
     context.putInt(MachineContext.HOST_MXCSR, 0x1f80);
     cpu.mirrorAttention(context.address + MachineContext.ATTENTION, context);
   }
@@ -208,17 +214,30 @@ final class MachineEngine {
     context.put(bank + 24, of.globalEpoch);
   }
 
+  private static final int TSC_AND_AUX = MachineContext.MAY_READ_TSC | MachineContext.MAY_READ_AUX;
+
   /** What the processor may do, also at the other privilege level. */
   private void allow(Cpu c) {
     GuestMode g = c.guest;
     boolean quiet = c.requests() == 0 && (g == null || !g.isWatching());
     boolean banks = setBanks(c);
-    context.putInt(MachineContext.ALLOWED, allowed(c.cpl, c.iopl(), quiet, banks));
+    boolean timed = HOST_CLOCK != 0 && TimeStampCounter.isHostClock(c);
+    if (timed) {
+      context.put(MachineContext.TSC_BEYOND, TimeStampCounter.beyondHost(c));
+      context.putInt(MachineContext.TSC_AUX, (int) c.msr.tscAux);
+    }
+    int time = !timed ? 0 : TimeStampCounter.hasAux(c) ? TSC_AND_AUX : MachineContext.MAY_READ_TSC;
+    int userTime = (c.cr4 & ControlBits.CR4_TSD) == 0 ? time : 0;
+    context.putInt(
+        MachineContext.ALLOWED,
+        allowed(c.cpl, c.iopl(), quiet, banks) | (c.cpl == 0 ? time : userTime));
     if (banks) {
       context.putInt(
-          MachineContext.USER + MachineContext.BANKED_ALLOWED, allowed(3, 0, quiet, true));
+          MachineContext.USER + MachineContext.BANKED_ALLOWED,
+          allowed(3, 0, quiet, true) | userTime);
       context.putInt(
-          MachineContext.SUPERVISOR + MachineContext.BANKED_ALLOWED, allowed(0, 0, quiet, true));
+          MachineContext.SUPERVISOR + MachineContext.BANKED_ALLOWED,
+          allowed(0, 0, quiet, true) | time);
     }
     context.putInt(MachineContext.LEVEL, c.cpl);
   }
@@ -278,6 +297,7 @@ final class MachineEngine {
     long gsBase = r[Cpu.GS_BASE];
     HostMemory.putLong(at + MachineContext.GS_BASE, gsBase);
     HostMemory.putLong(at + MachineContext.KERNEL_GS_BASE, c.msr.kernelGsBase);
+    HostMemory.putLong(at + MachineContext.CR2, c.cr2);
     HostMemory.putLong(at + MachineContext.TARGET, code);
     CodeSpace.call(at, gate);
     for (int k = 0; k < 11; k++) {
@@ -394,33 +414,32 @@ final class MachineEngine {
 
   // ---- vector registers ----
 
-  private static final VarHandle LONG =
-      MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
   private static final VarHandle INT =
       MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
 
   // In the XSAVE area.
   private static final int MXCSR_AT = 24;
   private static final int XMM_AT = 160;
+  private static final int XMM_SIZE = 16 * 16;
 
   /** All exceptions are masked: bits 12:7. */
-  private static final int MASKS = 0x1f80;
+  static final int MXCSR_MASKS = 0x1f80;
+
+  /** The bits that there are. */
+  static final int MXCSR_DEFINED = 0xffff;
 
   /** Gives XMM registers and MXCSR to machine code, if SSE can be used without exceptions. */
   private boolean giveVectors(Cpu c) {
     int mxcsr = (int) INT.get(c.xsaveArea, MXCSR_AT);
     if ((c.cr0 & (ControlBits.CR0_EM | ControlBits.CR0_TS)) != 0
         || (c.cr4 & ControlBits.CR4_OSFXSR) == 0
-        || (mxcsr & MASKS) != MASKS
-        || (mxcsr & ~0xffff) != 0
+        || (mxcsr & MXCSR_MASKS) != MXCSR_MASKS
+        || (mxcsr & ~MXCSR_DEFINED) != 0
         || c.attention != 0) {
       return false;
     }
     context.putInt(MachineContext.MXCSR, mxcsr);
-    long at = context.address + MachineContext.XMM;
-    for (int k = 0; k < 256; k += 8) {
-      HostMemory.putLong(at + k, (long) LONG.get(c.xsaveArea, XMM_AT + k));
-    }
+    context.put(MachineContext.XMM, c.xsaveArea, XMM_AT, XMM_SIZE);
     context.putInt(MachineContext.VECTORS, 1);
     return true;
   }
@@ -428,10 +447,7 @@ final class MachineEngine {
   private void takeVectors(Cpu c) {
     context.putInt(MachineContext.VECTORS, 0);
     INT.set(c.xsaveArea, MXCSR_AT, context.getInt(MachineContext.MXCSR));
-    long at = context.address + MachineContext.XMM;
-    for (int k = 0; k < 256; k += 8) {
-      LONG.set(c.xsaveArea, XMM_AT + k, HostMemory.getLong(at + k));
-    }
+    context.get(MachineContext.XMM, c.xsaveArea, XMM_AT, XMM_SIZE);
   }
 
   // ---- using code ----

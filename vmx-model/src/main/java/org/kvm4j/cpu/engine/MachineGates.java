@@ -6,6 +6,7 @@ import static org.kvm4j.machine.Assembler.*;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.ept.tlb.TagTable;
 import org.kvm4j.machine.Assembler;
+import org.kvm4j.machine.HostClock;
 
 /**
  * The functions of machine code that all blocks share: the way in, the way out, the looks at the
@@ -18,12 +19,8 @@ final class MachineGates {
   /** A function: loads registers and goes to {@link MachineContext#TARGET}. */
   static void writeGate(Assembler a) {
     a.move(CONTEXT, RDI);
-    a.memory(1, 0x80, 7, CONTEXT, MachineContext.VECTORS);
-    a.emit(0);
-    int plain = a.jump(E);
-    for (int k = 0; k < 16; k++) {
-      a.memory(0, 4, 0x0f10, k, CONTEXT, NONE, 0, MachineContext.XMM + 16 * k); // movups
-    }
+    int plain = unlessVectors(a);
+    loadVectors(a);
     a.memory(4, 0x0fae, 2, CONTEXT, MachineContext.MXCSR); // ldmxcsr
     a.bind(plain);
     for (int g = 0; g < 11; g++) {
@@ -40,16 +37,69 @@ final class MachineGates {
     for (int g = 0; g < 11; g++) {
       a.store(HOST[g], CONTEXT, MachineContext.register(g));
     }
-    a.memory(1, 0x80, 7, CONTEXT, MachineContext.VECTORS);
-    a.emit(0);
-    int plain = a.jump(E);
+    int plain = unlessVectors(a);
     a.memory(4, 0x0fae, 3, CONTEXT, MachineContext.MXCSR); // stmxcsr
-    for (int k = 0; k < 16; k++) {
-      a.memory(0, 4, 0x0f11, k, CONTEXT, NONE, 0, MachineContext.XMM + 16 * k);
-    }
+    storeVectors(a);
     a.memory(4, 0x0fae, 2, CONTEXT, MachineContext.HOST_MXCSR);
     a.bind(plain);
     a.emit(0xc3);
+  }
+
+  /**
+   * A function: has RDX:RAX be the time-stamp counter, that is the host's clock in nanoseconds and
+   * what it is beyond that. SCRATCH is overwritten. The stack is aligned here.
+   */
+  static void writeReadTsc(Assembler a) {
+    for (int g : KEPT_FOR_HOST) {
+      a.store(HOST[g], CONTEXT, MachineContext.register(g));
+    }
+    int noneToStore = unlessVectors(a);
+    storeVectors(a);
+    a.bind(noneToStore);
+    a.immediate(8, 5, RSP, 16); // sub
+    a.set(RDI, HostClock.MONOTONIC);
+    a.move(RSI, RSP);
+    a.memory(4, 0xff, 2, CONTEXT, MachineContext.HOST_CLOCK); // call
+    a.memory(8, 0x69, RAX, RSP, 0); // imul
+    a.emit32(1_000_000_000);
+    a.memory(8, 0x03, RAX, RSP, 8);
+    a.memory(8, 0x03, RAX, CONTEXT, MachineContext.TSC_BEYOND);
+    a.immediate(8, 0, RSP, 16);
+    a.move(RDX, RAX);
+    a.registers(8, 0xc1, 5, RDX); // shr
+    a.emit(32);
+    a.registers(4, 0x89, RAX, RAX); // the upper half is 0
+    int noneToLoad = unlessVectors(a);
+    loadVectors(a);
+    a.bind(noneToLoad);
+    for (int g : KEPT_FOR_HOST) {
+      a.load(HOST[g], CONTEXT, MachineContext.register(g));
+    }
+    a.emit(0xc3);
+  }
+
+  /** Of the registers that stand for the guest's those that a function may overwrite. */
+  private static final int[] KEPT_FOR_HOST = {Cpu.RCX, Cpu.RSI, Cpu.RDI, 8, 9, 10};
+
+  /** The jump that is taken where the XMM registers are not in the host's. */
+  private static int unlessVectors(Assembler a) {
+    a.memory(1, 0x80, 7, CONTEXT, MachineContext.VECTORS);
+    a.emit(0);
+    return a.jump(E);
+  }
+
+  private static void loadVectors(Assembler a) {
+    vectors(a, 0x0f10); // movups
+  }
+
+  private static void storeVectors(Assembler a) {
+    vectors(a, 0x0f11);
+  }
+
+  private static void vectors(Assembler a, int opcode) {
+    for (int k = 0; k < 16; k++) {
+      a.memory(0, 4, opcode, k, CONTEXT, NONE, 0, MachineContext.XMM + 16 * k);
+    }
   }
 
   /**

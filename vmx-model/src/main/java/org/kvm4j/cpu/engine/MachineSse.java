@@ -44,6 +44,34 @@ final class MachineSse {
     return true;
   }
 
+  /** Bits of MXCSR that are not as {@link MachineEngine} wants them for vectors of the host's. */
+  private static final int OTHERWISE = MachineEngine.MXCSR_MASKS | ~MachineEngine.MXCSR_DEFINED;
+
+  /** LDMXCSR: what is no value of MXCSR, or does not mask all exceptions, is the interpreter's. */
+  boolean loadControl(Instruction i, int index) {
+    needVectors(index);
+    if (!e.access(i, 4, false, index)) {
+      return false;
+    }
+    e.mem(4, 0x8b, SCRATCH);
+    a.immediate(4, 6, SCRATCH, MachineEngine.MXCSR_MASKS); // xor
+    a.registers(4, 0xf7, 0, SCRATCH); // test
+    a.emit32(OTHERWISE);
+    e.out(a.jump(NE), MachineBlock.INTERPRET, index);
+    e.mem(4, 0x0fae, 2);
+    return true;
+  }
+
+  /** STMXCSR. */
+  boolean storeControl(Instruction i, int index) {
+    needVectors(index);
+    if (!e.access(i, 4, true, index)) {
+      return false;
+    }
+    e.mem(4, 0x0fae, 3);
+    return true;
+  }
+
   private boolean written(Instruction i, int index) {
     int prefix = MachineVectors.prefix(i);
     int opcode = MachineVectors.opcode(i);

@@ -148,6 +148,31 @@ final class MachineSystem {
             && !i.lock;
   }
 
+  boolean readTsc(int index) {
+    unless(MachineContext.MAY_READ_TSC, index);
+    a.memory(4, 0xff, 2, CONTEXT, MachineContext.READ_TSC); // call
+    return true;
+  }
+
+  boolean readTscAndAux(int index) {
+    unless(MachineContext.MAY_READ_AUX, index);
+    a.memory(4, 0xff, 2, CONTEXT, MachineContext.READ_TSC); // call
+    a.memory(4, 0x8b, HOST[Cpu.RCX], CONTEXT, MachineContext.TSC_AUX);
+    return true;
+  }
+
+  /** MOV from CR2, which exits nowhere. */
+  boolean readControl(Instruction i, int index) {
+    if (i.reg1 != 2 || i.size0 != 8) {
+      return false;
+    }
+    unless(MachineContext.MAY_SWAPGS, index);
+    int to = target(i.reg0);
+    a.load(to, CONTEXT, MachineContext.CR2);
+    e.keep(i.reg0, 8);
+    return true;
+  }
+
   boolean swapGs(int index) {
     unless(MachineContext.MAY_SWAPGS, index);
     a.load(LINEAR, CONTEXT, MachineContext.GS_BASE);

@@ -175,7 +175,7 @@ final class MachineWriter {
     }
     switch (i.opcode) {
       case MOV:
-        return moves.move(i, index);
+        return i.kind1 == OperandKind.CONTROL ? system.readControl(i, index) : moves.move(i, index);
       case MOVZX:
         return moves.extend(i, index, i.size1 == 1 ? 0x0fb6 : 0x0fb7);
       case MOVSX:
@@ -307,12 +307,20 @@ final class MachineWriter {
         return system.turnOff(index);
       case STI:
         return system.turnOn(index);
+      case RDTSC:
+        return system.readTsc(index);
+      case RDTSCP:
+        return system.readTscAndAux(index);
       case SWAPGS:
         return system.swapGs(index);
       case SYSCALL:
         return system.call(i, index);
       case SYSRET:
         return system.sysret(i, index);
+      case LDMXCSR:
+        return sse.loadControl(i, index);
+      case STMXCSR:
+        return sse.storeControl(i, index);
       case CRC32:
         return bits.crc(i, index);
       case CMPXCHG16B:

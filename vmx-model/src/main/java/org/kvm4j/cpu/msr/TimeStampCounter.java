@@ -6,6 +6,25 @@ import org.kvm4j.cpu.core.Cpu;
 public final class TimeStampCounter {
   private TimeStampCounter() {}
 
+  /**
+   * Whether RDTSC, at the current privilege level, does nothing but read a counter that is {@link
+   * System#nanoTime} and {@link #beyondHost}.
+   */
+  public static boolean isHostClock(Cpu cpu) {
+    return cpu.platform.isTscOfHost() && (cpu.guest == null || cpu.guest.isTscPlain());
+  }
+
+  /** Whether RDTSCP is, too, then, and also reads IA32_TSC_AUX. */
+  public static boolean hasAux(Cpu cpu) {
+    return cpu.guest == null || cpu.guest.hasTscAux();
+  }
+
+  /** By how much RDTSC is beyond {@link System#nanoTime}, if {@link #isHostClock}. */
+  public static long beyondHost(Cpu cpu) {
+    long beyond = cpu.msr.tscOffset - cpu.platform.tscEpoch();
+    return cpu.guest != null ? cpu.guest.guestTsc(beyond) : beyond;
+  }
+
   /** The counter in the current operation: a guest's has its offset and scale. */
   public static long read(Cpu cpu) {
     long host = cpu.platform.tsc() + cpu.msr.tscOffset;

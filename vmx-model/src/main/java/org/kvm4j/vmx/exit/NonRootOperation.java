@@ -1227,6 +1227,16 @@ public final class NonRootOperation implements GuestMode {
   }
 
   @Override
+  public boolean isTscPlain() {
+    return plainTsc && (primary & Controls.CPU_BASED_RDTSC_EXITING) == 0;
+  }
+
+  @Override
+  public boolean hasTscAux() {
+    return (secondary & Controls.SECONDARY_EXEC_ENABLE_RDTSCP) != 0;
+  }
+
+  @Override
   public long guestTsc(long hostTsc) {
     if (plainTsc) {
       return hostTsc + tscOffset;
