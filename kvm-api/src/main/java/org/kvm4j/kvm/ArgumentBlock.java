@@ -1,42 +1,65 @@
 package org.kvm4j.kvm;
 
-import org.kvm4j.kvm.syscall.Kernel;
+import org.jspecify.annotations.Nullable;
 import org.kvm4j.kvm.syscall.UserMemory;
 
 /**
- * The memory through which a handle hands arguments to ioctls: mapped once, so that no call
+ * The memory through which a handle hands arguments to ioctls: taken once, so that no call
  * allocates, and replaced by a greater one when an argument needs it.
  */
 final class ArgumentBlock implements AutoCloseable {
 
   private static final int PAGE = 4096;
 
-  private final Kernel kernel;
-  private MappedMemory block;
+  private final ArgumentPool pool;
+  private final long piece;
 
-  ArgumentBlock(Kernel kernel) {
-    this.kernel = kernel;
-    this.block = MappedMemory.allocate(kernel, PAGE);
+  /** Of its own, once an argument has not fit in the piece. */
+  private @Nullable MappedMemory greater;
+
+  private UserMemory memory;
+  private long address;
+  private boolean closed;
+
+  ArgumentBlock(ArgumentPool pool) {
+    this.pool = pool;
+    this.piece = pool.take();
+    this.memory = pool.kernel().memory(piece, ArgumentPool.PIECE);
+    this.address = piece;
   }
 
   /** The block with at least {@code size} bytes, of which the first {@code size} are 0. */
   UserMemory zeroed(long size) {
-    if (size > block.size()) {
-      MappedMemory greater = MappedMemory.allocate(kernel, (size + PAGE - 1) / PAGE * PAGE);
-      block.close();
-      block = greater;
+    if (closed) {
+      throw new IllegalStateException("the handle is closed");
     }
-    block.memory().fill(0, size, (byte) 0);
-    return block.memory();
+    if (size > memory.size()) {
+      MappedMemory more = MappedMemory.allocate(pool.kernel(), (size + PAGE - 1) / PAGE * PAGE);
+      if (greater != null) {
+        greater.close();
+      }
+      greater = more;
+      memory = more.memory();
+      address = more.address();
+    }
+    memory.fill(0, size, (byte) 0);
+    return memory;
   }
 
   /** The user-space address of the block as {@link #zeroed} last gave it. */
   long address() {
-    return block.address();
+    return address;
   }
 
   @Override
   public void close() {
-    block.close();
+    if (closed) {
+      return;
+    }
+    closed = true;
+    if (greater != null) {
+      greater.close();
+    }
+    pool.giveBack(piece);
   }
 }

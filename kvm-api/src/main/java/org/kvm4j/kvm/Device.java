@@ -13,7 +13,7 @@ public final class Device extends Handle {
 
   Device(Vm vm, int fd, int type) {
     super(vm.kernel(), fd, "the device of type " + type);
-    arguments = new ArgumentBlock(vm.kernel());
+    arguments = new ArgumentBlock(vm.pool());
   }
 
   /**

@@ -26,7 +26,7 @@ public final class Kvm extends Handle {
 
   private Kvm(Kernel kernel, int fd) {
     super(kernel, fd, PATH);
-    arguments = new ArgumentBlock(kernel);
+    arguments = new ArgumentBlock(new ArgumentPool(kernel));
   }
 
   /**

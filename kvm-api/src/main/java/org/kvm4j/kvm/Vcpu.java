@@ -109,7 +109,7 @@ public final class Vcpu extends Handle {
     this.ring =
         new CoalescedRing(
             memory.slice((long) Uapi.KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE_SIZE, PAGE_SIZE));
-    this.arguments = new ArgumentBlock(kernel);
+    this.arguments = new ArgumentBlock(vm.pool());
     this.xsaveSize = vm.checkExtension(Caps.KVM_CAP_XSAVE2);
   }
 

@@ -47,6 +47,7 @@ public final class Vm extends Handle {
 
   private static final long USER_ADDRESS_END = 1L << 47;
 
+  private final ArgumentPool pool;
   private final ArgumentBlock arguments;
   private final int vcpuMmapSize;
 
@@ -60,8 +61,14 @@ public final class Vm extends Handle {
 
   Vm(Kvm kvm, int fd) {
     super(kvm.kernel(), fd, "the VM");
-    arguments = new ArgumentBlock(kernel);
+    pool = new ArgumentPool(kernel);
+    arguments = new ArgumentBlock(pool);
     vcpuMmapSize = kvm.getVcpuMmapSize();
+  }
+
+  /** For the arguments of what belongs to the VM. */
+  ArgumentPool pool() {
+    return pool;
   }
 
   /**

@@ -10,6 +10,7 @@ import org.kvm4j.cpu.profile.CpuModel;
 import org.kvm4j.cpu.profile.CpuProfiles;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
+import org.kvm4j.kvm.module.log.KernelLog;
 import org.kvm4j.kvm.module.vendor.VmxVcpu;
 import org.kvm4j.vmx.explain.VmxTrace;
 

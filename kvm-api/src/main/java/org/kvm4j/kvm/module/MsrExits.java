@@ -3,6 +3,7 @@ package org.kvm4j.kvm.module;
 import java.nio.ByteBuffer;
 import org.kvm4j.cpu.core.Cpu;
 import org.kvm4j.cpu.core.Vector;
+import org.kvm4j.kvm.module.log.KernelLog;
 import org.kvm4j.kvm.uapi.Exits;
 import org.kvm4j.kvm.uapi.KvmRun;
 

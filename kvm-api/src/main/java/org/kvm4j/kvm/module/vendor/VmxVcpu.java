@@ -21,7 +21,7 @@ import org.kvm4j.cpu.profile.VmxFeature;
 import org.kvm4j.ept.memory.FrameAllocator;
 import org.kvm4j.ept.memory.PhysicalMemory;
 import org.kvm4j.ept.tlb.TlbEntry;
-import org.kvm4j.kvm.module.KernelLog;
+import org.kvm4j.kvm.module.log.KernelLog;
 import org.kvm4j.vmx.exit.InterruptionInfo;
 import org.kvm4j.vmx.explain.VmxTrace;
 import org.kvm4j.vmx.instruction.InstructionError;

@@ -1,4 +1,4 @@
-package org.kvm4j.kvm.module;
+package org.kvm4j.kvm.module.log;
 
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -15,7 +15,7 @@ public final class KernelLog {
   private KernelLog() {}
 
   /** Whether anybody reads it. */
-  static boolean isRead() {
+  public static boolean isRead() {
     return LOG.isLoggable(Level.DEBUG);
   }
 

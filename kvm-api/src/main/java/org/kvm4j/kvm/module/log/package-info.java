@@ -1,0 +1,5 @@
+/** What the module tells whoever looks for what went wrong. */
+@NullMarked
+package org.kvm4j.kvm.module.log;
+
+import org.jspecify.annotations.NullMarked;
