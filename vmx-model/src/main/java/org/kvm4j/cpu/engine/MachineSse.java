@@ -58,7 +58,10 @@ final class MachineSse {
     a.registers(4, 0xf7, 0, SCRATCH); // test
     a.emit32(OTHERWISE);
     e.out(a.jump(NE), MachineBlock.INTERPRET, index);
-    e.mem(4, 0x0fae, 2);
+    // What has been looked at, whatever is in memory now: the host would take any other.
+    a.immediate(4, 6, SCRATCH, MachineEngine.MXCSR_MASKS);
+    a.memory(4, 0x89, SCRATCH, CONTEXT, MachineContext.MXCSR);
+    a.memory(4, 0x0fae, 2, CONTEXT, MachineContext.MXCSR);
     return true;
   }
 

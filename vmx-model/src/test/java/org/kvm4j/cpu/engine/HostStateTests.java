@@ -7,6 +7,7 @@ import static org.kvm4j.vmx.MinimalHypervisor.CODE;
 import static org.kvm4j.vmx.MinimalHypervisor.Mode.LONG;
 
 import java.util.HexFormat;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -53,7 +54,7 @@ class HostStateTests {
     byte[] all = HexFormat.of().parseHex((code + VMCALL).replace(" ", ""));
     h.memory.deviceWrite(CODE, all, 0, all.length);
     h.set(VmcsField.GUEST_RIP, CODE);
-    return h.run();
+    return h.run(1 << 20);
   }
 
   /** At CPL 3, with segments as SYSRET loads them. */
@@ -232,5 +233,48 @@ class HostStateTests {
         assertEquals(0, value & 0x1000);
       }
     }
+  }
+
+  /**
+   * The host takes no value but one that has been looked at: an unmasked exception, or a reserved
+   * bit, would end the JVM.
+   */
+  @ParameterizedTest
+  @CsvSource({"1f00", "11f80"})
+  void LDMXCSR_of_a_word_that_another_processor_changes(String hex) throws InterruptedException {
+    int good = 0x1f80;
+    int bad = Integer.parseInt(hex, 16);
+    h.memory.writeInt((int) DATA, good);
+    AtomicBoolean over = new AtomicBoolean();
+    Thread other =
+        new Thread(
+            () -> {
+              while (!over.get()) {
+                // For so short that it is mostly there at one of two looks at most.
+                h.memory.writeInt((int) DATA, bad);
+                h.memory.writeInt((int) DATA, good);
+                for (int k = 0; k < 20; k++) {
+                  Thread.onSpinWait();
+                }
+              }
+            });
+    other.start();
+    h.set(VmcsField.EXCEPTION_BITMAP, 0xffffffffL);
+    for (int k = 0; k < 20_000; k++) {
+      h.cpu.r[Cpu.RSI] = DATA;
+      // mov eax, [rsi]; mov ecx, 4096; jmp over nothing
+      // ldmxcsr [rsi]; xorps xmm1, xmm1; divss xmm1, xmm1; dec ecx; jnz to ldmxcsr
+      ExitReason reason =
+          run("8b 06 b9 00 10 00 00 eb 00 0f ae 16 0f 57 c9 f3 0f 5e c9 ff c9 75 f2");
+      if (reason == ExitReason.EXCEPTION_NMI) {
+        int vector = (int) h.get(VmcsField.VM_EXIT_INTR_INFO) & 0xff;
+        // #XM is #UD where CR4.OSXMMEXCPT is clear.
+        assertEquals(bad == 0x1f00 ? Vector.UD : Vector.GP, vector);
+      } else {
+        assertEquals(ExitReason.VMCALL, reason);
+      }
+    }
+    over.set(true);
+    other.join();
   }
 }
