@@ -18,14 +18,12 @@ final class ArgumentBlock implements AutoCloseable {
   private @Nullable MappedMemory greater;
 
   private UserMemory memory;
-  private long address;
   private boolean closed;
 
   ArgumentBlock(ArgumentPool pool) {
     this.pool = pool;
     this.piece = pool.take();
     this.memory = pool.kernel().memory(piece, ArgumentPool.PIECE);
-    this.address = piece;
   }
 
   /** The block with at least {@code size} bytes, of which the first {@code size} are 0. */
@@ -40,7 +38,6 @@ final class ArgumentBlock implements AutoCloseable {
       }
       greater = more;
       memory = more.memory();
-      address = more.address();
     }
     memory.fill(0, size, (byte) 0);
     return memory;
@@ -48,7 +45,7 @@ final class ArgumentBlock implements AutoCloseable {
 
   /** The user-space address of the block as {@link #zeroed} last gave it. */
   long address() {
-    return address;
+    return memory.address();
   }
 
   @Override

@@ -49,6 +49,7 @@ final class ArgumentPool {
     for (Page p : pages) {
       if (p.taken != ALL) {
         page = p;
+        break;
       }
     }
     if (page == null) {

@@ -202,6 +202,9 @@ final class MachineContext {
   /** Where it is. */
   final long address = (HostMemory.address(memory) + 63 & -64) + BEFORE;
 
+  /** Where that is in {@link #memory}. */
+  private final int origin = (int) (address - HostMemory.address(memory));
+
   private long jumpTable;
 
   MachineContext() {
@@ -232,12 +235,12 @@ final class MachineContext {
 
   /** Copies from here. */
   void get(int at, byte[] to, int offset, int length) {
-    memory.get((int) (address - HostMemory.address(memory)) + at, to, offset, length);
+    memory.get(origin + at, to, offset, length);
   }
 
   /** Copies to here. */
   void put(int at, byte[] from, int offset, int length) {
-    memory.put((int) (address - HostMemory.address(memory)) + at, from, offset, length);
+    memory.put(origin + at, from, offset, length);
   }
 
   void putInt(int at, int value) {
